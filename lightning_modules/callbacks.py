@@ -1,0 +1,112 @@
+"""What a run leaves behind: figures, for people who would rather look than read."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.loggers import Logger, TensorBoardLogger, WandbLogger
+from pytorch_lightning.trainer.states import TrainerFn
+from torch import Tensor
+
+from vdib import plot
+from vdib.lightning_modules.image_data import ImageData
+from vdib.lightning_modules.naturalisation import NaturalisationModule
+from vdib.noise import EVALUATION, Noise
+
+
+class Figures(Callback):
+    """Writes PNGs every few epochs and at the end, and hands them to W&B and TensorBoard.
+
+    - `naturalised.png`: originals over naturalised images, with the judge's classes;
+    - `raster.png`: input, hidden and readout spikes of one example;
+    - `rate_distortion.png`: the epochs in the rate-distortion plane (validation);
+    - `code_tsne.png`: t-SNE of the readout code, coloured by class.
+
+    During training they show validation examples and lie in `epoch_NNN/`; the final ones lie in the
+    folder itself and show test examples under the best weights.
+
+    Args:
+        folder: where the figures go.
+        every: epochs between figures; 0 writes the final ones only.
+    """
+
+    def __init__(self, folder: Path, every: int = 5) -> None:
+        self.folder = folder
+        self.every = every
+        self.path: list[tuple[int, float, float]] = []  # epoch, rate in bits, distortion in nats
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"path": self.path}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.path = [tuple(point) for point in state["path"]]
+
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if (
+            trainer.sanity_checking
+            or not trainer.is_global_zero
+            or trainer.state.fn != TrainerFn.FITTING
+        ):
+            return
+        seen = trainer.callback_metrics
+        epoch = trainer.current_epoch + 1
+        self.path = [point for point in self.path if point[0] < epoch]
+        self.path.append((epoch, float(seen["val/rate_bits"]), float(seen["val/distortion_nats"])))
+        if self.every and epoch % self.every == 0:
+            self._write(trainer, pl_module, "validation", self.folder / f"epoch_{epoch:03d}")
+
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.is_global_zero:
+            self._write(trainer, pl_module, "test", self.folder)
+
+    @torch.no_grad()
+    def _write(self, trainer: Trainer, module: LightningModule, split: Any, folder: Path) -> None:
+        data: ImageData = trainer.datamodule  # type: ignore[attr-defined]
+        assert isinstance(module, NaturalisationModule)
+        some = data.split(split)
+        batch = data.code(some.__getitems__(range(min(500, len(some)))), EVALUATION)
+        batch = type(batch)(*(field.to(module.device) for field in batch))
+        code = module.vdib.encode(batch.spikes, Noise(module.seed, EVALUATION, batch.id))
+        images = module.vdib.decode(code.spikes).mean.view(-1, 28, 28)
+        features = module.vdib.decoder.window(code.spikes[:, None, -module.window_steps :])
+        shown = slice(0, 20)
+        hidden = code.hidden[-1][0].flatten(1).cpu() if code.hidden else None
+        figures = {
+            "naturalised": plot.reconstructions(
+                batch.target[shown].view(-1, 28, 28).cpu(),
+                images[shown].cpu(),
+                batch.label[shown].cpu(),
+                module.judge(images[shown]).argmax(1).cpu(),
+                max_images=20,
+            ),
+            "raster": plot.raster(batch.spikes[0].flatten(1).cpu(), code.spikes[0].cpu(), hidden),
+            "code_tsne": plot.tsne(features.flatten(1).cpu(), batch.label.cpu()),
+        }
+        if self.path:
+            epochs, bits, nats = (torch.tensor(column) for column in zip(*self.path, strict=True))
+            figures["rate_distortion"] = plot.rate_distortion(
+                bits, nats, epochs, _constant_image(some.all().image)
+            )
+        for name, figure in figures.items():
+            path = folder / f"{name}.png"
+            plot.save(figure, path)
+            for logger in trainer.loggers:
+                _log_image(logger, f"figures/{name}", path, trainer.global_step)
+
+
+def _constant_image(images: Tensor) -> float:
+    """Distortion of the best constant image in nats: its pixels are the images' mean."""
+    mean = images.flatten(1).mean(0)
+    return float((torch.special.entr(mean) + torch.special.entr(1 - mean)).sum())
+
+
+def _log_image(logger: Logger, name: str, path: Path, step: int) -> None:
+    if isinstance(logger, WandbLogger):
+        logger.log_image(name, [str(path)], step=step)
+    elif isinstance(logger, TensorBoardLogger):
+        import numpy as np
+        from PIL import Image
+
+        pixels = np.asarray(Image.open(path).convert("RGB"))
+        logger.experiment.add_image(name, pixels, step, dataformats="HWC")

@@ -1,0 +1,45 @@
+"""Images into spikes, one input neuron per pixel.
+
+Legend: B batch, T steps, N pixels; pixel values p in [0, 1].
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from vdib.noise import INPUT, Noise
+
+Coding = Callable[[Tensor, int, Noise], Tensor]
+"""`(pixels (B, N), T, noise) -> spikes (B, T, N)`."""
+
+
+def rate_code(pixels: Tensor, num_steps: int, noise: Noise) -> Tensor:
+    """Independent spikes at every step, `x[t] ~ Bernoulli(p)`.
+
+    Args:
+        pixels: `(B, N)` in [0, 1].
+        num_steps: T.
+        noise: address of the draws.
+
+    Returns:
+        `(B, T, N)`.
+    """
+    uniform = noise.uniform(INPUT, num_steps, tuple(pixels.shape[1:]))
+    return (uniform < pixels[:, None]).to(pixels.dtype)
+
+
+def time_code(pixels: Tensor, num_steps: int, noise: Noise | None = None) -> Tensor:
+    """One spike, the earlier the brighter: at step `T - 1 - n` with `n = round(p (T - 1))`.
+
+    A pixel that rounds to n = 0 stays silent. Deterministic; `noise` is not used.
+
+    >>> time_code(torch.tensor([[1.0, 0.5, 0.0]]), 3)[0]
+    tensor([[1., 0., 0.],
+            [0., 1., 0.],
+            [0., 0., 0.]])
+    """
+    level = torch.round(pixels * (num_steps - 1))
+    steps = torch.arange(num_steps, device=pixels.device)[:, None]
+    spikes = (steps == num_steps - 1 - level[:, None]) & (level[:, None] > 0)
+    return spikes.to(pixels.dtype)

@@ -1,0 +1,89 @@
+"""Credit: how the loss reaches the hidden layers through their spikes.
+
+Readout gradients are the business of `vdib.estimator`. From the readout back, each rule here says
+how a layer's input spikes enter its drive, and what is fed back from the readout's drive. With
+`delta[t] = dL/dv[t]` of the layer above:
+
+- BPTT: `dL/ds[t]` is the exact (surrogate) derivative, through every later potential.
+- e-prop: `dL/ds[t] = W^T eps[0] delta[t]`, the learning signal of step t alone. Combined with each
+  neuron's own dynamics it equals learning signal times forward eligibility trace; the influence of
+  a spike through *later* potentials of *other* neurons is dropped, which biases the gradient
+  (Bellec et al., "A solution to the learning dilemma for recurrent networks of spiking neurons",
+  2020, https://doi.org/10.1038/s41467-020-17236-y).
+- DFA: `dL/ds[t] = B_l delta[t]` with delta of the readout and a fixed random B_l per hidden layer
+  (Nokland, "Direct Feedback Alignment Provides Learning in Deep Neural Networks", 2016,
+  https://arxiv.org/abs/1609.01596). Biased.
+
+The forward pass is the same under all three.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from vdib.srm import SRM
+
+
+class BPTT(nn.Module):
+    """Back-propagation through time."""
+
+    def drive(self, layer: SRM, spikes: Tensor) -> Tensor:
+        """The layer's drive `(B, T, *N)` from the spikes below, `(B, T, *N_in)`."""
+        return layer.drive(spikes)
+
+    def feed_back(self, drive: Tensor, hidden: Sequence[Tensor]) -> Tensor:
+        """The readout's drive, unchanged in value, once its way back is laid."""
+        return drive
+
+
+class EProp(BPTT):
+    """Spikes below receive the same-step learning signal only."""
+
+    def drive(self, layer: SRM, spikes: Tensor) -> Tensor:
+        value = layer.drive(spikes.detach())
+        if not spikes.requires_grad:
+            return value
+        return value + layer.same_step_drive(spikes - spikes.detach())  # adds 0, carries gradient
+
+
+class DirectFeedback(BPTT):
+    """The readout's learning signal, projected at random to every hidden layer.
+
+    Args:
+        hidden_sizes: neurons of each hidden layer.
+        num_readout: N_y.
+        seed: of the fixed matrices B_l, entries normal with variance `1 / N_y`.
+    """
+
+    def __init__(self, hidden_sizes: Sequence[int], num_readout: int, seed: int = 0) -> None:
+        super().__init__()
+        generator = torch.Generator().manual_seed(seed)
+        for i, size in enumerate(hidden_sizes):
+            matrix = torch.randn(num_readout, size, generator=generator) / math.sqrt(num_readout)
+            self.register_buffer(f"matrix_{i}", matrix)
+
+    def drive(self, layer: SRM, spikes: Tensor) -> Tensor:
+        return layer.drive(spikes.detach())
+
+    def feed_back(self, drive: Tensor, hidden: Sequence[Tensor]) -> Tensor:
+        for spikes, matrix in zip(hidden, self.buffers(), strict=True):
+            drive = _Project.apply(drive, spikes, matrix)
+        return drive
+
+
+class _Project(torch.autograd.Function):
+    """Identity on the drive whose gradient also goes, projected, to the spikes."""
+
+    @staticmethod
+    def forward(ctx: Any, drive: Tensor, spikes: Tensor, matrix: Tensor) -> Tensor:
+        ctx.save_for_backward(matrix)
+        ctx.spikes_shape = spikes.shape
+        return drive.view_as(drive)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, None]:
+        (matrix,) = ctx.saved_tensors
+        return grads[0], (grads[0] @ matrix).view(ctx.spikes_shape), None

@@ -1,0 +1,161 @@
+"""The decoders `q_phi(r | recent spikes)`: each returns a distribution over the natural signal.
+
+All start as rate decoding: the first layer is drawn once for spike counts and then lifted to the
+window's features, so decoders that differ in their window alone begin as the same function.
+
+Legend: B batch, S decodings per sequence, L window, N readout neurons, F features, O outputs.
+"""
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Bernoulli, Categorical, Distribution, Independent, Normal
+
+from vdib.window import FullWindow
+
+Likelihood = Callable[[Tensor], Distribution]
+"""Decoder outputs `(..., O)` to a distribution with batch shape `(...)`."""
+
+
+def bernoulli(outputs: Tensor) -> Distribution:
+    """Independent Bernoulli pixels, outputs are logits.
+
+    For grey targets in [0, 1] its `-log_prob` is the cross-entropy with pixels as means, in nats.
+    """
+    return Independent(Bernoulli(logits=outputs, validate_args=False), 1, validate_args=False)
+
+
+def categorical(outputs: Tensor) -> Distribution:
+    """One of O classes or patterns, outputs are logits."""
+    return Categorical(logits=outputs, validate_args=False)
+
+
+def normal(outputs: Tensor) -> Distribution:
+    """Independent normals: the first half of the outputs are means, the rest log deviations."""
+    mean, log_std = outputs.chunk(2, dim=-1)
+    return Independent(Normal(mean, log_std.exp(), validate_args=False), 1, validate_args=False)
+
+
+class Decoder(nn.Module):
+    """What the decoders share: recent spikes in, a distribution out.
+
+    Args:
+        window: what of the recent spikes is seen.
+        num_neurons: N_y.
+        num_outputs: O.
+        likelihood: outputs to a distribution.
+    """
+
+    def __init__(
+        self,
+        window: FullWindow,
+        num_neurons: int,
+        num_outputs: int,
+        likelihood: Likelihood = bernoulli,
+    ) -> None:
+        super().__init__()
+        self.window = window
+        self.num_neurons = num_neurons
+        self.num_outputs = num_outputs
+        self.likelihood = likelihood
+        self.head: nn.Linear  # the last layer
+
+    def outputs(self, spikes: Tensor) -> Tensor:
+        """`(B, S, L, N)` recent spikes to `(B, S, O)`."""
+        raise NotImplementedError
+
+    def forward(self, spikes: Tensor) -> Distribution:
+        """`(B, S, L, N)` recent spikes to a distribution with batch shape `(B, S)`."""
+        return self.likelihood(self.outputs(spikes))
+
+    def start_from(self, outputs: Tensor) -> None:
+        """Make the decoder start from these outputs `(O)`, whatever the spikes add to them.
+
+        With the Bernoulli likelihood, the logits of the mean image: the best constant answer.
+        """
+        with torch.no_grad():
+            self.head.bias.copy_(outputs)
+
+    def _lifted(self, num_outputs: int) -> nn.Linear:
+        """A linear layer on the features `(F N)` that starts as one on the spike counts `(N)`."""
+        layer = nn.Linear(self.num_neurons, num_outputs)
+        layer.weight = nn.Parameter(self.window.lift(layer.weight.detach()).flatten(1).clone())
+        layer.in_features = layer.weight.shape[1]
+        return layer
+
+
+class LogisticDecoder(Decoder):
+    """`O = W f + b`: with the Bernoulli likelihood, logistic regression on the features."""
+
+    def __init__(
+        self,
+        window: FullWindow,
+        num_neurons: int,
+        num_outputs: int,
+        likelihood: Likelihood = bernoulli,
+    ) -> None:
+        super().__init__(window, num_neurons, num_outputs, likelihood)
+        self.head = self._lifted(num_outputs)
+
+    def outputs(self, spikes: Tensor) -> Tensor:
+        out: Tensor = self.head(self.window(spikes).flatten(2))
+        return out
+
+
+class MLPDecoder(Decoder):
+    """One hidden layer of rectified units: `O = W_2 max(W_1 f + b_1, 0) + b_2`."""
+
+    def __init__(
+        self,
+        window: FullWindow,
+        num_neurons: int,
+        num_outputs: int,
+        likelihood: Likelihood = bernoulli,
+        num_hidden: int = 512,
+    ) -> None:
+        super().__init__(window, num_neurons, num_outputs, likelihood)
+        self.hidden = self._lifted(num_hidden)
+        self.head = nn.Linear(num_hidden, num_outputs)
+
+    def outputs(self, spikes: Tensor) -> Tensor:
+        hidden = torch.relu(self.hidden(self.window(spikes).flatten(2)))
+        out: Tensor = self.head(hidden)
+        return out
+
+
+class CNNDecoder(Decoder):
+    """Two convolutions over the time of the window, stride 2, and one dense layer.
+
+    Neurons are channels: their order carries no meaning, that of the steps does. What the window
+    drops is dropped before the convolution (`window.smooth`), so that for rate decoding every
+    position sees the mean; the weights do not depend on the window.
+    """
+
+    def __init__(
+        self,
+        window: FullWindow,
+        num_neurons: int,
+        num_outputs: int,
+        likelihood: Likelihood = bernoulli,
+        num_channels: int = 128,
+        kernel_size: int = 5,
+    ) -> None:
+        super().__init__(window, num_neurons, num_outputs, likelihood)
+        if kernel_size % 2 == 0:
+            raise ValueError(f"kernel_size must be odd, got {kernel_size}")
+        padding = kernel_size // 2
+        self.convolutions = nn.Sequential(
+            nn.Conv1d(num_neurons, num_channels, kernel_size, 2, padding),
+            nn.ReLU(),
+            nn.Conv1d(num_channels, num_channels, kernel_size, 2, padding),
+            nn.ReLU(),
+            nn.Flatten(),
+        )
+        self.head = nn.Linear(num_channels * math.ceil(window.length / 4), num_outputs)
+
+    def outputs(self, spikes: Tensor) -> Tensor:
+        seen = self.window.smooth(spikes).flatten(0, 1).transpose(1, 2)  # B S, N, L
+        out: Tensor = self.head(self.convolutions(seen))
+        return out.view(*spikes.shape[:2], -1)

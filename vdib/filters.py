@@ -1,0 +1,154 @@
+"""Synaptic filters: what a spike does to a potential over the following steps.
+
+A filter holds `K` kernels `eps_k[t]`, t = 0, 1, ... steps, each of unit peak. It is applied after
+the weights, for which reason its input carries one current per kernel:
+
+    out[b, t, n] = sum_k sum_{l <= t} eps_k[l] x[b, t - l, k, n]
+
+Legend: B batch, T steps, K kernels, N neurons (any number of trailing axes), L kernel length.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+State = tuple[Tensor, ...]
+
+
+class Filter(Protocol):
+    """A bank of `num_kernels` causal kernels with a whole-sequence and a step-by-step view."""
+
+    @property
+    def num_kernels(self) -> int: ...
+
+    def kernel(self, num_steps: int) -> Tensor:
+        """The kernels up to lag `num_steps - 1`, `(K, L)` float64 with `L <= num_steps`."""
+
+    def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        """One step: `(B, K, N)` and a state (`()` before the first) to `(B, N)` and the next."""
+
+
+@dataclass(frozen=True)
+class ExponentialPair:
+    """A cascade of two leaky integrators, synapse into membrane, scaled to unit peak.
+
+        eps[t] = (a^(t+1) - c^(t+1)) / (a - c),   a = membrane, c = synapse, decays per step
+
+    In continuous time `exp(-t/tau_mem) - exp(-t/tau_syn)` (Gerstner & Kistler, "Spiking Neuron
+    Models", 2002). `a = c` gives its limit, `(t + 1) a^t`.
+
+    >>> ExponentialPair(membrane=0.5, synapse=0.25).kernel(3)
+    tensor([[1.0000, 0.7500, 0.4375]], dtype=torch.float64)
+    """
+
+    membrane: float = 0.9
+    synapse: float = 0.85
+
+    def __post_init__(self) -> None:
+        for name in ("membrane", "synapse"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(
+                    f"{name} decay per step must lie in [0, 1), got {getattr(self, name)}"
+                )
+
+    @property
+    def num_kernels(self) -> int:
+        return 1
+
+    def _unscaled(self, num_steps: int) -> Tensor:
+        t = torch.arange(num_steps, dtype=torch.float64)
+        a, c = self.membrane, self.synapse
+        if abs(a - c) < 1e-6:
+            return (t + 1) * a**t
+        return torch.as_tensor((a ** (t + 1) - c ** (t + 1)) / (a - c))
+
+    @property
+    def peak(self) -> float:
+        """The largest value of the unscaled kernel, which rises until `1 / (1 - decay)` at most."""
+        slowest = max(self.membrane, self.synapse)
+        return float(self._unscaled(2 + math.ceil(1 / (1 - slowest))).max())
+
+    def kernel(self, num_steps: int) -> Tensor:
+        return (self._unscaled(num_steps) / self.peak)[None]
+
+    def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        current, potential = state or (torch.zeros_like(x[:, 0]), torch.zeros_like(x[:, 0]))
+        current = self.synapse * current + x[:, 0]
+        potential = self.membrane * potential + current
+        return potential / self.peak, (current, potential)
+
+
+@dataclass(frozen=True)
+class RaisedCosines:
+    """Raised cosines on a logarithmic time axis, scaled to unit peak on the grid of steps.
+
+        eps_j[t] = (1 + cos(clip(mu pi (log(t + c) - phi_j) / d, -pi, pi))) / 2
+
+    with centres `phi_j = log(c) + j d`, neighbours `mu pi` of phase apart (so that they sum to a
+    constant at mu = 0.5), the offset `c = duration / 10`, and `d` such that the last one reaches
+    zero at `duration` (Pillow et al., "Spatio-temporal correlations and visual signalling in a
+    complete neuronal population", 2008, https://doi.org/10.1038/nature07140).
+
+    Args:
+        count: how many kernels.
+        duration: their length in steps.
+        compression: mu, dimensionless.
+    """
+
+    count: int = 8
+    duration: int = 10
+    compression: float = 0.5
+
+    def __post_init__(self) -> None:
+        if self.count < 1 or self.duration < 1 or self.compression <= 0:
+            raise ValueError(
+                "raised cosines need count >= 1, duration >= 1 and compression > 0, "
+                f"got {self.count}, {self.duration} and {self.compression}"
+            )
+
+    @property
+    def num_kernels(self) -> int:
+        return self.count
+
+    def kernel(self, num_steps: int) -> Tensor:
+        offset = self.duration / 10
+        t = torch.arange(self.duration, dtype=torch.float64)
+        span = math.log(self.duration + offset) - math.log(offset)
+        spacing = span / (self.count - 1 + 1 / self.compression)
+        centres = math.log(offset) + spacing * torch.arange(self.count, dtype=torch.float64)
+        phase = self.compression * math.pi / spacing * (torch.log(t + offset) - centres[:, None])
+        bumps = (1 + torch.cos(phase.clamp(-math.pi, math.pi))) / 2
+        return (bumps / bumps.amax(1, keepdim=True))[:, :num_steps]
+
+    def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        kernel = self.kernel(self.duration).to(x)
+        coming = torch.einsum("kl,bk...->lb...", kernel, x)  # what x adds to each later step
+        if state:
+            coming = torch.cat([coming[:-1] + state[0], coming[-1:]])
+        return coming[0], (coming[1:],)
+
+
+def causal_filter(x: Tensor, kernel: Tensor) -> Tensor:
+    """`out[t] = sum_k sum_{l <= t} kernel[k, l] x[t - l, k]`, exact and parallel in time.
+
+    One product with the banded Toeplitz matrix of the kernels.
+
+    Args:
+        x: `(B, T, K, *N)`.
+        kernel: `(K, L)`.
+
+    Returns:
+        `(B, T, *N)`.
+    """
+    num_steps, num_kernels = x.shape[1:3]
+    if kernel.shape[0] != num_kernels:
+        raise ValueError(f"input carries {num_kernels} currents, kernel has {kernel.shape[0]}")
+    lag = torch.arange(num_steps)[:, None] - torch.arange(num_steps)
+    inside = (lag >= 0) & (lag < kernel.shape[1])
+    toeplitz = torch.where(inside, kernel[:, lag.clamp(0, kernel.shape[1] - 1)].cpu(), 0)
+    matrix = toeplitz.permute(1, 2, 0).reshape(num_steps, -1).to(x)  # T, T K
+    flat = x.reshape(x.shape[0], num_steps * num_kernels, -1)  # B, T K, N
+    return torch.matmul(matrix, flat).reshape(x.shape[0], num_steps, *x.shape[3:])

@@ -1,0 +1,98 @@
+"""How good a naturalised image is, and how sure a measured accuracy is.
+
+Shapes: B batch, H x W pixels.
+"""
+
+import math
+from collections.abc import Callable
+from statistics import NormalDist
+
+import torch
+from torch import Tensor
+
+
+def wilson_interval(successes: int, trials: int, confidence: float = 0.95) -> tuple[float, float]:
+    """Confidence interval of a proportion, from p = successes / trials and n = trials.
+
+        (p + z^2 / 2n  -+  z sqrt(p (1 - p) / n + z^2 / 4n^2)) / (1 + z^2 / n)
+
+    with z the (1 + confidence) / 2 quantile of the standard normal. Dimensionless, in [0, 1].
+    E. B. Wilson, "Probable inference, the law of succession, and statistical inference", 1927,
+    https://doi.org/10.1080/01621459.1927.10502953.
+
+    >>> low, high = wilson_interval(90, 100)
+    >>> f"{low:.4f} {high:.4f}"
+    '0.8256 0.9448'
+
+    Raises:
+        ValueError: not 0 <= successes <= trials with trials > 0, or confidence not in (0, 1).
+    """
+    if not 0 <= successes <= trials or trials == 0:
+        raise ValueError(f"got {successes} of {trials}, expected 0 <= successes <= trials > 0")
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence: got {confidence}, expected a number in (0, 1)")
+    z = NormalDist().inv_cdf((1 + confidence) / 2)
+    p, n = successes / trials, trials
+    centre = p + z**2 / (2 * n)
+    half = z * math.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
+    scale = 1 + z**2 / n
+    return max(0.0, (centre - half) / scale), min(1.0, (centre + half) / scale)
+
+
+def ssim(image: Tensor, reference: Tensor) -> Tensor:
+    """Structural similarity of each image with its reference, both in [0, 1].
+
+    With local means m, variances v and covariance c under a Gaussian of 1.5 pixels,
+
+        mean over pixels of  (2 m_a m_b + 1e-4) (2 c_ab + 9e-4)
+                             / ((m_a^2 + m_b^2 + 1e-4) (v_a + v_b + 9e-4)).
+
+    Z. Wang et al., "Image quality assessment: from error visibility to structural similarity",
+    2004, https://doi.org/10.1109/TIP.2003.819861; computed by torchmetrics.
+
+    >>> ssim(torch.eye(28)[None], torch.eye(28)[None])
+    tensor([1.])
+
+    Args:
+        image, reference: (B, H, W), at least 11 x 11 pixels.
+
+    Returns:
+        (B,), dimensionless, 1 where the two are equal.
+
+    Raises:
+        ValueError: the shapes differ or are not (B, H, W).
+    """
+    if image.shape != reference.shape or image.dim() != 3:
+        got = f"{tuple(image.shape)} and {tuple(reference.shape)}"
+        raise ValueError(f"got {got}, expected two equal shapes (B, H, W)")
+    # here, because torchmetrics imports torchvision, which takes a second
+    from torchmetrics.functional.image import structural_similarity_index_measure
+
+    value = structural_similarity_index_measure(
+        image[:, None], reference[:, None], reduction="none", data_range=1.0
+    )
+    assert isinstance(value, Tensor)
+    return value.reshape(len(image))
+
+
+@torch.no_grad()
+def judge_accuracy(judge: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor) -> float:
+    """Share of the images whose largest logit is their label's.
+
+    >>> judge_accuracy(lambda image: image.sum(1), torch.eye(10).expand(3, 10, 10),
+    ...                torch.tensor([0, 0, 7]))
+    0.6666666666666666
+
+    Args:
+        judge: (B, H, W) to logits (B, classes).
+        images: (B, H, W).
+        labels: (B,) int64.
+
+    Raises:
+        ValueError: no images, or not one label for each.
+    """
+    if len(images) != len(labels) or len(images) == 0:
+        raise ValueError(f"got {len(images)} images and {len(labels)} labels, expected as many")
+    pairs = zip(torch.split(images, 1_000), torch.split(labels, 1_000), strict=True)
+    hits = sum(int((judge(image).argmax(-1) == label).sum()) for image, label in pairs)
+    return hits / len(images)

@@ -1,0 +1,95 @@
+"""Noise that depends on its address only.
+
+Every number is a hash of (seed, step, example, sample, layer, time, neuron). So an example draws
+the same spikes in whatever batch it sits, with any number of loader workers or ranks, and after
+any resume. The hash is SplitMix64 (Steele, Lea & Flood, "Fast splittable pseudorandom number
+generators", 2014, https://doi.org/10.1145/2660193.2660195): the address down to the layer is mixed
+into a 64-bit key, field by field, and (time, neuron) counts along the key's own stream.
+"""
+
+import math
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+_GOLDEN = -0x61C8864680B583EB  # 2^64 / golden ratio, as a signed 64-bit number
+_MIX_1 = -0x40A7B892E31B1A47  # 0xBF58476D1CE4E5B9
+_MIX_2 = -0x6B2FB644ECCEEE15  # 0x94D049BB133111EB
+
+EVALUATION = -1
+"""The optimiser step under which noise outside training is drawn."""
+
+INPUT = -1
+"""The layer number of the input's own noise (rate coding)."""
+
+
+def _xor_shift_(z: Tensor, bits: int) -> Tensor:
+    """`z ^= z >> bits`, the shift taken as unsigned."""
+    return z.bitwise_xor_((z >> bits).bitwise_and_((1 << (64 - bits)) - 1))
+
+
+def _mix_(z: Tensor) -> Tensor:
+    """SplitMix64's finaliser, in place on int64 (products wrap modulo 2^64)."""
+    _xor_shift_(z, 30).mul_(_MIX_1)
+    _xor_shift_(z, 27).mul_(_MIX_2)
+    return _xor_shift_(z, 31)
+
+
+@dataclass(frozen=True)
+class Noise:
+    """The address of the noise of a batch, down to the example.
+
+    Args:
+        seed: of the run.
+        step: of the optimiser, or `EVALUATION`.
+        ids: `(B,)` int64, each example's stable id.
+        samples: how many independent codes per example; sample m of example b comes at row
+            `m B + b`.
+
+    >>> noise = Noise(seed=0, step=0, ids=torch.tensor([7, 8]))
+    >>> u = noise.uniform(layer=0, num_steps=3, shape=(2,))
+    >>> u.shape, bool(((u > 0) & (u < 1)).all())
+    (torch.Size([2, 3, 2]), True)
+    >>> other = Noise(seed=0, step=0, ids=torch.tensor([8, 9])).uniform(0, 3, (2,))
+    >>> bool((u[1] == other[0]).all())
+    True
+    """
+
+    seed: int
+    step: int
+    ids: Tensor
+    samples: int = 1
+
+    def drawn(self, samples: int) -> "Noise":
+        """The same address for `samples` codes per example."""
+        return replace(self, samples=samples)
+
+    def _keys(self, layer: int) -> Tensor:
+        """One 64-bit key per (sample, example), `(M B,)` int64."""
+        key = torch.zeros((), dtype=torch.int64, device=self.ids.device)
+        for field in (self.seed, self.step, layer):
+            key = _mix_((key ^ field) + _GOLDEN)
+        key = _mix_((key ^ self.ids) + _GOLDEN)
+        sample = torch.arange(self.samples, device=self.ids.device)
+        return _mix_((key ^ sample[:, None]) + _GOLDEN).flatten()
+
+    def uniform(self, layer: int, num_steps: int, shape: tuple[int, ...], start: int = 0) -> Tensor:
+        """Uniform numbers strictly inside (0, 1), of 23 bits.
+
+        Args:
+            layer: which layer draws.
+            num_steps: T, how many steps.
+            shape: `(*N)`, the shape of one step.
+            start: the first step's time.
+
+        Returns:
+            `(M B, T, *N)` float32.
+        """
+        size = math.prod(shape)
+        counter = torch.arange(
+            1 + start * size, 1 + (start + num_steps) * size, device=self.ids.device
+        )
+        bits = _mix_(self._keys(layer)[:, None] + counter * _GOLDEN)
+        top = (bits >> 41).bitwise_and_((1 << 23) - 1)
+        return top.float().add_(0.5).mul_(2.0**-23).view(-1, num_steps, *shape)

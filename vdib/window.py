@@ -1,0 +1,112 @@
+"""What the decoder sees of the spikes: the last tau_d steps, a temporal basis of them, their sum.
+
+A window maps the recent spikes `(B, S, L, N)` to features `(B, S, F, N)`. `lift` turns the weights
+of a rate decoder into weights that compute the same from the window's features, so that every
+decoder starts as rate decoding. `smooth` is what of the recent spikes the window lets through,
+as a sequence again: the view of a decoder that convolves over time.
+
+Legend: B batch, S decodings per sequence, L = tau_d steps of the window, N neurons, F features.
+"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+
+def recent(spikes: Tensor, length: int, every_step: bool = False) -> Tensor:
+    """The last `length` steps before each decoding, silence before the beginning.
+
+    Args:
+        spikes: `(B, T, N)`.
+        length: tau_d, in steps.
+        every_step: decode at every step (S = T) rather than once at the end (S = 1).
+
+    Returns:
+        `(B, S, length, N)`.
+    """
+    num_steps = spikes.shape[1]
+    if not every_step and num_steps >= length:
+        return spikes[:, None, num_steps - length :]
+    padded = nn.functional.pad(spikes, (0, 0, length - 1, 0))
+    windows = padded.unfold(1, length, 1).transpose(2, 3)  # B, T, L, N
+    return windows if every_step else windows[:, -1:]
+
+
+class FullWindow(nn.Module):
+    """Every step of the window by itself, F = L: what time decoding is about.
+
+    Args:
+        length: tau_d, in steps.
+    """
+
+    def __init__(self, length: int) -> None:
+        super().__init__()
+        if length < 1:
+            raise ValueError(f"a decoding window needs at least one step, got {length}")
+        self.length = length
+
+    @property
+    def num_features(self) -> int:
+        """F, features per neuron."""
+        return self.length
+
+    def forward(self, spikes: Tensor) -> Tensor:
+        """`(B, S, L, N)` to `(B, S, F, N)`."""
+        return spikes
+
+    def lift(self, weight: Tensor) -> Tensor:
+        """Weights `(O, N)` on the spike counts as equal weights `(O, F, N)` on the features."""
+        return weight[:, None].expand(-1, self.length, -1)
+
+    def smooth(self, spikes: Tensor) -> Tensor:
+        """`(B, S, L, N)` to `(B, S, L, N)`: the part of the spikes that the features determine."""
+        return spikes
+
+
+class BasisWindow(FullWindow):
+    """Projections on a cosine temporal basis whose first element is the sum, F = `num_features`.
+
+        f_0 = sum_l y[l],    f_k = sqrt(2) sum_l cos(pi k (l + 1/2) / L) y[l]
+
+    Args:
+        length: tau_d, in steps.
+        num_features: F, at most `length`.
+    """
+
+    basis: Tensor
+
+    def __init__(self, length: int, num_features: int = 6) -> None:
+        super().__init__(length)
+        if not 1 <= num_features <= length:
+            raise ValueError(
+                f"a temporal basis over {length} steps has 1 to {length} elements, "
+                f"got {num_features}"
+            )
+        position = (torch.arange(length, dtype=torch.float64) + 0.5) / length
+        order = torch.arange(num_features, dtype=torch.float64)[:, None]
+        basis = math.sqrt(2) * torch.cos(math.pi * order * position)
+        basis[0] = 1
+        self.register_buffer("basis", basis.float(), persistent=False)  # F, L
+
+    @property
+    def num_features(self) -> int:
+        return self.basis.shape[0]
+
+    def forward(self, spikes: Tensor) -> Tensor:
+        return torch.matmul(self.basis.to(spikes.dtype), spikes)
+
+    def lift(self, weight: Tensor) -> Tensor:
+        rest = weight.new_zeros(weight.shape[0], self.num_features - 1, weight.shape[1])
+        return torch.cat([weight[:, None], rest], dim=1)
+
+    def smooth(self, spikes: Tensor) -> Tensor:
+        # The rows of the basis are orthogonal with squared norm L: this is the projection on them.
+        return torch.matmul(self.basis.to(spikes.dtype).T / self.length, self(spikes))
+
+
+class RateWindow(BasisWindow):
+    """Rate decoding: the spike count over the window, F = 1."""
+
+    def __init__(self, length: int) -> None:
+        super().__init__(length, num_features=1)
