@@ -78,7 +78,10 @@ class VDIBCLI(LightningCLI):
             "--ckpt_path", type=str | None, help="resume from a checkpoint, or from 'last'"
         )
         parser.add_argument(
-            "--figures_every", type=int, default=5, help="epochs between figures; 0: at the end"
+            "--figures_every",
+            type=int,
+            default=5,
+            help="epochs between figures; 0: at the end only, -1: none",
         )
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
@@ -115,10 +118,10 @@ class VDIBCLI(LightningCLI):
             save_last=True,
             enable_version_counter=False,
         )
-        figures = Figures(self.folder / "figures", self.config.figures_every)
-        return super()._instantiate_trainer(
-            config, [*callbacks, self.timer, self.checkpoint, figures]
-        )
+        callbacks = [*callbacks, self.timer, self.checkpoint]
+        if self.config.figures_every >= 0:
+            callbacks.append(Figures(self.folder / "figures", self.config.figures_every))
+        return super()._instantiate_trainer(config, callbacks)
 
 
 def quiet() -> None:

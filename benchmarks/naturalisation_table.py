@@ -1,0 +1,118 @@
+"""Decoders x windows x codings x sizes on `Digits`, trained and frozen encoders: docs/results.md.
+
+    python benchmarks/naturalisation_table.py --seeds 3 --workers 2
+
+Runs are single-threaded; finished ones are kept, so a killed table goes on where it was.
+"""
+
+import argparse
+import csv
+import itertools
+import math
+import statistics
+import sys
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from sweep import sweep
+from vdib.metrics import wilson_interval
+
+SIZES = {
+    256: ["--model.beta", "0.01", "--model.rho", "0.1", "--trainer.max_epochs", "3"],
+    16: ["--model.beta", "0.1", "--model.rho", "0.05", "--trainer.max_epochs", "6"],
+}
+DECODERS = ("logistic", "mlp", "cnn")
+WINDOWS = ("rate", "full", "basis")
+CODINGS = ("time", "rate")
+Cell = tuple[int, str, str, str, bool]
+
+
+def arguments(cell: Cell, seed: int) -> list[str]:
+    size, coding, decoder, window, frozen = cell
+    settings = {
+        "model.num_readout": size,
+        "data.coding": coding,
+        "model.decoder": decoder,
+        "model.window": window,
+        "model.frozen_encoder": str(frozen).lower(),
+        "seed": seed,
+    }
+    named = [word for key, value in settings.items() for word in (f"--{key}", str(value))]
+    return ["--config", "digits", *SIZES[size], *named]
+
+
+def spread(values: list[float]) -> str:
+    deviation = statistics.stdev(values) if len(values) > 1 else math.nan
+    return f"{statistics.mean(values):.1f} ± {deviation:.1f}"
+
+
+def row(cell: Cell, runs: list[dict[str, Any]]) -> list[str]:
+    correct = sum(round(run["judge_accuracy"] * run["test_samples"]) for run in runs)
+    low, high = wilson_interval(correct, sum(run["test_samples"] for run in runs))
+    accuracy = statistics.mean(run["judge_accuracy"] for run in runs)
+    size, coding, decoder, window, frozen = cell
+    return [
+        decoder,
+        window,
+        "frozen" if frozen else "trained",
+        spread([run["validation_loss_nats"] for run in runs]),
+        spread([run["loss_nats"] for run in runs]),
+        spread([run["distortion_nats"] for run in runs]),
+        spread([run["rate_bits"] for run in runs]),
+        spread([run["rate_bits_marginal"] for run in runs]),
+        f"{accuracy:.3f} [{low:.3f}, {high:.3f}]",
+        f"{statistics.mean(run['ssim'] for run in runs):.3f}",
+    ]
+
+
+HEAD = [
+    "decoder",
+    "window",
+    "encoder",
+    "validation loss",
+    "test loss",
+    "distortion",
+    "rate (bits)",
+    "rate, marginal (bits)",
+    "judge accuracy [95 %]",
+    "SSIM",
+]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--runs", type=Path, default=Path("runs"))
+    parser.add_argument("--out", type=Path, default=Path("docs/naturalisation_table.csv"))
+    args = parser.parse_args()
+
+    cells = list(itertools.product(SIZES, CODINGS, DECODERS, WINDOWS, (False, True)))
+    folders = {
+        (cell, seed): args.runs / "naturalisation_table" / "-".join(map(str, (*cell, seed)))
+        for seed in range(args.seeds)
+        for cell in cells
+    }
+    results = sweep({f: arguments(*key) for key, f in folders.items()}, args.workers)
+    rows = {c: row(c, [results[folders[c, s]] for s in range(args.seeds)]) for c in cells}
+
+    args.out.parent.mkdir(exist_ok=True)
+    with args.out.open("w", newline="") as file:
+        names = list(next(iter(results.values())))
+        writer = csv.writer(file)
+        writer.writerow(["size", "coding", "decoder", "window", "frozen", *names])
+        for (cell, _), folder in folders.items():
+            writer.writerow([*cell, *(results[folder][name] for name in names)])
+    for size, coding in itertools.product(SIZES, CODINGS):
+        print(f"\n{size} readout neurons, {coding} coding\n")
+        for line in (HEAD, ["---"] * len(HEAD)):
+            print("| " + " | ".join(line) + " |")
+        for cell, cells_row in rows.items():
+            if cell[:2] == (size, coding):
+                print("| " + " | ".join(cells_row) + " |")
+
+
+if __name__ == "__main__":
+    main()
