@@ -17,11 +17,12 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent))
 
 from sweep import sweep
+
 from vdib.metrics import wilson_interval
 
 SIZES = {
-    256: ["--model.beta", "0.01", "--model.rho", "0.1", "--trainer.max_epochs", "3"],
-    16: ["--model.beta", "0.1", "--model.rho", "0.05", "--trainer.max_epochs", "6"],
+    256: ["--model.beta", "0.01", "--model.rho", "0.1", "--trainer.max_epochs", "2"],
+    16: ["--model.beta", "0.1", "--model.rho", "0.05", "--trainer.max_epochs", "4"],
 }
 DECODERS = ("logistic", "mlp", "cnn")
 WINDOWS = ("rate", "full", "basis")
@@ -52,7 +53,7 @@ def row(cell: Cell, runs: list[dict[str, Any]]) -> list[str]:
     correct = sum(round(run["judge_accuracy"] * run["test_samples"]) for run in runs)
     low, high = wilson_interval(correct, sum(run["test_samples"] for run in runs))
     accuracy = statistics.mean(run["judge_accuracy"] for run in runs)
-    size, coding, decoder, window, frozen = cell
+    decoder, window, frozen = cell[2:]
     return [
         decoder,
         window,

@@ -39,7 +39,7 @@ _SENSOR_SIZES = {
 def read_aedat3(file: BinaryIO, faults: Faults) -> EventSource:
     """AEDAT 3.1; the sensor's size is that of the one camera among the header's sources."""
     lines = text_header(file, b"#", _END, faults)
-    if not _END.match(lines[-1].encode("latin-1")):
+    if not lines or not _END.match(lines[-1].encode("latin-1")):
         raise faults.fatal(file.tell(), "events or the file's end", "the line #!END-HEADER first")
     for line in lines:
         if line.startswith("#Format:") and line.removeprefix("#Format:").strip() != "RAW":

@@ -18,7 +18,7 @@ import numpy as np
 from vdib.datasets.event_source import EventChunk, EventSource, Faults, size_of
 from vdib.datasets.extras import import_extra
 
-_VERSION_BYTES = 14  # "#!AER-DAT4.0\r\n"
+_VERSION = b"#!AER-DAT4.0\r\n"
 _MAX_HEADER = 1 << 22
 
 
@@ -43,20 +43,23 @@ def read_aedat4(file: BinaryIO, faults: Faults, stream: int | None = None) -> Ev
 
 def _header(file: BinaryIO, faults: Faults) -> tuple[int, int, bytes]:
     """(first byte of the packets, byte of the table after them or -1, XML description)."""
-    file.seek(_VERSION_BYTES)
+    version = file.read(len(_VERSION))
+    if version != _VERSION:
+        raise faults.fatal(0, f"the line {version!r}", f"{_VERSION!r}")
     prefix = file.read(4)
     length = struct.unpack("<I", prefix)[0] if len(prefix) == 4 else 0
     room = size_of(file) - file.tell()
-    if not 8 <= length <= min(room, _MAX_HEADER):
-        raise faults.fatal(_VERSION_BYTES, f"a header of {length} bytes", f"8 to {room}")
+    if len(prefix) < 4 or not 8 <= length <= min(room, _MAX_HEADER):
+        found = f"a header of {length} bytes, {max(room, 0)} of them there"
+        raise faults.fatal(len(_VERSION), found, f"8 to {_MAX_HEADER} bytes")
     header = file.read(length)
     if header[4:8] != b"IOHE":
-        raise faults.fatal(_VERSION_BYTES + 8, f"the identifier {header[4:8]!r}", "b'IOHE'")
+        raise faults.fatal(len(_VERSION) + 8, f"the identifier {header[4:8]!r}", "b'IOHE'")
     try:
         table, description = _io_header(header)
     except (struct.error, IndexError) as error:
         raise faults.fatal(
-            _VERSION_BYTES + 4, "offsets that leave the header", "an IOHeader"
+            len(_VERSION) + 4, "offsets that leave the header", "an IOHeader"
         ) from error
     return file.tell(), table, description
 
@@ -103,7 +106,7 @@ def _event_streams(description: bytes, faults: Faults) -> dict[int, tuple[int, i
                 size = (int(place["sizeX"]), int(place["sizeY"])) if stated else None
                 streams[int(node.get("name", ""))] = size
     except (ValueError, ElementTree.ParseError) as error:
-        raise faults.fatal(_VERSION_BYTES + 4, f"a description with {error}", "XML") from error
+        raise faults.fatal(len(_VERSION) + 4, f"a description with {error}", "XML") from error
     return streams
 
 

@@ -155,8 +155,10 @@ class SpikeBinning:
         x, y, p = recording.x[events], recording.y[events], recording.p[events]
         if self.crop:
             x, y = x - np.int16(left), y - np.int16(top)
-            inside = (x >= 0) & (x < crop_width) & (y >= 0) & (y < crop_height)
-            x, y, p, row = x[inside], y[inside], p[inside], row[inside]
+            # Read without a sign, what lies left of the crop or above it is large.
+            inside = (x.view(np.uint16) < crop_width) & (y.view(np.uint16) < crop_height)
+            kept = np.flatnonzero(inside)
+            x, y, p, row = x[kept], y[kept], p[kept], row[kept]
         if self.downsample > 1:
             x, y = x // self.downsample, y // self.downsample
 

@@ -118,13 +118,14 @@ def largest_ordered_subset(t: NDArray[np.int64], floor: int | None) -> NDArray[n
     [True, True, False, True, True]
     """
     good = np.ones(t.shape, bool) if floor is None else t >= floor
-    if (np.diff(t[good]) >= 0).all():
-        return good
     candidates = np.flatnonzero(good)
+    times = t[candidates]
+    if (times[1:] >= times[:-1]).all():
+        return good
     tails = array("q")
     ends = array("q")  # which candidate ends the subsequence of each length
     before = array("q")  # the candidate that precedes each one
-    for i, time in enumerate(t[candidates].tolist()):
+    for i, time in enumerate(times.tolist()):
         length = bisect_right(tails, time)
         before.append(ends[length - 1] if length else -1)
         if length == len(tails):

@@ -27,7 +27,7 @@ def recognised(file: BinaryIO, faults: Faults, options: ReadOptions) -> EventSou
     if head.startswith(b"#!AER-DAT3.1"):
         return read_aedat3(file, faults)
     if head.startswith(b"#!AER-DAT4.0"):
-        return read_aedat4(file, faults)
+        return read_aedat4(file, faults, options.stream)
     if head.startswith(b"%"):
         return read_prophesee(file, faults)
     if head.startswith(b"\x93NUMPY"):

@@ -84,7 +84,7 @@ def _numbers(
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """(N, columns) numbers, and the byte at which each of the N lines begins."""
     lines = block.splitlines(keepends=True)
-    offset = start + np.cumsum([0] + [len(line) for line in lines[:-1]])
+    offset = start + np.cumsum([0] + [len(line) for line in lines])[:-1]
     try:
         if block.strip():
             rows = np.loadtxt(lines, ndmin=2, comments=None, encoding="latin-1")

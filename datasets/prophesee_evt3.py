@@ -11,13 +11,25 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vdib.datasets.event_source import EventChunk, Faults, records
 from vdib.datasets.extras import import_extra
 
 _SINGLE, _VECTOR_12, _VECTOR_8, _TIME_HIGH = 0x2, 0x4, 0x5, 0x8
 _UNKNOWN_TYPES = np.isin(np.arange(16), (0x1, 0x9, 0xB, 0xC, 0xD))
-_ONES = np.array([i.bit_count() for i in range(1 << 12)])
+
+
+def _events_of_words() -> NDArray[np.uint8]:
+    """How many events each 16-bit word is: one, or as many as a vector's bits that are set."""
+    word = np.arange(1 << 16)
+    kinds = [word >> 12 == kind for kind in (_SINGLE, _VECTOR_12, _VECTOR_8)]
+    bits = np.select(kinds, [1, word & 0xFFF, word & 0xFF]).astype("<u2").view(np.uint8)
+    number: NDArray[np.uint8] = np.unpackbits(bits.reshape(-1, 2), axis=1).sum(1, dtype=np.uint8)
+    return number
+
+
+_EVENTS_OF_WORDS = _events_of_words()
 
 
 def decode_evt3(file: BinaryIO, start: int, faults: Faults) -> Iterator[EventChunk]:
@@ -31,10 +43,7 @@ def decode_evt3(file: BinaryIO, start: int, faults: Faults) -> Iterator[EventChu
         if unknown.any():
             i, count = int(unknown.argmax()), int(np.count_nonzero(unknown))
             faults.bad(first + 2 * i, f"a word of type {kind[i]:#x}", "a type of EVT 3.0", count)
-        number = np.select(
-            [kind == _SINGLE, kind == _VECTOR_12, kind == _VECTOR_8],
-            [1, _ONES[word & 0xFFF], _ONES[word & 0xFF]],
-        )
+        number = _EVENTS_OF_WORDS[word]
         if not timed:
             is_high = kind == _TIME_HIGH
             timed = bool(is_high.any())
@@ -44,7 +53,7 @@ def decode_evt3(file: BinaryIO, start: int, faults: Faults) -> Iterator[EventChu
                 faults.bad(first + 2 * i, "an event before any time word", "time first", count)
                 number[early] = 0
         events = decoder.feed(word.tobytes())
-        if len(events.x) != number.sum():
+        if len(events.x) != number.sum(dtype=np.int64):
             raise faults.fatal(
                 first, f"{len(events.x)} events decoded", f"{number.sum()} from the words' types"
             )

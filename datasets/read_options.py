@@ -18,15 +18,16 @@ class ReadOptions:
     one (DAT, EVT, text and NumPy often do not), the default is the extent of the events.
 
     `unwrap`: continue times over a wrap of the timestamp counter (AEDAT 2.0 and DAT: 32 bits,
-    N-MNIST: 23, EVT 2.0: 34) instead of taking it for an error. AEDAT 3.1 and EVT 3.0 count
-    their wraps themselves.
+    N-MNIST: 23, EVT 2.0: 34) instead of taking it for an error. AEDAT 3.1 counts its wraps
+    itself, and those of EVT 3.0 are always continued.
 
     `flip_x`, `flip_y`, `flip_polarity`: mirror the places, exchange ON and OFF. The default is
-    what the file holds, which for MNIST-DVS is the digit the right way round; jAER shows DVS128
-    and DAVIS recordings with x and y (counted downwards) both mirrored.
+    what the file holds; see `aedat2.py` for DVS128, where sources disagree on both.
 
     `layout`: how AEDAT 2.0 addresses are made up (DVS128, DAVIS240, DAVIS346 or another
     `AddressLayout`); the default is the camera that the header names, or else DVS128.
+
+    `stream`: which of the event streams of an AEDAT 4.0 file; the default is the first.
 
     `columns`: the order in text and plain arrays that name no columns. `time_scale`: us per unit
     of t in text and NumPy files, 1e6 where t is in seconds.
@@ -39,6 +40,7 @@ class ReadOptions:
     flip_y: bool = False
     flip_polarity: bool = False
     layout: AddressLayout | None = None
+    stream: int | None = None
     columns: str = "txyp"
     time_scale: float = 1.0
 

@@ -13,7 +13,7 @@ from vdib import surrogate as surrogates
 from vdib.credit import BPTT, DirectFeedback, EProp
 from vdib.decoder import CNNDecoder, Decoder, LogisticDecoder, MLPDecoder
 from vdib.encoder import build_encoder
-from vdib.estimator import LeaveOneOut, RelaxedBernoulli, ScoreFunction, StraightThrough
+from vdib.estimator import Estimator, LeaveOneOut, RelaxedBernoulli, ScoreFunction, StraightThrough
 from vdib.judge import LeNet5, load_judge
 from vdib.lightning_modules.image_data import SpikeBatch
 from vdib.metrics import ssim
@@ -27,9 +27,9 @@ DECODERS = {"logistic": LogisticDecoder, "mlp": MLPDecoder, "cnn": CNNDecoder}
 WINDOWS = {"full": FullWindow, "basis": BasisWindow, "rate": RateWindow}
 PRIORS = {"bernoulli": BernoulliPrior, "marginal": MarginalPrior, "past": AutoregressivePrior}
 ESTIMATORS = {
-    "straight_through": StraightThrough,
-    "relaxed": RelaxedBernoulli,
-    "leave_one_out": LeaveOneOut,
+    "straight_through": lambda num_steps: StraightThrough(),
+    "relaxed": lambda num_steps: RelaxedBernoulli(),
+    "leave_one_out": lambda num_steps: LeaveOneOut(),
     "score": ScoreFunction,
 }
 
@@ -75,7 +75,7 @@ class NaturalisationModule(LightningModule):
         window_steps: int | None = None,
         num_basis: int = 6,
         estimator: Literal["straight_through", "relaxed", "leave_one_out", "score"]
-        | StraightThrough = "straight_through",
+        | Estimator = "straight_through",
         credit: Literal["bptt", "eprop", "dfa"] = "bptt",
         surrogate: Literal[
             "fast_sigmoid", "arctan", "sigmoid", "boxcar", "gaussian", "exponential"
@@ -109,7 +109,7 @@ class NaturalisationModule(LightningModule):
             encoder,
             build(view, num_readout, 784),
             BernoulliPrior(rho) if prior == "bernoulli" else PRIORS[prior](num_readout, rho),
-            ESTIMATORS[estimator]() if isinstance(estimator, str) else estimator,
+            ESTIMATORS[estimator](num_steps) if isinstance(estimator, str) else estimator,
             beta,
         )
         self.window_steps = steps

@@ -176,7 +176,11 @@ def build(args: list[str], folder: Path | None = None) -> VDIBCLI:
                 seed_everything_default=False,
                 auto_configure_optimizers=False,
                 load_from_checkpoint_support=False,
-                trainer_defaults={"enable_model_summary": False, "devices": 1, "num_sanity_val_steps": 0},
+                trainer_defaults={
+                    "enable_model_summary": False,
+                    "devices": 1,
+                    "num_sanity_val_steps": 0,
+                },
                 parser_kwargs={"exit_on_error": False},
                 args=_expand(args),
             )

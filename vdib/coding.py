@@ -14,6 +14,12 @@ Coding = Callable[[Tensor, int, Noise], Tensor]
 """`(pixels (B, N), T, noise) -> spikes (B, T, N)`."""
 
 
+def _check(pixels: Tensor) -> None:
+    if not bool(((pixels >= 0) & (pixels <= 1)).all()):
+        low, high = float(pixels.min()), float(pixels.max())
+        raise ValueError(f"pixels must lie in [0, 1], got {low} to {high}")
+
+
 def rate_code(pixels: Tensor, num_steps: int, noise: Noise) -> Tensor:
     """Independent spikes at every step, `x[t] ~ Bernoulli(p)`.
 
@@ -25,6 +31,7 @@ def rate_code(pixels: Tensor, num_steps: int, noise: Noise) -> Tensor:
     Returns:
         `(B, T, N)`.
     """
+    _check(pixels)
     uniform = noise.uniform(INPUT, num_steps, tuple(pixels.shape[1:]))
     return (uniform < pixels[:, None]).to(pixels.dtype)
 
@@ -39,6 +46,7 @@ def time_code(pixels: Tensor, num_steps: int, noise: Noise | None = None) -> Ten
             [0., 1., 0.],
             [0., 0., 0.]])
     """
+    _check(pixels)
     level = torch.round(pixels * (num_steps - 1))
     steps = torch.arange(num_steps, device=pixels.device)[:, None]
     spikes = (steps == num_steps - 1 - level[:, None]) & (level[:, None] > 0)

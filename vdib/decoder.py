@@ -34,6 +34,8 @@ def categorical(outputs: Tensor) -> Distribution:
 
 def normal(outputs: Tensor) -> Distribution:
     """Independent normals: the first half of the outputs are means, the rest log deviations."""
+    if outputs.shape[-1] % 2:
+        raise ValueError(f"a normal needs an even number of outputs, got {outputs.shape[-1]}")
     mean, log_std = outputs.chunk(2, dim=-1)
     return Independent(Normal(mean, log_std.exp(), validate_args=False), 1, validate_args=False)
 
@@ -71,7 +73,7 @@ class Decoder(nn.Module):
         return self.likelihood(self.outputs(spikes))
 
     def start_from(self, outputs: Tensor) -> None:
-        """Make the decoder start from these outputs `(O)`, whatever the spikes add to them.
+        """Set the last layer's bias to these outputs `(O)`, to which the spikes add.
 
         With the Bernoulli likelihood, the logits of the mean image: the best constant answer.
         """
@@ -130,7 +132,8 @@ class CNNDecoder(Decoder):
 
     Neurons are channels: their order carries no meaning, that of the steps does. What the window
     drops is dropped before the convolution (`window.smooth`), so that for rate decoding every
-    position sees the mean; the weights do not depend on the window.
+    position sees the mean. Whatever the window, the weights start equal over time: the first
+    convolution sums over its taps, the second and the dense layer average.
     """
 
     def __init__(
@@ -145,7 +148,7 @@ class CNNDecoder(Decoder):
         super().__init__(window, num_neurons, num_outputs, likelihood)
         if kernel_size % 2 == 0:
             raise ValueError(f"kernel_size must be odd, got {kernel_size}")
-        padding = kernel_size // 2
+        padding, positions = kernel_size // 2, math.ceil(window.length / 4)
         self.convolutions = nn.Sequential(
             nn.Conv1d(num_neurons, num_channels, kernel_size, 2, padding),
             nn.ReLU(),
@@ -153,7 +156,17 @@ class CNNDecoder(Decoder):
             nn.ReLU(),
             nn.Flatten(),
         )
-        self.head = nn.Linear(num_channels * math.ceil(window.length / 4), num_outputs)
+        self.head = nn.Linear(num_channels * positions, num_outputs)
+        with torch.no_grad():
+            for layer, inputs, share in (
+                (self.convolutions[0], num_neurons, 1),
+                (self.convolutions[2], num_channels, kernel_size),
+            ):
+                weight = torch.empty(num_channels, inputs)
+                nn.init.kaiming_normal_(weight, nonlinearity="relu")
+                layer.weight.copy_(weight[:, :, None].expand(-1, -1, kernel_size) / share)
+            weight = nn.Linear(num_channels, num_outputs).weight
+            self.head.weight.copy_(weight.repeat_interleave(positions, dim=1) / positions)
 
     def outputs(self, spikes: Tensor) -> Tensor:
         seen = self.window.smooth(spikes).flatten(0, 1).transpose(1, 2)  # B S, N, L

@@ -25,6 +25,8 @@ class SpikeCode:
         spikes: readout spikes y, `(M B, T, N_y)`, sample-major.
         logits: `log p(y = 1) / p(y = 0)` at each step given the past, same shape.
         hidden: spikes of each hidden layer, `(B, T, *N_h)`.
+
+    A single step of a stream has no time axis.
     """
 
     spikes: Tensor
@@ -32,7 +34,7 @@ class SpikeCode:
     hidden: tuple[Tensor, ...]
 
     def log_prob(self) -> Tensor:
-        """`log p(y_t | y^{t-1}, x^t)` summed over neurons, in nats, `(M B, T)`."""
+        """`log p(y_t | y^{t-1}, x^t)` of hard spikes, summed over neurons, in nats, `(M B, T)`."""
         # log sigmoid of the logit towards the drawn value: stable at both ends.
         towards = torch.where(self.spikes > 0.5, self.logits, -self.logits)
         return nn.functional.logsigmoid(towards).sum(-1)
@@ -78,7 +80,7 @@ class SpikingEncoder(nn.Module):
         """The readout's drive `(B, T, N_y)` and the hidden spikes: all that involves the input."""
         hidden: list[Tensor] = []
         for layer in self.layers:
-            x, _ = layer.fire(self.credit.drive(layer, x), self.threshold)
+            x, _ = layer.respond(self.credit.drive(layer, x), self.threshold)
             hidden.append(x)
         drive = self.credit.drive(self.readout, x)
         return self.credit.feed_back(drive, hidden), tuple(hidden)
@@ -95,8 +97,13 @@ class SpikingEncoder(nn.Module):
         drive, hidden = self.drive(x)
         if isinstance(noise, Noise):
             noise = noise.uniform(len(hidden), x.shape[1], self.readout.shape)
+        if noise.shape[1:] != drive.shape[1:] or len(noise) < len(x) or len(noise) % len(x):
+            raise ValueError(
+                f"noise of shape {tuple(noise.shape)} does not fit drives {tuple(drive.shape)}: "
+                "expected a multiple of the rows and the rest alike"
+            )
         drive = drive.repeat(noise.shape[0] // drive.shape[0], 1, 1)
-        spikes, logits = self.readout.fire(drive, fire, noise)
+        spikes, logits = self.readout.respond(drive, fire, noise)
         return SpikeCode(spikes, logits, hidden)
 
     def step(

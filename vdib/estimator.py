@@ -86,15 +86,16 @@ def returns(distortion: Tensor, rate: Tensor, beta: float) -> Tensor:
     return to_go - beta * rate
 
 
-class StraightThrough(nn.Module):
-    """Spikes pass on the gradient of their probability. Biased, of low variance.
+class Estimator(nn.Module):
+    """What all estimators share.
 
-    Bengio, Leonard & Courville, "Estimating or Propagating Gradients Through Stochastic Neurons",
-    2013, https://arxiv.org/abs/1308.3432.
+    Attributes:
+        num_samples: M, codes drawn per input.
+        fire: how spikes are drawn in training, and what gradient they carry.
     """
 
     num_samples: int = 1
-    fire: Fire = PassThrough()
+    fire: Fire
 
     def term(self, log_prob: Tensor, returns: Tensor) -> Tensor:
         """What to add to the loss, a scalar of value meaningless but for its gradient.
@@ -106,7 +107,17 @@ class StraightThrough(nn.Module):
         return log_prob.new_zeros(())
 
 
-class RelaxedBernoulli(StraightThrough):
+class StraightThrough(Estimator):
+    """Spikes pass on the gradient of their probability. Biased, of low variance.
+
+    Bengio, Leonard & Courville, "Estimating or Propagating Gradients Through Stochastic Neurons",
+    2013, https://arxiv.org/abs/1308.3432.
+    """
+
+    fire: Fire = PassThrough()
+
+
+class RelaxedBernoulli(Estimator):
     """Spikes are softened in training, so that the gradient is exact for the softened model.
 
     Args:
@@ -120,12 +131,13 @@ class RelaxedBernoulli(StraightThrough):
         self.fire = Concrete(temperature)
 
 
-class ScoreFunction(StraightThrough):
+class ScoreFunction(Estimator):
     """The paper's estimator: `grad log p` times the return above its average in earlier batches.
 
     The baseline is one moving average per step; it never contains the batch it is subtracted from.
 
     Args:
+        num_steps: T.
         momentum: of the moving average, per batch.
     """
 
@@ -133,10 +145,10 @@ class ScoreFunction(StraightThrough):
     baseline: Tensor
     weight: Tensor
 
-    def __init__(self, momentum: float = 0.9) -> None:
+    def __init__(self, num_steps: int, momentum: float = 0.9) -> None:
         super().__init__()
         self.momentum = momentum
-        self.register_buffer("baseline", torch.zeros(1))
+        self.register_buffer("baseline", torch.zeros(num_steps))
         self.register_buffer("weight", torch.zeros(()))
 
     def term(self, log_prob: Tensor, returns: Tensor) -> Tensor:
@@ -148,7 +160,7 @@ class ScoreFunction(StraightThrough):
         return (log_prob * advantage).sum(1).mean()
 
 
-class LeaveOneOut(StraightThrough):
+class LeaveOneOut(Estimator):
     """Several codes per input, each compared with the mean return of the others.
 
     Kool, van Hoof & Welling, "Buy 4 REINFORCE Samples, Get a Baseline for Free!", 2019.

@@ -62,7 +62,7 @@ class ExponentialPair:
         t = torch.arange(num_steps, dtype=torch.float64)
         a, c = self.membrane, self.synapse
         if abs(a - c) < 1e-6:
-            return (t + 1) * a**t
+            return (t + 1) * ((a + c) / 2) ** t
         return torch.as_tensor((a ** (t + 1) - c ** (t + 1)) / (a - c))
 
     @property
@@ -87,10 +87,11 @@ class RaisedCosines:
 
         eps_j[t] = (1 + cos(clip(mu pi (log(t + c) - phi_j) / d, -pi, pi))) / 2
 
-    with centres `phi_j = log(c) + j d`, neighbours `mu pi` of phase apart (so that they sum to a
-    constant at mu = 0.5), the offset `c = duration / 10`, and `d` such that the last one reaches
-    zero at `duration` (Pillow et al., "Spatio-temporal correlations and visual signalling in a
-    complete neuronal population", 2008, https://doi.org/10.1038/nature07140).
+    with centres `phi_j = log(c) + j d`, neighbours `mu pi` of phase apart (before scaling, two
+    overlap everywhere inside the bank at mu = 0.5, and sum to 1), the offset `c = duration / 10`,
+    and `d` such that the last one reaches zero at `duration` (Pillow et al., "Spatio-temporal
+    correlations and visual signalling in a complete neuronal population", 2008,
+    https://doi.org/10.1038/nature07140).
 
     Args:
         count: how many kernels.
@@ -108,19 +109,27 @@ class RaisedCosines:
                 "raised cosines need count >= 1, duration >= 1 and compression > 0, "
                 f"got {self.count}, {self.duration} and {self.compression}"
             )
+        if not self._bumps().amax(1).min() > 1e-6:
+            raise ValueError(
+                f"{self.count} raised cosines over {self.duration} steps leave one between steps: "
+                "fewer, or a longer duration"
+            )
 
     @property
     def num_kernels(self) -> int:
         return self.count
 
-    def kernel(self, num_steps: int) -> Tensor:
+    def _bumps(self) -> Tensor:
         offset = self.duration / 10
         t = torch.arange(self.duration, dtype=torch.float64)
         span = math.log(self.duration + offset) - math.log(offset)
         spacing = span / (self.count - 1 + 1 / self.compression)
         centres = math.log(offset) + spacing * torch.arange(self.count, dtype=torch.float64)
         phase = self.compression * math.pi / spacing * (torch.log(t + offset) - centres[:, None])
-        bumps = (1 + torch.cos(phase.clamp(-math.pi, math.pi))) / 2
+        return (1 + torch.cos(phase.clamp(-math.pi, math.pi))) / 2
+
+    def kernel(self, num_steps: int) -> Tensor:
+        bumps = self._bumps()
         return (bumps / bumps.amax(1, keepdim=True))[:, :num_steps]
 
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
@@ -134,7 +143,7 @@ class RaisedCosines:
 def causal_filter(x: Tensor, kernel: Tensor) -> Tensor:
     """`out[t] = sum_k sum_{l <= t} kernel[k, l] x[t - l, k]`, exact and parallel in time.
 
-    One product with the banded Toeplitz matrix of the kernels.
+    One product with the banded Toeplitz matrix of the kernels: memory and time grow as K T^2.
 
     Args:
         x: `(B, T, K, *N)`.

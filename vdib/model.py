@@ -10,7 +10,7 @@ from torch.distributions import Distribution
 
 from vdib.decoder import Decoder
 from vdib.encoder import SpikeCode, SpikingEncoder
-from vdib.estimator import Bernoulli, StraightThrough, returns
+from vdib.estimator import Bernoulli, Estimator, returns
 from vdib.noise import Noise
 from vdib.objective import distortion, per_step, rate
 from vdib.window import recent
@@ -54,7 +54,7 @@ class VDIB(nn.Module):
         encoder: SpikingEncoder,
         decoder: Decoder,
         prior: nn.Module,
-        estimator: StraightThrough,
+        estimator: Estimator,
         beta: float = 0.01,
         every_step: bool = False,
     ) -> None:
@@ -97,7 +97,7 @@ class VDIB(nn.Module):
         The scalar's own value means nothing; `Bottleneck.loss` is the loss.
         """
         if isinstance(noise, Noise):
-            noise = noise.drawn(self.estimator.num_samples)
+            noise = noise.with_samples(self.estimator.num_samples)
         out = self._measure(self.encoder(x, noise, self.estimator.fire), r)
         to_go = returns(per_step(out.distortion, x.shape[1]), out.rate, self.beta).detach()
         return out.loss(self.beta) + self.estimator.term(out.code.log_prob(), to_go), out

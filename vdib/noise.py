@@ -61,8 +61,8 @@ class Noise:
     ids: Tensor
     samples: int = 1
 
-    def drawn(self, samples: int) -> "Noise":
-        """The same address for `samples` codes per example."""
+    def with_samples(self, samples: int) -> "Noise":
+        """The same address, for `samples` codes per example."""
         return replace(self, samples=samples)
 
     def _keys(self, layer: int) -> Tensor:
@@ -70,7 +70,7 @@ class Noise:
         key = torch.zeros((), dtype=torch.int64, device=self.ids.device)
         for field in (self.seed, self.step, layer):
             key = _mix_((key ^ field) + _GOLDEN)
-        key = _mix_((key ^ self.ids) + _GOLDEN)
+        key = _mix_((key ^ self.ids.long()) + _GOLDEN)
         sample = torch.arange(self.samples, device=self.ids.device)
         return _mix_((key ^ sample[:, None]) + _GOLDEN).flatten()
 

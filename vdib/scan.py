@@ -74,6 +74,10 @@ class KernelFeedback:
 
     duration: int = 10
 
+    def __post_init__(self) -> None:
+        if self.duration < 1:
+            raise ValueError(f"a feedback kernel lasts at least one step, got {self.duration}")
+
     def kernel(self, num_steps: int) -> Tensor:
         return -RaisedCosines(count=1, duration=self.duration).kernel(num_steps)[0]
 

@@ -103,9 +103,11 @@ class SRM(nn.Module):
         Returns:
             Spikes and v, each `(B, T, *N)`.
         """
-        return self.fire(self.drive(x), fire, noise)
+        return self.respond(self.drive(x), fire, noise)
 
-    def fire(self, drive: Tensor, fire: Fire, noise: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def respond(
+        self, drive: Tensor, fire: Fire, noise: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Spikes and v of a given drive, each `(B, T, *N)`."""
         return scan(drive, self.gain / self.width, self.feedback, fire, noise)
 
@@ -152,6 +154,8 @@ class SRM(nn.Module):
         Raises:
             ValueError: where `x` leaves every potential at zero.
         """
+        if not spread > 0 or (rate is not None and not 0 < rate < 1):
+            raise ValueError(f"expected spread > 0 and rate in (0, 1), got {spread} and {rate}")
         constant = (self.bias - self.threshold) / self.width
         rms = (self.drive(x) - constant).square().mean().sqrt()
         if not rms > 0:
@@ -199,6 +203,8 @@ def hidden_conv(
     """A convolutional hidden layer, pooled: `(C, H, W)` to `(channels, H / pool, W / pool)`."""
     filter = filter or ExponentialPair()
     in_channels, height, width = input_shape
+    if kernel_size % 2 == 0:
+        raise ValueError(f"kernel_size must be odd, got {kernel_size}")
     if min(height, width) < pool:
         raise ValueError(f"cannot pool a {height}x{width} input by {pool}")
     synapses = PooledConv2d(in_channels, filter.num_kernels * channels, kernel_size, pool)

@@ -25,6 +25,8 @@ def recent(spikes: Tensor, length: int, every_step: bool = False) -> Tensor:
     Returns:
         `(B, S, length, N)`.
     """
+    if length < 1:
+        raise ValueError(f"a decoding window needs at least one step, got {length}")
     num_steps = spikes.shape[1]
     if not every_step and num_steps >= length:
         return spikes[:, None, num_steps - length :]
@@ -67,7 +69,10 @@ class FullWindow(nn.Module):
 class BasisWindow(FullWindow):
     """Projections on a cosine temporal basis whose first element is the sum, F = `num_features`.
 
-        f_0 = sum_l y[l],    f_k = sqrt(2) sum_l cos(pi k (l + 1/2) / L) y[l]
+        f_0 = sum_l y[l],    f_k = sqrt(2 / L) sum_l cos(pi k (l + 1/2) / L) y[l]
+
+    All elements are orthogonal; those beyond the sum have unit norm, so that they weigh little at
+    first: with the norm of the sum, sqrt(L), they trained worse than the sum alone.
 
     Args:
         length: tau_d, in steps.
@@ -85,9 +90,9 @@ class BasisWindow(FullWindow):
             )
         position = (torch.arange(length, dtype=torch.float64) + 0.5) / length
         order = torch.arange(num_features, dtype=torch.float64)[:, None]
-        basis = math.sqrt(2) * torch.cos(math.pi * order * position)
+        basis = math.sqrt(2 / length) * torch.cos(math.pi * order * position)
         basis[0] = 1
-        self.register_buffer("basis", basis.float(), persistent=False)  # F, L
+        self.register_buffer("basis", basis, persistent=False)  # F, L, float64
 
     @property
     def num_features(self) -> int:
@@ -101,8 +106,9 @@ class BasisWindow(FullWindow):
         return torch.cat([weight[:, None], rest], dim=1)
 
     def smooth(self, spikes: Tensor) -> Tensor:
-        # The rows of the basis are orthogonal with squared norm L: this is the projection on them.
-        return torch.matmul(self.basis.to(spikes.dtype).T / self.length, self(spikes))
+        # The rows of the basis are orthogonal: this is the projection on them.
+        back = self.basis.T / self.basis.square().sum(1)
+        return torch.matmul(back.to(spikes.dtype), self(spikes))
 
 
 class RateWindow(BasisWindow):

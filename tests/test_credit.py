@@ -1,0 +1,110 @@
+"""Credit rules against their equations, written out with forward eligibility traces."""
+
+import pytest
+import tiny
+import torch
+
+from vdib.credit import BPTT, DirectFeedback, EProp
+from vdib.estimator import LeaveOneOut, PassThrough
+from vdib.noise import Noise
+
+HIDDEN = (4,)
+
+
+def run(credit, seed=0):
+    """A tiny network's pieces: hidden layer, its gradient, and `delta = dL/dv` of the readout."""
+    torch.manual_seed(seed)
+    encoder = tiny.encoder(hidden=HIDDEN)
+    encoder.credit = credit
+    x = (torch.rand(2, 6, 3, dtype=torch.float64) < 0.5).double()
+    noise = torch.rand(2, 6, tiny.READOUT, dtype=torch.float64)
+    drive, hidden = encoder.drive(x)
+    drive.retain_grad()
+    spikes, logits = encoder.readout.respond(drive, PassThrough(), noise)
+    loss = (spikes * torch.linspace(-1, 2, 6, dtype=torch.float64)[:, None]).sum()
+    (loss + 0.3 * logits.square().sum()).backward()
+    layer = encoder.layers[0]
+    return encoder, layer, x, hidden[0], drive.grad
+
+
+def eligibility(layer, x):
+    """`e_ji[t] = psi_j[t] dv_j[t]/dw_ji` by forward recursion, `(B, T, N, N_in)`."""
+    steps = x.shape[1]
+    with torch.no_grad():
+        spikes, v = layer(x, tiny.encoder(hidden=HIDDEN).threshold)
+    slope = tiny.encoder(hidden=HIDDEN).threshold.slope(v, spikes)
+    eps, nu = layer.filter.kernel(steps)[0], layer.feedback.kernel(steps)
+    gain = layer.gain.detach() / layer.width
+    traces, out = [], []
+    for t in range(steps):
+        psp = sum(eps[k] * x[:, t - k] for k in range(t + 1)) / layer.width  # B, N_in
+        own = sum(
+            (nu[k] * slope[:, t - 1 - k, :, None] * traces[t - 1 - k] for k in range(t)),
+            start=torch.zeros(x.shape[0], *layer.shape, x.shape[2], dtype=x.dtype),
+        )
+        traces.append(psp[:, None, :] + gain[:, None] * own)
+        out.append(slope[:, t, :, None] * traces[t])
+    return torch.stack(out, 1)
+
+
+def test_eprop_is_learning_signal_times_eligibility():
+    encoder, layer, x, _, delta = run(EProp())
+    weights = encoder.readout.synapses[1].weight.detach().view(-1, tiny.READOUT, *HIDDEN)
+    now = encoder.readout.filter.kernel(1)[:, 0]
+    signal = torch.einsum("btn,k,knj->btj", delta, now, weights)
+    expected = torch.einsum("btj,btji->ji", signal, eligibility(layer, x))
+    assert expected.norm() > 1e-3
+    torch.testing.assert_close(layer.synapses[1].weight.grad, expected)
+
+
+def test_dfa_is_projected_signal_times_eligibility():
+    credit = DirectFeedback(HIDDEN, tiny.READOUT, seed=3).double()
+    _, layer, x, _, delta = run(credit)
+    expected = torch.einsum("btj,btji->ji", delta @ credit.matrix_0, eligibility(layer, x))
+    assert expected.norm() > 1e-3
+    torch.testing.assert_close(layer.synapses[1].weight.grad, expected)
+
+
+def test_bptt_reaches_through_every_later_potential():
+    encoder, layer, x, _, delta = run(BPTT())
+    steps = x.shape[1]
+    weights = encoder.readout.synapses[1].weight.detach().view(-1, tiny.READOUT, *HIDDEN)
+    eps = encoder.readout.filter.kernel(steps)
+    signal = torch.zeros(*x.shape[:2], *HIDDEN, dtype=x.dtype)
+    for t in range(steps):
+        for lag in range(min(eps.shape[1], steps - t)):
+            through = torch.einsum("bn,k,knj->bj", delta[:, t + lag], eps[:, lag], weights)
+            signal[:, t] += through
+    expected = torch.einsum("btj,btji->ji", signal, eligibility(layer, x))
+    torch.testing.assert_close(layer.synapses[1].weight.grad, expected)
+
+
+def test_the_rules_differ_below_the_readout_only():
+    runs = [run(c) for c in (BPTT(), EProp(), DirectFeedback(HIDDEN, tiny.READOUT).double())]
+    for other in runs[1:]:
+        assert torch.equal(other[3], runs[0][3])  # hidden spikes
+        assert torch.equal(other[4], runs[0][4])  # dL/dv of the readout
+        torch.testing.assert_close(
+            other[0].readout.synapses[1].weight.grad, runs[0][0].readout.synapses[1].weight.grad
+        )
+        assert not torch.allclose(
+            other[1].synapses[1].weight.grad, runs[0][1].synapses[1].weight.grad
+        )
+
+
+@pytest.mark.parametrize("name", ["bptt", "eprop", "dfa"])
+def test_signals_of_the_score_function_carry_the_task(name):
+    """The baselined return reaches the hidden weights: other targets, other gradients."""
+    credit = {
+        "bptt": BPTT(),
+        "eprop": EProp(),
+        "dfa": DirectFeedback(HIDDEN, tiny.READOUT),
+    }[name]
+    model = tiny.bottleneck(LeaveOneOut(4), credit)
+    x, r = tiny.example()
+    weight = model.encoder.layers[0].synapses[1].weight
+    grads = []
+    for target in (r, 1 - r):
+        loss, _ = model.training_loss(x, target, Noise(0, 0, torch.tensor([0])))
+        grads.append(torch.autograd.grad(loss, weight)[0])
+    assert (grads[0] - grads[1]).norm() > 0.02 * grads[0].norm() > 0

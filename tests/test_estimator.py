@@ -1,0 +1,190 @@
+"""Every estimator against the exact gradient, by enumerating all codes of a tiny network."""
+
+import itertools
+from statistics import NormalDist
+
+import pytest
+import tiny
+import torch
+
+from vdib.estimator import (
+    Bernoulli,
+    Concrete,
+    LeaveOneOut,
+    RelaxedBernoulli,
+    ScoreFunction,
+    StraightThrough,
+    returns,
+)
+from vdib.noise import Noise
+
+
+def expected_gradient(model, x, r):
+    """`E_y g(y)` of a single-sample estimator's gradient g, every code weighted exactly."""
+    codes = tiny.all_codes()
+    weights = tiny.log_probability(model, x, codes)[0].exp().detach()
+    total = 0
+    for code, weight in zip(codes, weights, strict=True):
+        loss, out = model.training_loss(x, r, tiny.forcing(code[None]))
+        assert torch.equal(out.code.spikes[0], code)
+        total = total + weight * tiny.gradient(model, loss)
+    return total
+
+
+def cosine(a, b):
+    return float(torch.nn.functional.cosine_similarity(a, b, dim=0))
+
+
+def theta(model, flat):
+    """The encoder's part of a flat gradient."""
+    return flat[: sum(p.numel() for p in model.encoder.parameters())]
+
+
+class FixedBaseline(ScoreFunction):
+    """A score function whose baseline is frozen, to take expectations over single codes."""
+
+    def __init__(self, baseline):
+        super().__init__(tiny.STEPS)
+        self.fixed = baseline
+
+    def term(self, log_prob, returns):
+        return (log_prob * (returns - self.fixed)).sum(1).mean()
+
+
+def test_score_function_has_the_exact_gradient_in_expectation():
+    x, r = tiny.example()
+    for baseline in (0.0, torch.tensor([3.0, -1.0, 0.5], dtype=torch.float64)):
+        model = tiny.bottleneck(FixedBaseline(baseline))
+        exact = tiny.gradient(model, tiny.exact_loss(model, x, r))
+        assert exact.norm() > 0.1
+        torch.testing.assert_close(expected_gradient(model, x, r), exact, rtol=1e-9, atol=1e-9)
+
+
+def test_the_full_gradient_needs_both_terms():
+    """Dropping what spikes do to later rates, or the pathwise term, is visibly wrong."""
+    x, r = tiny.example()
+
+    class NoLaterRates(FixedBaseline):
+        def term(self, log_prob, returns):
+            return super().term(log_prob, returns - self.rates_to_come)
+
+    model = tiny.bottleneck(NoLaterRates(0.0))
+    exact = theta(model, tiny.gradient(model, tiny.exact_loss(model, x, r)))
+    codes = tiny.all_codes()
+    weights = tiny.log_probability(model, x, codes)[0].exp().detach()
+    total = 0
+    for code, weight in zip(codes, weights, strict=True):
+        noise = tiny.forcing(code[None])
+        with torch.no_grad():
+            kl = model(x, r, noise).rate
+        model.estimator.rates_to_come = returns(torch.zeros_like(kl), kl, model.beta)
+        total = total + weight * tiny.gradient(model, model.training_loss(x, r, noise)[0])
+    assert (theta(model, total) - exact).norm() > 0.01 * exact.norm()
+
+
+def test_leave_one_out_has_the_exact_gradient_in_expectation(monkeypatch):
+    monkeypatch.setattr(tiny, "STEPS", 2)  # pairs of codes: 16 x 16
+    x, r = tiny.example()
+    model = tiny.bottleneck(LeaveOneOut(2))
+    exact = tiny.gradient(model, tiny.exact_loss(model, x, r))
+    codes = tiny.all_codes()
+    weights = tiny.log_probability(model, x, codes)[0].exp().detach()
+    total = 0
+    for i, j in itertools.product(range(len(codes)), repeat=2):
+        loss, _ = model.training_loss(x, r, tiny.forcing(codes[[i, j]]))
+        total = total + weights[i] * weights[j] * tiny.gradient(model, loss)
+    torch.testing.assert_close(total, exact, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("estimator", [ScoreFunction(3), LeaveOneOut(3)], ids=["score", "loo"])
+def test_sampled_gradients_average_to_the_exact_one(estimator):
+    """Through the addressed noise and the moving baseline; false alarm with alpha = 1e-4."""
+    x, r = tiny.example()
+    model = tiny.bottleneck(estimator)
+    exact = tiny.gradient(model, tiny.exact_loss(model, x, r))
+    batch, batches = 64, 250
+    many_x, many_r = x.expand(batch, -1, -1), r.expand(batch, -1, -1)
+    ids = torch.arange(batch)
+    samples = torch.stack(
+        [
+            tiny.gradient(model, model.training_loss(many_x, many_r, Noise(5, step, ids))[0])
+            for step in range(batches)
+        ]
+    )
+    error = samples.mean(0) - exact
+    deviation = samples.std(0) / batches**0.5
+    alive = deviation > 1e-12
+    assert (error[~alive].abs() < 1e-4).all()  # moved by codes too rare to have been drawn
+    z = (error[alive] / deviation[alive]).abs()
+    # Two-sided, Bonferroni over the parameters.
+    assert float(z.max()) < NormalDist().inv_cdf(1 - 0.5e-4 / int(alive.sum()))
+
+
+def test_leave_one_out_varies_less_where_inputs_differ_in_cost():
+    x, r = tiny.example()
+    x, r = x.expand(8, -1, -1), r + 5.0 * torch.arange(8).view(-1, 1, 1) % 2
+    variances = []
+    for estimator in (ScoreFunction(3), LeaveOneOut(2)):
+        model = tiny.bottleneck(estimator)
+        some = slice(0, 8 // estimator.num_samples)  # eight codes a step for both
+        ids = torch.arange(8)[some]
+        grads = [
+            theta(model, tiny.gradient(model, model.training_loss(x[some], r[some], noise)[0]))
+            for noise in (Noise(0, step, ids) for step in range(250))
+        ]
+        variances.append(float(torch.stack(grads[50:]).var(0).sum()))
+    assert variances[1] < variances[0]
+
+
+def test_straight_through_is_biased_but_points_the_right_way():
+    """Measured cosine with the exact encoder gradient on this network: see the bounds."""
+    x, r = tiny.example()
+    model = tiny.bottleneck(StraightThrough())
+    exact = tiny.gradient(model, tiny.exact_loss(model, x, r))
+    expected = expected_gradient(model, x, r)
+    angle = cosine(theta(model, expected), theta(model, exact))
+    assert 0.5 < angle < 0.9999
+    # The decoder's and the prior's gradients are not approximated, the encoder's is.
+    own = len(theta(model, exact))
+    prior = sum(p.numel() for p in model.prior.parameters())
+    torch.testing.assert_close(expected[own:-prior], exact[own:-prior], rtol=1e-9, atol=1e-9)
+
+
+def test_relaxed_bernoulli_is_biased_but_points_the_right_way():
+    x, r = tiny.example()
+    model = tiny.bottleneck(RelaxedBernoulli(0.5))
+    exact = theta(model, tiny.gradient(model, tiny.exact_loss(model, x, r)))
+    ids = torch.arange(20_000)
+    many = [v.expand(len(ids), -1, -1) for v in (x, r)]
+    relaxed = theta(model, tiny.gradient(model, model.training_loss(*many, Noise(0, 0, ids))[0]))
+    assert 0.5 < cosine(relaxed, exact) < 0.9999
+
+
+def test_relaxed_spikes_tend_to_the_hard_ones_on_the_same_noise():
+    generator = torch.Generator().manual_seed(0)
+    v = torch.randn(1000, generator=generator, dtype=torch.float64)
+    noise = torch.rand(1000, generator=generator, dtype=torch.float64)
+    soft = Concrete(1e-4)(v, noise)
+    assert ((soft - Bernoulli()(v, noise)).abs() < 1e-6).float().mean() > 0.99
+
+
+def test_returns_count_what_spikes_may_still_change():
+    d = torch.tensor([[1.0, 2.0, 4.0]])
+    kl = torch.tensor([[10.0, 20.0, 40.0]])
+    torch.testing.assert_close(returns(d, kl, 0.5), torch.tensor([[37.0, 26.0, 4.0]]))
+
+
+def test_the_baseline_holds_earlier_batches_only():
+    estimator = ScoreFunction(1, momentum=0.5)
+    log_prob = torch.ones(2, 1)
+    assert estimator.term(log_prob, torch.tensor([[4.0], [8.0]])) == 6.0  # nothing seen yet
+    assert estimator.term(log_prob, torch.tensor([[7.0], [9.0]])) == 2.0  # mean of 6 alone
+    expected = 1.0 - (0.25 * 6 + 0.5 * 8) / 0.75
+    assert float(estimator.term(log_prob, torch.ones(2, 1))) == pytest.approx(expected)
+
+
+def test_errors_name_the_setting():
+    with pytest.raises(ValueError, match="at least two codes"):
+        LeaveOneOut(1)
+    with pytest.raises(ValueError, match="temperature"):
+        RelaxedBernoulli(0.0)

@@ -1,0 +1,156 @@
+"""Prior codes: where they start, what they may see, and that they learn."""
+
+import math
+
+import pytest
+import torch
+
+from vdib.filters import RaisedCosines
+from vdib.prior import AutoregressivePrior, BernoulliPrior, MarginalPrior
+
+BATCH, STEPS, NEURONS = 3, 9, 4
+RHO = 0.2
+LOGIT = math.log(0.2 / 0.8)
+
+
+def spike_train(seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    return (torch.rand(BATCH, STEPS, NEURONS, generator=generator) < 0.4).double()
+
+
+def draw(*shape, seed=1):
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(*shape, generator=generator, dtype=torch.float64)
+
+
+def autoregressive(scrambled=True):
+    prior = AutoregressivePrior(NEURONS, RHO, RaisedCosines(count=2, duration=5)).double()
+    if scrambled:
+        with torch.no_grad():
+            prior.linear.weight.copy_(draw(2 * NEURONS, NEURONS))
+            prior.logit.copy_(draw(NEURONS, seed=2))
+    return prior
+
+
+@pytest.mark.parametrize(
+    "prior",
+    [
+        BernoulliPrior(RHO),
+        MarginalPrior(NEURONS, RHO),
+        MarginalPrior(NEURONS, RHO, STEPS),
+        AutoregressivePrior(NEURONS, RHO),
+    ],
+    ids=["bernoulli", "marginal", "marginal per step", "autoregressive"],
+)
+def test_every_prior_starts_at_rho(prior):
+    logits = prior(spike_train().float()).detach().expand(BATCH, STEPS, NEURONS)
+    torch.testing.assert_close(logits, torch.full_like(logits, LOGIT))
+    torch.testing.assert_close(torch.sigmoid(logits), torch.full_like(logits, RHO))
+
+
+def test_the_bernoulli_prior_has_nothing_to_learn():
+    prior = BernoulliPrior(RHO)
+    assert not list(prior.parameters())
+    assert float(prior.state_dict()["logit"]) == pytest.approx(LOGIT)
+
+
+@pytest.mark.parametrize("num_steps", [1, STEPS])
+def test_the_marginal_is_one_number_per_step_and_neuron(num_steps):
+    prior = MarginalPrior(NEURONS, RHO, num_steps).double()
+    own = draw(num_steps, NEURONS)
+    with torch.no_grad():
+        prior.logit.copy_(own)
+    upstream = draw(BATCH, STEPS, NEURONS, seed=3)
+    logits = prior(spike_train()).expand(BATCH, STEPS, NEURONS)
+    assert torch.equal(logits, own.expand(BATCH, STEPS, NEURONS))
+    (grad,) = torch.autograd.grad((logits * upstream).sum(), prior.logit)
+    expected = upstream.sum(0) if num_steps > 1 else upstream.sum((0, 1))[None]
+    torch.testing.assert_close(grad, expected)
+
+
+def test_a_marginal_fits_the_rates_it_is_shown():
+    # The best logits of an independent prior are those of the empirical rates.
+    spikes = spike_train()
+    prior = MarginalPrior(NEURONS, RHO).double()
+    rates = spikes.mean((0, 1))
+    with torch.no_grad():
+        prior.logit.copy_(torch.log(rates / (1 - rates))[None])
+    nats = torch.nn.functional.binary_cross_entropy_with_logits(
+        prior(spikes).expand_as(spikes), spikes, reduction="sum"
+    )
+    (grad,) = torch.autograd.grad(nats, prior.logit)
+    torch.testing.assert_close(grad, torch.zeros_like(grad), rtol=0, atol=1e-12)
+
+
+def past(spikes, kernel):
+    """`(nu_k * y_j)[t - 1]`, `(K, B, T, N)`."""
+    out = torch.zeros(len(kernel), *spikes.shape, dtype=spikes.dtype)
+    for k, nu in enumerate(kernel):
+        for t in range(spikes.shape[1]):
+            for lag in range(min(t, len(nu))):
+                out[k, :, t] += nu[lag] * spikes[:, t - 1 - lag]
+    return out
+
+
+def test_the_autoregressive_prior_is_its_equation():
+    prior, spikes = autoregressive(), spike_train()
+    filtered = past(spikes, prior.filter.kernel(STEPS))
+    a = prior.linear.weight.view(2, NEURONS, NEURONS)  # k, i, j
+    expected = prior.logit + torch.einsum("kij,kbtj->bti", a, filtered)
+    torch.testing.assert_close(prior(spikes), expected)
+
+
+def test_the_autoregressive_prior_sees_the_past_only():
+    prior, spikes = autoregressive(), spike_train()
+    before = prior(spikes)
+    for t in range(STEPS):
+        for j in range(NEURONS):
+            changed = spikes.clone()
+            changed[:, t, j] = 1 - changed[:, t, j]
+            moved = (prior(changed) - before).abs()
+            torch.testing.assert_close(
+                moved[:, : t + 1], torch.zeros(BATCH, t + 1, NEURONS).double()
+            )
+            if t + 1 < STEPS:
+                assert (moved[:, t + 1] > 1e-3).all()
+
+
+def test_the_autoregressive_prior_learns_from_its_past():
+    prior, spikes = autoregressive(scrambled=False), spike_train()
+    upstream = draw(BATCH, STEPS, NEURONS, seed=3)
+    grads = torch.autograd.grad((prior(spikes) * upstream).sum(), list(prior.parameters()))
+    by_name = dict(zip((name for name, _ in prior.named_parameters()), grads, strict=True))
+    filtered = past(spikes, prior.filter.kernel(STEPS))
+    weight = torch.einsum("bti,kbtj->kij", upstream, filtered).flatten(0, 1)
+    torch.testing.assert_close(by_name["linear.weight"], weight)
+    torch.testing.assert_close(by_name["logit"], upstream.sum((0, 1)))
+
+
+def test_soft_spikes_receive_the_gradient_of_later_steps():
+    prior, spikes = autoregressive(), spike_train().requires_grad_()
+    upstream = draw(BATCH, STEPS, NEURONS, seed=3)
+    (grad,) = torch.autograd.grad((prior(spikes) * upstream).sum(), spikes)
+    kernel = prior.filter.kernel(STEPS)
+    a = prior.linear.weight.detach().view(2, NEURONS, NEURONS)
+    expected = torch.zeros_like(grad)
+    for t in range(STEPS):
+        for later in range(t + 1, min(STEPS, t + 1 + kernel.shape[1])):
+            for k in range(2):
+                expected[:, t] += kernel[k, later - 1 - t] * (upstream[:, later] @ a[k])
+    torch.testing.assert_close(grad, expected)
+
+
+@pytest.mark.parametrize("rho", [0.0, 1.0, -0.2])
+def test_a_rate_outside_the_unit_interval_is_refused(rho):
+    for make in (
+        lambda: BernoulliPrior(rho),
+        lambda: MarginalPrior(NEURONS, rho),
+        lambda: AutoregressivePrior(NEURONS, rho),
+    ):
+        with pytest.raises(ValueError, match=f"strictly between 0 and 1, got {rho}"):
+            make()
+
+
+def test_a_marginal_per_step_refuses_other_lengths():
+    with pytest.raises(ValueError, match=f"the prior has 5 steps, the code {STEPS}"):
+        MarginalPrior(NEURONS, RHO, num_steps=5)(spike_train())

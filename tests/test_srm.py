@@ -1,0 +1,200 @@
+"""SRM layers against the equation of the neuron, written filter first and loop by loop."""
+
+import math
+
+import pytest
+import torch
+
+from vdib.estimator import Bernoulli, PassThrough
+from vdib.filters import ExponentialPair, RaisedCosines
+from vdib.scan import ExponentialFeedback, KernelFeedback
+from vdib.srm import SRM, hidden_conv, hidden_dense, readout_dense
+from vdib.surrogate import Threshold
+
+BATCH, STEPS = 2, 14
+THRESHOLD, WIDTH = 0.7, 1.6
+
+
+def spike_train(shape, seed=0, rate=0.3, dtype=torch.float64):
+    generator = torch.Generator().manual_seed(seed)
+    return (torch.rand(BATCH, STEPS, *shape, generator=generator) < rate).to(dtype)
+
+
+def scrambled(layer, dtype=torch.float64):
+    """No parameter or setting left where its default could hide an error."""
+    generator = torch.Generator().manual_seed(1)
+    layer.threshold, layer.width = THRESHOLD, WIDTH
+    for parameter in layer.parameters():
+        parameter.data = torch.randn(parameter.shape, generator=generator, dtype=dtype)
+    return layer
+
+
+def dense(dtype=torch.float64):
+    return scrambled(hidden_dense(5, 4), dtype)
+
+
+def dense_bank(dtype=torch.float64):
+    return scrambled(readout_dense(5, 4, RaisedCosines(3, 8)), dtype)
+
+
+def conv(dtype=torch.float64):
+    return scrambled(hidden_conv((2, 7, 6), 3, kernel_size=3), dtype)
+
+
+def conv_bank(dtype=torch.float64):
+    return scrambled(hidden_conv((2, 7, 6), 3, kernel_size=3, filter=RaisedCosines(2, 8)), dtype)
+
+
+LAYERS = {"dense": dense, "dense bank": dense_bank, "conv": conv, "conv bank": conv_bank}
+layers = pytest.mark.parametrize("make", LAYERS.values(), ids=list(LAYERS))
+
+
+def inputs(layer, dtype=torch.float64):
+    return spike_train((2, 7, 6) if len(layer.shape) == 3 else (5,), dtype=dtype)
+
+
+def uniform(layer, seed=3):
+    generator = torch.Generator().manual_seed(seed)
+    return torch.rand(BATCH, STEPS, *layer.shape, generator=generator, dtype=torch.float64)
+
+
+def filtered(x, kernel):
+    """`(eps * x)[t]`, one kernel."""
+    out = torch.zeros_like(x)
+    for t in range(x.shape[1]):
+        for lag in range(min(t + 1, len(kernel))):
+            out[:, t] += kernel[lag] * x[:, t - lag]
+    return out
+
+
+def dense_weights(weight, s):
+    """`sum_j w_ij s_j`, weight (N, N_in)."""
+    return (weight * s[..., None, :]).sum(-1)
+
+
+def conv_weights(weight, s):
+    """Zero-padded 3x3 correlation `(B, T, C_in, H, W)`, then the mean of 2x2 blocks."""
+    height, width = s.shape[-2:]
+    padded = torch.nn.functional.pad(s, (1, 1, 1, 1))
+    out = torch.zeros(*s.shape[:2], weight.shape[0], height, width, dtype=s.dtype)
+    for c in range(weight.shape[0]):
+        for i in range(3):
+            for j in range(3):
+                patch = padded[:, :, :, i : i + height, j : j + width]
+                out[:, :, c] += (weight[c, :, i, j][:, None, None] * patch).sum(2)
+    rows, columns = height // 2, width // 2
+    blocks = out[..., : 2 * rows, : 2 * columns].unflatten(-1, (columns, 2))
+    return blocks.unflatten(-3, (rows, 2)).mean((-1, -3))
+
+
+def feed_forward(layer, x):
+    """`sum_j sum_k w_ij^k (eps_k * x_j)[t]`, filter first."""
+    (weight,) = layer.synapses.parameters()
+    apply = conv_weights if len(layer.shape) == 3 else dense_weights
+    per_kernel = weight.unflatten(0, (layer.filter.num_kernels, layer.shape[0]))
+    kernels = layer.filter.kernel(STEPS)
+    return sum(apply(w, filtered(x, eps)) for w, eps in zip(per_kernel, kernels, strict=True))
+
+
+@layers
+def test_drive_is_the_equation_filter_first(make):
+    layer = make()
+    x = inputs(layer)
+    expected = (feed_forward(layer, x) + layer.bias - THRESHOLD) / WIDTH
+    torch.testing.assert_close(layer.drive(x), expected, rtol=1e-10, atol=1e-10)
+
+
+@layers
+@pytest.mark.parametrize("stochastic", [False, True])
+def test_forward_obeys_the_equation(make, stochastic):
+    layer = make()
+    x, noise = inputs(layer), uniform(layer)
+    spikes, v = layer(x, Bernoulli() if stochastic else Threshold(), noise)
+    own = layer.feedback.kernel(STEPS)
+    fed_back = torch.zeros_like(spikes)
+    for t in range(1, STEPS):
+        fed_back[:, t] = sum(own[k] * spikes[:, t - 1 - k] for k in range(min(t, len(own))))
+    potential = feed_forward(layer, x) + layer.gain * fed_back + layer.bias
+    torch.testing.assert_close(v, (potential - THRESHOLD) / WIDTH, rtol=1e-10, atol=1e-10)
+    probability = 1 / (1 + torch.exp(-(potential - THRESHOLD) / WIDTH))
+    fired = noise < probability if stochastic else potential > THRESHOLD
+    assert torch.equal(spikes, fired.double())
+    assert 0.1 < spikes.mean() < 0.9
+    # What p(y_t | y^{t-1}, x^t) is made of, all steps at once.
+    torch.testing.assert_close(layer.given(layer.drive(x), spikes), v, rtol=1e-10, atol=1e-10)
+
+
+@layers
+@pytest.mark.parametrize("stochastic", [False, True])
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.float64, 1e-10)])
+def test_steps_are_the_whole_sequence(make, stochastic, dtype, tolerance):
+    layer = make(dtype)
+    x, noise = inputs(layer, dtype), uniform(layer).to(dtype)
+    fire = PassThrough() if stochastic else Threshold()
+    spikes, v = layer(x, fire, noise)
+    state = ((), ())
+    for t in range(STEPS):
+        s_t, v_t, state = layer.step(x[:, t], state, fire, noise[:, t])
+        torch.testing.assert_close(v_t, v[:, t], rtol=tolerance, atol=tolerance)
+        assert torch.equal(s_t, spikes[:, t])
+
+
+@layers
+def test_nothing_is_remembered_between_calls(make):
+    layer = make()
+    x, noise = inputs(layer), uniform(layer)
+    before = {name: value.clone() for name, value in layer.state_dict().items()}
+    first = layer(x, Bernoulli(), noise)
+    layer.step(x[:, 0], ((), ()), Bernoulli(), noise[:, 0])
+    again = layer(x, Bernoulli(), noise)
+    assert all(torch.equal(*both) for both in zip(first, again, strict=True))
+    assert all(torch.equal(before[name], value) for name, value in layer.state_dict().items())
+
+
+@layers
+def test_same_step_drive_is_what_spikes_do_in_their_own_step(make):
+    layer = make()
+    x = inputs(layer)
+    zero = layer.drive(torch.zeros_like(x))
+    for t in (0, 3):
+        alone = torch.zeros_like(x)
+        alone[:, t] = x[:, t]
+        expected = (layer.drive(alone) - zero)[:, t]
+        torch.testing.assert_close(layer.same_step_drive(x)[:, t], expected)
+    assert not layer.same_step_drive(x).requires_grad  # the weights are held constant
+    assert layer.same_step_drive(x.requires_grad_()).requires_grad
+
+
+@layers
+@pytest.mark.parametrize(("spread", "rate"), [(1.0, None), (2.5, 0.1)])
+def test_calibration_sets_the_spread_and_the_rate(make, spread, rate):
+    layer = make()
+    x, bias = inputs(layer), layer.bias.detach().clone()
+    layer.calibrate(x, spread, rate)
+    rms = feed_forward(layer, x).detach().square().mean().sqrt()
+    assert float(rms) == pytest.approx(spread * WIDTH, rel=1e-10)
+    if rate is None:
+        assert torch.equal(layer.bias, bias)
+    else:
+        silent = layer.drive(torch.zeros_like(x)).detach()  # v = logit(rate)
+        assert silent.min() == pytest.approx(math.log(rate / (1 - rate)))
+        assert silent.max() == pytest.approx(math.log(rate / (1 - rate)))
+
+
+def test_the_reference_layers():
+    hidden, pooled, readout = hidden_dense(5, 4), hidden_conv((1, 9, 7), 3), readout_dense(5, 4)
+    assert hidden.filter == pooled.filter == ExponentialPair(membrane=0.9, synapse=0.85)
+    assert hidden.feedback == pooled.feedback == ExponentialFeedback(decay=0.65)
+    assert readout.filter == RaisedCosines(count=8, duration=10, compression=0.5)
+    assert readout.feedback == KernelFeedback(duration=10)
+    assert (hidden.shape, pooled.shape, readout.shape) == ((4,), (3, 4, 3), (4,))
+    assert sum(p.numel() for p in pooled.parameters()) == 3 * 5 * 5 + 3 + 3
+
+
+def test_layers_refuse():
+    with pytest.raises(ValueError, match="width must be positive, got 0"):
+        SRM(torch.nn.Identity(), (2,), ExponentialPair(), ExponentialFeedback(), width=0.0)
+    with pytest.raises(ValueError, match="cannot pool a 3x1 input by 2"):
+        hidden_conv((1, 3, 1), 2)
+    with pytest.raises(ValueError, match="spikes that move no potential"):
+        dense().calibrate(torch.zeros(BATCH, STEPS, 5, dtype=torch.float64))
