@@ -1,18 +1,58 @@
 """What a run leaves behind: figures, for people who would rather look than read."""
 
+import csv
 from pathlib import Path
 from typing import Any
 
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
-from pytorch_lightning.loggers import Logger, TensorBoardLogger, WandbLogger
+from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
 from pytorch_lightning.trainer.states import TrainerFn
+from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor
 
 from vdib import plot
 from vdib.lightning_modules.image_data import ImageData
 from vdib.lightning_modules.naturalisation import NaturalisationModule
 from vdib.noise import EVALUATION, Noise
+
+
+class Metrics(CSVLogger):
+    """Lightning's `metrics.csv`, which a resumed run continues rather than starts again."""
+
+    @rank_zero_only
+    def go_on(self, step: int) -> None:
+        """Keep the rows of the steps before this one: the others are about to be logged again."""
+        path = Path(self.log_dir, "metrics.csv")
+        if path.is_file():
+            with path.open(newline="", encoding="utf-8") as file:
+                rows = [row for row in csv.DictReader(file) if int(row["step"]) < step]
+            self.experiment.metrics = rows  # its construction deletes the file
+            self.save()
+
+
+class Checkpoint(ModelCheckpoint):
+    """The best epoch by a monitored value, or the latest, in a folder that may be moved.
+
+    Args:
+        folder: of the checkpoints.
+        filename: without `.ckpt`.
+        monitor: what is to be lowest; none for the latest epoch.
+    """
+
+    def __init__(self, folder: Path, filename: str, monitor: str | None = None) -> None:
+        super().__init__(folder, filename, monitor, enable_version_counter=False)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        here = Path(self.dirpath or "", f"{self.filename}.ckpt")
+        if not here.is_file():  # begun from another run's checkpoint
+            return
+        score = state_dict["best_model_score"]
+        best = {} if score is None else {str(here): score}
+        paths = {"best_model_path": str(here), "dirpath": self.dirpath, "best_k_models": best}
+        kth = {"kth_best_model_path": str(here) if best else ""}
+        super().load_state_dict({**state_dict, **paths, **kth})
 
 
 class Figures(Callback):

@@ -73,6 +73,10 @@ class ImageData(LightningDataModule):
         self.seed = seed
         self.splits: dict[str, ImageSet] = {}
 
+    def prepare_data(self) -> None:
+        """Finds the files, or downloads them, before anything else is done."""
+        self.split("train")
+
     def split(self, name: Literal["train", "validation", "test"]) -> ImageSet:
         """The images of a split, read when first asked for."""
         if name not in self.splits:

@@ -13,7 +13,7 @@ from vdib import surrogate as surrogates
 from vdib.credit import BPTT, DirectFeedback, EProp
 from vdib.decoder import CNNDecoder, Decoder, LogisticDecoder, MLPDecoder
 from vdib.encoder import build_encoder
-from vdib.estimator import Estimator, LeaveOneOut, RelaxedBernoulli, ScoreFunction, StraightThrough
+from vdib.estimator import LeaveOneOut, RelaxedBernoulli, ScoreFunction, StraightThrough
 from vdib.judge import LeNet5, load_judge
 from vdib.lightning_modules.image_data import SpikeBatch
 from vdib.metrics import ssim
@@ -27,9 +27,9 @@ DECODERS = {"logistic": LogisticDecoder, "mlp": MLPDecoder, "cnn": CNNDecoder}
 WINDOWS = {"full": FullWindow, "basis": BasisWindow, "rate": RateWindow}
 PRIORS = {"bernoulli": BernoulliPrior, "marginal": MarginalPrior, "past": AutoregressivePrior}
 ESTIMATORS = {
-    "straight_through": lambda num_steps: StraightThrough(),
-    "relaxed": lambda num_steps: RelaxedBernoulli(),
-    "leave_one_out": lambda num_steps: LeaveOneOut(),
+    "straight_through": StraightThrough,
+    "relaxed": RelaxedBernoulli,
+    "leave_one_out": LeaveOneOut,
     "score": ScoreFunction,
 }
 
@@ -75,7 +75,7 @@ class NaturalisationModule(LightningModule):
         window_steps: int | None = None,
         num_basis: int = 6,
         estimator: Literal["straight_through", "relaxed", "leave_one_out", "score"]
-        | Estimator = "straight_through",
+        | StraightThrough = "straight_through",
         credit: Literal["bptt", "eprop", "dfa"] = "bptt",
         surrogate: Literal[
             "fast_sigmoid", "arctan", "sigmoid", "boxcar", "gaussian", "exponential"
@@ -89,6 +89,12 @@ class NaturalisationModule(LightningModule):
         seed: int = 0,
     ) -> None:
         super().__init__()
+        sizes = {"hidden": hidden, "conv": conv, "num_readout": [num_readout]}
+        for name, values in sizes.items():
+            if any(value < 1 for value in values):
+                raise ValueError(f"{name}: got {min(values)}, expected at least 1")
+        if not lr > 0 or not (encoder_lr is None or encoder_lr >= 0):
+            raise ValueError(f"lr and encoder_lr: got {lr} and {encoder_lr}, expected above 0")
         steps = num_steps if window_steps is None else window_steps
         if not 1 <= steps <= num_steps:
             raise ValueError(
@@ -96,11 +102,11 @@ class NaturalisationModule(LightningModule):
             )
         encoder = build_encoder(tuple(input_shape), num_readout, hidden, conv)
         encoder.threshold = surrogates.Threshold(getattr(surrogates, surrogate))
-        sizes = [math.prod(layer.shape) for layer in encoder.hidden]
+        widths = [math.prod(layer.shape) for layer in encoder.hidden]
         encoder.credit = {
             "bptt": BPTT,
             "eprop": EProp,
-            "dfa": partial(DirectFeedback, sizes, num_readout, seed),
+            "dfa": partial(DirectFeedback, widths, num_readout, seed),
         }[credit]()
         encoder.requires_grad_(not frozen_encoder)
         view = WINDOWS[window](steps, **({"num_features": num_basis} if window == "basis" else {}))
@@ -109,7 +115,7 @@ class NaturalisationModule(LightningModule):
             encoder,
             build(view, num_readout, 784),
             BernoulliPrior(rho) if prior == "bernoulli" else PRIORS[prior](num_readout, rho),
-            ESTIMATORS[estimator](num_steps) if isinstance(estimator, str) else estimator,
+            ESTIMATORS[estimator]() if isinstance(estimator, str) else estimator,
             beta,
         )
         self.window_steps = steps

@@ -3,25 +3,45 @@
 import difflib
 import inspect
 import logging
+import pydoc
 import re
 import sys
 import warnings
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from importlib.resources import files
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import jsonargparse
 from jsonargparse import ActionConfigFile  # type: ignore[attr-defined]
 from pytorch_lightning import LightningDataModule, LightningModule, Trainer, seed_everything
-from pytorch_lightning.callbacks import ModelCheckpoint, Timer
+from pytorch_lightning.callbacks import Timer
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
-from pytorch_lightning.loggers import CSVLogger
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
-from vdib.lightning_modules.callbacks import Figures
+from vdib.lightning_modules.callbacks import Checkpoint, Figures, Metrics
 from vdib.lightning_modules.image_data import ImageData
-from vdib.lightning_modules.naturalisation import NaturalisationModule
+from vdib.lightning_modules.naturalisation import DECODERS, ESTIMATORS, NaturalisationModule
+
+LOGGERS = {"wandb": "WandbLogger", "tensorboard": "TensorBoardLogger"}
+
+# What may be asked for by class, with settings of its own.
+CLASSES: list[type] = [
+    NaturalisationModule,
+    ImageData,
+    *DECODERS.values(),
+    *ESTIMATORS.values(),
+]
+
+# Settings that follow from others: what to set instead.
+TAKEN = {
+    "--model.num_steps": "--data.num_steps",
+    "--model.input_shape": "the data",
+    "--model.seed": "--seed",
+    "--data.seed": "--seed",
+}
 
 
 class UserError(Exception):
@@ -49,6 +69,9 @@ class _NamedConfig(ActionConfigFile):
 
 class VDIBCLI(LightningCLI):
     """Parses and builds; the commands run.
+
+    A run resumed from `last` goes on with its own `config.yaml`, and takes from the command line
+    only what is said there.
 
     Attributes:
         folder: the run's folder, `<runs>/<experiment>/<name>`.
@@ -93,14 +116,31 @@ class VDIBCLI(LightningCLI):
         parser.link_arguments("seed", "model.init_args.seed")
         parser.link_arguments("seed", "data.init_args.seed")
 
-    def _set_seed(self) -> None:
-        seed_everything(self.config.seed, workers=True, verbose=False)
-
-    def before_instantiate_classes(self) -> None:
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        super().parse_arguments(parser, args)
         config = self.config
+        if config.experiment is None:
+            raise UserError("--experiment: say in which folder the run belongs")
         config.name = config.name or datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
         self.folder = self._given or Path(config.runs) / config.experiment / config.name
-        logger = config.trainer.logger
+        own = self.folder / "config.yaml"
+        if config.ckpt_path == "last" and own.is_file() and not self.finished:
+            configs, rest = _configs_first(args)
+            place = ["--runs", config.runs, "--experiment", config.experiment]
+            super().parse_arguments(
+                parser, [*configs, "--config", str(own), *rest, *place, "--name", config.name]
+            )
+
+    def _set_seed(self) -> None:
+        seed = self.config.seed
+        if not 0 <= seed < 2**32:
+            raise UserError(f"--seed: got {seed}, expected 0 to {2**32 - 1}")
+        seed_everything(seed, workers=True, verbose=False)
+
+    def before_instantiate_classes(self) -> None:
+        if self.finished:
+            self.config.trainer.logger = False
+        logger = self.config.trainer.logger
         if isinstance(logger, jsonargparse.Namespace) and "save_dir" in logger.init_args:
             logger.init_args.save_dir = str(self.folder)
 
@@ -108,20 +148,18 @@ class VDIBCLI(LightningCLI):
         chosen = config["logger"]
         chosen = [] if chosen in (None, True, False) else chosen
         chosen = chosen if isinstance(chosen, list) else [chosen]
-        csv = CSVLogger(self.folder, name="", version="")
-        config["logger"] = False if self.finished else [csv, *chosen]
-        self.timer = Timer()
-        self.checkpoint = ModelCheckpoint(
-            self.folder / "checkpoints",
-            filename="best",
-            monitor="val/loss",
-            save_last=True,
-            enable_version_counter=False,
-        )
-        callbacks = [*callbacks, self.timer, self.checkpoint]
+        self.metrics = Metrics(self.folder, name="", version="")
+        config["logger"] = False if self.finished else [self.metrics, *chosen]
+        self.best = Checkpoint(self.folder / "checkpoints", "best", monitor="val/loss")
+        # Apart, because Lightning's `save_last` only saves when `best` does.
+        last = Checkpoint(self.folder / "checkpoints", "last")
+        callbacks = [*callbacks, Timer(), self.best, last]
         if self.config.figures_every >= 0:
             callbacks.append(Figures(self.folder / "figures", self.config.figures_every))
-        return super()._instantiate_trainer(config, callbacks)
+        try:
+            return super()._instantiate_trainer(config, callbacks)
+        except (MisconfigurationException, TypeError, ValueError) as error:
+            raise UserError(f"--trainer: {str(error).splitlines()[0]}") from error
 
 
 def quiet() -> None:
@@ -133,21 +171,34 @@ def quiet() -> None:
         "Experiment logs directory",
         "Checkpoint directory .* exists",
         ".*treespec",
+        ".*smaller than the logging interval",
     ):
         warnings.filterwarnings("ignore", message)
 
 
 def _expand(args: list[str]) -> list[str]:
     """`--trainer.logger wandb | tensorboard`, with the run's folder for what they write."""
-    short = {"wandb": "WandbLogger", "tensorboard": "TensorBoardLogger"}
     expanded: list[str] = []
     args = [part for arg in args for part in re.split(r"(?<=^--trainer.logger)=", arg, maxsplit=1)]
     for arg in args:
-        is_logger = expanded[-1:] == ["--trainer.logger"] and arg in short
-        expanded.append(short[arg] if is_logger else arg)
+        is_logger = expanded[-1:] == ["--trainer.logger"] and arg in LOGGERS
+        expanded.append(LOGGERS[arg] if is_logger else arg)
         if is_logger:
+            if find_spec(arg) is None:
+                raise UserError(f"--trainer.logger {arg}: pip install 'vdib[{arg}]'")
             expanded += ["--trainer.logger.save_dir", "."]  # the run's folder once it is known
     return expanded
+
+
+def _configs_first(args: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The `--config`s, and what else there is: options override files wherever they stand."""
+    configs: list[str] = []
+    rest: list[str] = []
+    for arg in args:
+        follows = configs[-1:] in (["-c"], ["--config"])
+        is_config = follows or arg.split("=")[0] in ("-c", "--config")
+        (configs if is_config else rest).append(arg)
+    return configs, rest
 
 
 def build(args: list[str], folder: Path | None = None) -> VDIBCLI:
@@ -160,8 +211,11 @@ def build(args: list[str], folder: Path | None = None) -> VDIBCLI:
     Raises:
         UserError: in one line, whatever is wrong with the arguments.
     """
-    if not any(arg.split("=")[0] in ("-c", "--config") for arg in args):
-        args = ["--config", "digits", *args]
+    configs, rest = _configs_first(args)
+    for arg in rest:
+        if (name := arg.split("=")[0]) in TAKEN:
+            raise UserError(f"{name}: follows from {TAKEN[name]}")
+    args = [*(configs or ["--config", "digits"]), *_expand(rest)]
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "LightningCLI's args parameter")
@@ -181,43 +235,78 @@ def build(args: list[str], folder: Path | None = None) -> VDIBCLI:
                     "devices": 1,
                     "num_sanity_val_steps": 0,
                 },
-                parser_kwargs={"exit_on_error": False},
-                args=_expand(args),
+                parser_kwargs={"exit_on_error": False, "allow_abbrev": False},
+                args=args,
             )
-    except jsonargparse.ArgumentError as error:
-        raise UserError(_one_line(error)) from error
-    except ValueError as error:
+    except (jsonargparse.ArgumentError, ValueError) as error:
         raise UserError(_one_line(error)) from error
 
 
 def _one_line(error: Exception) -> str:
     """The first concrete complaint of a nested parser error, and the nearest right word."""
     text = str(error)
-    group = re.match(r'Parser key "([\w.]+)"', text)
-    prefix = f"--{group[1]}." if group else ""
-    if unknown := re.search(r"Option '([\w.]+)' is not accepted", text):
-        known = [
-            name
-            for owner in (NaturalisationModule, ImageData)
-            if owner.__name__ in text
-            for name in inspect.signature(owner).parameters
-        ]
-        return f"{prefix}{unknown[1]}: no such setting" + _nearest(unknown[1], known)
-    if unknown := re.search(r"unrecognized arguments: --([\w.]+)", text):
-        known = [f"trainer.{name}" for name in inspect.signature(Trainer).parameters]
-        known += ["config", "name", "runs", "seed", "ckpt_path", "experiment", "figures_every"]
-        return f"--{unknown[1]}: no such option" + _nearest(unknown[1], known)
+    if found := re.search(r"unrecognized arguments: ([^\s=]+)", text):
+        return f"{found[1]}: no such option" + _nearest(found[1], _options())
+    if found := re.search(r"Group '([\w.]+)' does not accept option '([\w.]+)'", text):
+        name = f"--{found[1]}.{found[2]}"
+        return f"{name}: no such option" + _nearest(name, _options())
     keys = re.findall(r'Parser key "([\w.]+)"', text)
-    value = re.search(r"(?:Got value|Given value): (.*)", text)
-    if expected := re.search(r"Expected a (?:typing\.)?(Literal\[(.*?)\]|<class '(\w+)'>)", text):
-        name = f"{prefix}{keys[-1]}" if len(keys) > 1 else f"--{keys[-1]}"
-        got = value[1] if value else ""
-        if expected[2]:
-            words = re.findall(r"'(\w+)'", expected[2])
-            return f"{name}: got {got!r}, expected {', '.join(words)}" + _nearest(got, words)
-        return f"{name}: got {got!r}, expected {expected[3]}"
-    complaints = re.findall(r"^\s*- (?!Expected)(.*)", text, re.MULTILINE)
-    return complaints[0] if complaints else text.splitlines()[0]
+    name = "--" + ".".join(keys)
+    if found := re.search(r"Option '([\w.]+)' is not accepted", text):
+        return f"{name}.{found[1]}: no such setting" + _hint(text, name, found[1])
+    if not keys:  # from a constructor, not from the parser
+        noise = "Expected|Does not validate|Problem with|Type "
+        complaints = re.findall(rf"^\s*- (?!{noise})(.*)", text, re.MULTILINE)
+        line = re.search(r"line \d+", text) if text.startswith("Problems parsing config") else None
+        return (complaints or text.splitlines())[0] + (f", {line[0]}" if line else "")
+    text = text[text.rfind('Parser key "') :]
+    if found := re.search(r"Expected '([\w.]+)' to be a subclass of <class '(\w+)'>", text):
+        return f"{name}: got {found[1]}, expected a {found[2]}"
+    found = re.search(r"Given value: NestedArg\(key='(\w+)'", text)
+    if found and found[1] != keys[-1]:
+        return f"{name}.{found[1]}: no such setting" + _hint(text, name, found[1])
+    given = re.search(r"(?:Got|Given) value: (.*?)(?:\. Got|$)", text, re.MULTILINE)
+    got = given[1] if given else ""
+    kinds = re.findall(r"Expected an? (?!path)(.*)", text)
+    literals = [kind for kind in kinds if kind.startswith("typing.Literal")]
+    words = re.findall(r"(?<=')[\w-]+(?=')|\b\d+\b", " ".join(literals))
+    types = [word for kind in kinds for word in _type_words(kind)]
+    if name == "--trainer.logger":
+        words = [*LOGGERS, *words]
+    known = [*words, *(kind.__name__ for kind in CLASSES if "a class" in types)]
+    known = [word for word in known if word != got]
+    expected = ", ".join(dict.fromkeys([*words, *types])) or "something else"
+    return f"{name}: got {got!r}, expected {expected}" + _nearest(got, known)
+
+
+def _type_words(kind: str) -> list[str]:
+    """What to call a type: `<class 'int'>` is int."""
+    if kind.startswith("dot import path"):
+        return ["a class"]
+    found = re.match(r"<class '(?:\w+\.)*(\w+)'>", kind)
+    if found is None or found[1] == "NoneType":
+        return []
+    return ["a list" if found[1] in ("Sequence", "Iterable", "list") else found[1]]
+
+
+def _hint(text: str, name: str, setting: str) -> str:
+    """What may have been meant by a setting that a class does not have."""
+    found = re.findall(rf"class_path[ =]'([\w.]+)'(?:, init_args=Namespace\({setting}=|:)", text)
+    owner = pydoc.locate(found[-1]) if found else object
+    assert isinstance(owner, type)
+    others = [kind for kind in CLASSES if setting in inspect.signature(kind).parameters]
+    better = [kind.__name__ for kind in others if issubclass(kind, owner)]
+    near = _nearest(setting, list(inspect.signature(owner).parameters)) if found else ""
+    return f"; {name} {better[0]} has one" if better else near
+
+
+def _options() -> list[str]:
+    """Every option there is."""
+    groups = {"trainer": Trainer, "model": NaturalisationModule, "data": ImageData}
+    names = ["config", "name", "runs", "seed", "ckpt_path", "experiment", "figures_every"]
+    for group, kind in groups.items():
+        names += [f"{group}.{key}" for key in inspect.signature(kind).parameters]
+    return [f"--{name}" for name in names]
 
 
 def _nearest(word: str, known: Sequence[str]) -> str:

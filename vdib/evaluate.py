@@ -27,22 +27,25 @@ TABLE = {
 }
 
 
-def measure(cli: VDIBCLI, checkpoint: Path, train_seconds: float) -> dict[str, Any]:
-    """Evaluate the weights of a checkpoint and write `summary.json` and the final figures.
+def measure(cli: VDIBCLI) -> dict[str, Any]:
+    """Evaluate a run's best weights and write `summary.json` and the final figures.
 
     Args:
-        cli: the run's model, data and trainer.
-        checkpoint: the weights, chosen on validation data.
-        train_seconds: wall-clock seconds of training so far.
+        cli: the run's model, data and trainer; its folder holds `checkpoints/`: `best.ckpt`, chosen
+            on validation data, and `last.ckpt`, which knows how long training took.
 
     Returns:
         The summary, flat.
     """
     trainer = cli.trainer
+    checkpoints = cli.folder / "checkpoints"
+    train_seconds = load(checkpoints / "last.ckpt")["callbacks"]["Timer"]["time_elapsed"]["train"]
     arguments: dict[str, Any] = {"datamodule": cli.datamodule, "verbose": False}
+    loggers, trainer.loggers = trainer.loggers, []  # that epoch has been logged before
     (validation,) = trainer.validate(
-        cli.model, ckpt_path=str(checkpoint), weights_only=True, **arguments
+        cli.model, ckpt_path=str(checkpoints / "best.ckpt"), weights_only=True, **arguments
     )
+    trainer.loggers = loggers
     (test,) = trainer.test(cli.model, **arguments)
     figures = {name.removeprefix("test/"): value for name, value in test.items()}
     summary = {
@@ -57,6 +60,19 @@ def measure(cli: VDIBCLI, checkpoint: Path, train_seconds: float) -> dict[str, A
     }
     write_json(cli.folder / "summary.json", summary)
     return summary
+
+
+def load(checkpoint: Path) -> dict[str, Any]:
+    """What a checkpoint holds, and no code.
+
+    Raises:
+        UserError: it is damaged, or no checkpoint at all.
+    """
+    try:
+        content: dict[str, Any] = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    except Exception as error:  # whatever the bytes of a wrong file happen to mean
+        raise UserError(f"{checkpoint} is damaged, or no checkpoint") from error
+    return content
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
@@ -86,14 +102,11 @@ def main(args: list[str] | None = None) -> int:
 
 
 def _evaluate(folder: Path) -> int:
-    config, checkpoint = folder / "config.yaml", folder / "checkpoints" / "best.ckpt"
-    for path in (config, checkpoint):
+    needed = ("config.yaml", "checkpoints/best.ckpt", "checkpoints/last.ckpt")
+    for path in (folder / name for name in needed):
         if not path.is_file():
             raise UserError(f"{folder} is not a finished run: {path} is missing")
-    cli = build(["--config", str(config)], folder)
-    last = torch.load(folder / "checkpoints" / "last.ckpt", map_location="cpu", weights_only=True)
-    summary = measure(cli, checkpoint, last["callbacks"]["Timer"]["time_elapsed"]["train"])
-    print(report(summary, folder))
+    print(report(measure(build(["--config", str(folder / "config.yaml")], folder)), folder))
     return 0
 
 
