@@ -2,7 +2,7 @@
 
     python benchmarks/estimators.py --seeds 3 --workers 2
 
-Time-coded `Digits`, 16 readout neurons, beta 0.1, rho 0.05, MLP on the full window, 60,000 examples
+Time-coded `Digits`, 784-300-16, beta 0.1, rho 0.05, MLP on the full window, 60,000 examples
 (15 epochs). Everything else is the default but for the encoder's learning rate under the two
 unbiased estimators, whose gradients are noisier.
 """
@@ -22,7 +22,8 @@ from vdib import plot
 EPOCHS, EXAMPLES = 15, 4_000
 COMMON = [
     *("--config", "digits", "--trainer.max_epochs", str(EPOCHS)),
-    *("--model.num_readout", "16", "--model.beta", "0.1", "--model.rho", "0.05"),
+    *("--model.hidden", "[300]", "--model.num_readout", "16"),
+    *("--model.beta", "0.1", "--model.rho", "0.05"),
 ]
 RULES = {
     "straight-through, BPTT (default)": [],

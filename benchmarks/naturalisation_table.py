@@ -20,6 +20,8 @@ from sweep import sweep
 
 from vdib.metrics import wilson_interval
 
+# 300 hidden neurons rather than the default 600: half the time for 216 runs.
+HIDDEN = ["--model.hidden", "[300]"]
 SIZES = {
     256: ["--model.beta", "0.01", "--model.rho", "0.1", "--trainer.max_epochs", "2"],
     16: ["--model.beta", "0.1", "--model.rho", "0.05", "--trainer.max_epochs", "4"],
@@ -41,7 +43,7 @@ def arguments(cell: Cell, seed: int) -> list[str]:
         "seed": seed,
     }
     named = [word for key, value in settings.items() for word in (f"--{key}", str(value))]
-    return ["--config", "digits", *SIZES[size], *named]
+    return ["--config", "digits", *HIDDEN, *SIZES[size], *named]
 
 
 def spread(values: list[float]) -> str:

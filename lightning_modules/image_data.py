@@ -90,8 +90,8 @@ class ImageData(LightningDataModule):
         return SpikeBatch(spikes, target, batch.label, batch.id)
 
     def on_after_batch_transfer(self, batch: ImageBatch, dataloader_idx: int) -> SpikeBatch:
-        training = self.trainer is not None and self.trainer.training
-        return self.code(batch, self.trainer.global_step if training else EVALUATION)
+        trainer = self.trainer
+        return self.code(batch, trainer.global_step if trainer and trainer.training else EVALUATION)
 
     def train_dataloader(self) -> DataLoader[ImageBatch]:
         images = self.split("train")
@@ -121,7 +121,7 @@ class ImageData(LightningDataModule):
             batch_size,
             sampler=sampler,
             num_workers=self.num_workers,
-            collate_fn=collate,
+            collate_fn=collate,  # type: ignore[arg-type]  # `ImageSet` hands over whole batches
             multiprocessing_context="spawn" if self.num_workers else None,
             persistent_workers=self.num_workers > 0,
             generator=torch.Generator(),  # leaves the global one alone

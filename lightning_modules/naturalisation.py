@@ -13,9 +13,9 @@ from vdib import surrogate as surrogates
 from vdib.credit import BPTT, DirectFeedback, EProp
 from vdib.decoder import CNNDecoder, Decoder, LogisticDecoder, MLPDecoder
 from vdib.encoder import build_encoder
-from vdib.estimator import LeaveOneOut, RelaxedBernoulli, ScoreFunction, StraightThrough
+from vdib.estimator import Estimator, LeaveOneOut, RelaxedBernoulli, ScoreFunction, StraightThrough
 from vdib.judge import LeNet5, load_judge
-from vdib.lightning_modules.image_data import SpikeBatch
+from vdib.lightning_modules.image_data import ImageData, SpikeBatch
 from vdib.metrics import ssim
 from vdib.model import VDIB, Bottleneck
 from vdib.noise import EVALUATION, Noise
@@ -26,10 +26,10 @@ from vdib.window import BasisWindow, FullWindow, RateWindow
 DECODERS = {"logistic": LogisticDecoder, "mlp": MLPDecoder, "cnn": CNNDecoder}
 WINDOWS = {"full": FullWindow, "basis": BasisWindow, "rate": RateWindow}
 PRIORS = {"bernoulli": BernoulliPrior, "marginal": MarginalPrior, "past": AutoregressivePrior}
-ESTIMATORS = {
-    "straight_through": StraightThrough,
-    "relaxed": RelaxedBernoulli,
-    "leave_one_out": LeaveOneOut,
+ESTIMATORS: dict[str, Callable[[int], Estimator]] = {
+    "straight_through": lambda num_steps: StraightThrough(),
+    "relaxed": lambda num_steps: RelaxedBernoulli(),
+    "leave_one_out": lambda num_steps: LeaveOneOut(),
     "score": ScoreFunction,
 }
 
@@ -75,7 +75,7 @@ class NaturalisationModule(LightningModule):
         window_steps: int | None = None,
         num_basis: int = 6,
         estimator: Literal["straight_through", "relaxed", "leave_one_out", "score"]
-        | StraightThrough = "straight_through",
+        | Estimator = "straight_through",
         credit: Literal["bptt", "eprop", "dfa"] = "bptt",
         surrogate: Literal[
             "fast_sigmoid", "arctan", "sigmoid", "boxcar", "gaussian", "exponential"
@@ -102,12 +102,13 @@ class NaturalisationModule(LightningModule):
             )
         encoder = build_encoder(tuple(input_shape), num_readout, hidden, conv)
         encoder.threshold = surrogates.Threshold(getattr(surrogates, surrogate))
-        widths = [math.prod(layer.shape) for layer in encoder.hidden]
-        encoder.credit = {
+        widths = [math.prod(layer.shape) for layer in encoder.layers]
+        rules: dict[str, Callable[[], BPTT]] = {
             "bptt": BPTT,
             "eprop": EProp,
             "dfa": partial(DirectFeedback, widths, num_readout, seed),
-        }[credit]()
+        }
+        encoder.credit = rules[credit]()
         encoder.requires_grad_(not frozen_encoder)
         view = WINDOWS[window](steps, **({"num_features": num_basis} if window == "basis" else {}))
         build = DECODERS[decoder] if isinstance(decoder, str) else decoder
@@ -115,7 +116,7 @@ class NaturalisationModule(LightningModule):
             encoder,
             build(view, num_readout, 784),
             BernoulliPrior(rho) if prior == "bernoulli" else PRIORS[prior](num_readout, rho),
-            ESTIMATORS[estimator]() if isinstance(estimator, str) else estimator,
+            ESTIMATORS[estimator](num_steps) if isinstance(estimator, str) else estimator,
             beta,
         )
         self.window_steps = steps
@@ -133,9 +134,10 @@ class NaturalisationModule(LightningModule):
 
     def setup(self, stage: str) -> None:
         if stage == "fit":  # before a checkpoint is restored
-            images = self.trainer.datamodule.split("train").all()
+            data: ImageData = self.trainer.datamodule  # type: ignore[attr-defined]
+            images = data.split("train").all()
             first = type(images)(*(field[:256] for field in images))
-            batch = self.trainer.datamodule.code(first, EVALUATION)
+            batch = data.code(first, EVALUATION)
             self.vdib.encoder.calibrate(batch.spikes, self.rho)
             mean = images.image.flatten(1).mean(0).clamp(1e-4, 1 - 1e-4)
             self.vdib.decoder.start_from(torch.logit(mean))
@@ -178,7 +180,9 @@ class NaturalisationModule(LightningModule):
         self._evaluate("test", batch)
 
     def _evaluate(self, stage: str, batch: SpikeBatch) -> Bottleneck:
-        out = self.vdib(batch.spikes, batch.target, Noise(self.seed, EVALUATION, batch.id))
+        out: Bottleneck = self.vdib(
+            batch.spikes, batch.target, Noise(self.seed, EVALUATION, batch.id)
+        )
         images = out.decoded.mean.view(-1, 28, 28)
         beside = rate(out.code.logits, torch.logit(self.marginal)).sum(1).mean()
         correct = self.judge(images).argmax(1) == batch.label
@@ -206,7 +210,10 @@ class NaturalisationModule(LightningModule):
     def configure_optimizers(self) -> Any:
         encoder = [p for p in self.vdib.encoder.parameters() if p.requires_grad]
         rest = [*self.vdib.decoder.parameters(), *self.vdib.prior.parameters()]
-        groups = [{"params": rest}, {"params": encoder, "lr": self.encoder_lr}]
+        groups: list[dict[str, Any]] = [
+            {"params": rest},
+            {"params": encoder, "lr": self.encoder_lr},
+        ]
         optimizer = torch.optim.Adam([g for g in groups if g["params"]], lr=self.lr, fused=True)
         total = max(1, int(self.trainer.estimated_stepping_batches))
         schedule = torch.optim.lr_scheduler.LambdaLR(

@@ -16,14 +16,15 @@ from typing import Any
 
 import jsonargparse
 from jsonargparse import ActionConfigFile  # type: ignore[attr-defined]
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning import LightningDataModule, LightningModule, Trainer, seed_everything
 from pytorch_lightning.callbacks import Timer
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
-from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
+from vdib.estimator import LeaveOneOut, RelaxedBernoulli, ScoreFunction, StraightThrough
 from vdib.lightning_modules.callbacks import Checkpoint, Figures, Metrics
 from vdib.lightning_modules.image_data import ImageData
-from vdib.lightning_modules.naturalisation import DECODERS, ESTIMATORS, NaturalisationModule
+from vdib.lightning_modules.naturalisation import DECODERS, NaturalisationModule
 
 LOGGERS = {"wandb": "WandbLogger", "tensorboard": "TensorBoardLogger"}
 
@@ -32,7 +33,10 @@ CLASSES: list[type] = [
     NaturalisationModule,
     ImageData,
     *DECODERS.values(),
-    *ESTIMATORS.values(),
+    StraightThrough,
+    RelaxedBernoulli,
+    LeaveOneOut,
+    ScoreFunction,
 ]
 
 # Settings that follow from others: what to set instead.
@@ -254,9 +258,11 @@ def _one_line(error: Exception) -> str:
     name = "--" + ".".join(keys)
     if found := re.search(r"Option '([\w.]+)' is not accepted", text):
         return f"{name}.{found[1]}: no such setting" + _hint(text, name, found[1])
+    if keys and (found := re.search(r"following arguments are required: (.*)", text)):
+        return f"{name}: {found[1]} is required"
+    noise = "Expected|Does not validate|Problem with|Type "
+    complaints = re.findall(rf"^\s*- (?!{noise})(.*)", text, re.MULTILINE)
     if not keys:  # from a constructor, not from the parser
-        noise = "Expected|Does not validate|Problem with|Type "
-        complaints = re.findall(rf"^\s*- (?!{noise})(.*)", text, re.MULTILINE)
         line = re.search(r"line \d+", text) if text.startswith("Problems parsing config") else None
         return (complaints or text.splitlines())[0] + (f", {line[0]}" if line else "")
     text = text[text.rfind('Parser key "') :]
@@ -275,7 +281,9 @@ def _one_line(error: Exception) -> str:
         words = [*LOGGERS, *words]
     known = [*words, *(kind.__name__ for kind in CLASSES if "a class" in types)]
     known = [word for word in known if word != got]
-    expected = ", ".join(dict.fromkeys([*words, *types])) or "something else"
+    expected = ", ".join(dict.fromkeys([*words, *types]))
+    if not expected:
+        return f"{name}: {complaints[0] if complaints else f'got {got!r}, which does not fit'}"
     return f"{name}: got {got!r}, expected {expected}" + _nearest(got, known)
 
 

@@ -61,7 +61,7 @@ def _train(cli: VDIBCLI, checkpoint: str | None) -> int:
 
 
 def _log_in(logger: WandbLogger) -> None:
-    from wandb.errors import Error
+    from wandb.errors import Error  # type: ignore[import-not-found, unused-ignore]
 
     try:
         _ = logger.experiment
