@@ -101,7 +101,7 @@ def test_cnn_decoder_is_its_equation(length, kernel_size):
     for window in [*windows(length), RateWindow(length)]:
         decoder = built(CNNDecoder, window, num_channels=6, kernel_size=kernel_size)
         spikes = spike_train(length)
-        first, second = decoder.convolutions[0], decoder.convolutions[2]
+        first, second = decoder.first, decoder.second
         x = window.smooth(spikes).view(10, length, NEURONS).transpose(1, 2)
         x = strided_convolution(x, first.weight, first.bias)
         x = strided_convolution(x, second.weight, second.bias)

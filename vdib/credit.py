@@ -70,7 +70,7 @@ class DirectFeedback(BPTT):
 
     def feed_back(self, drive: Tensor, hidden: Sequence[Tensor]) -> Tensor:
         for spikes, matrix in zip(hidden, self.buffers(), strict=True):
-            drive = _Project.apply(drive, spikes, matrix)
+            drive = _Project.apply(drive, spikes, matrix)  # type: ignore[no-untyped-call, unused-ignore]
         return drive
 
 

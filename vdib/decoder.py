@@ -149,20 +149,12 @@ class CNNDecoder(Decoder):
         if kernel_size % 2 == 0:
             raise ValueError(f"kernel_size must be odd, got {kernel_size}")
         padding, positions = kernel_size // 2, math.ceil(window.length / 4)
-        self.convolutions = nn.Sequential(
-            nn.Conv1d(num_neurons, num_channels, kernel_size, 2, padding),
-            nn.ReLU(),
-            nn.Conv1d(num_channels, num_channels, kernel_size, 2, padding),
-            nn.ReLU(),
-            nn.Flatten(),
-        )
+        self.first = nn.Conv1d(num_neurons, num_channels, kernel_size, 2, padding)
+        self.second = nn.Conv1d(num_channels, num_channels, kernel_size, 2, padding)
         self.head = nn.Linear(num_channels * positions, num_outputs)
         with torch.no_grad():
-            for layer, inputs, share in (
-                (self.convolutions[0], num_neurons, 1),
-                (self.convolutions[2], num_channels, kernel_size),
-            ):
-                weight = torch.empty(num_channels, inputs)
+            for layer, share in ((self.first, 1), (self.second, kernel_size)):
+                weight = torch.empty(num_channels, layer.in_channels)
                 nn.init.kaiming_normal_(weight, nonlinearity="relu")
                 layer.weight.copy_(weight[:, :, None].expand(-1, -1, kernel_size) / share)
             weight = nn.Linear(num_channels, num_outputs).weight
@@ -170,5 +162,6 @@ class CNNDecoder(Decoder):
 
     def outputs(self, spikes: Tensor) -> Tensor:
         seen = self.window.smooth(spikes).flatten(0, 1).transpose(1, 2)  # B S, N, L
-        out: Tensor = self.head(self.convolutions(seen))
+        channels = torch.relu(self.second(torch.relu(self.first(seen))))
+        out: Tensor = self.head(channels.flatten(1))
         return out.view(*spikes.shape[:2], -1)

@@ -121,7 +121,7 @@ def scan(
     Returns:
         Spikes and distances from threshold v, each `(B, T, *N)`.
     """
-    spikes, v = _Scan.apply(drive, gain, feedback, fire, noise)
+    spikes, v = _Scan.apply(drive, gain, feedback, fire, noise)  # type: ignore[no-untyped-call, unused-ignore]
     return spikes, v
 
 
