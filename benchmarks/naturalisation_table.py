@@ -52,9 +52,9 @@ def spread(values: list[float]) -> str:
 
 
 def row(cell: Cell, runs: list[dict[str, Any]]) -> list[str]:
-    correct = sum(round(run["judge_accuracy"] * run["test_samples"]) for run in runs)
-    low, high = wilson_interval(correct, sum(run["test_samples"] for run in runs))
     accuracy = statistics.mean(run["judge_accuracy"] for run in runs)
+    count = runs[0]["test_samples"]  # the same digits under every seed: no more trials than these
+    low, high = wilson_interval(round(accuracy * count), count)
     decoder, window, frozen = cell[2:]
     return [
         decoder,
@@ -68,6 +68,25 @@ def row(cell: Cell, runs: list[dict[str, Any]]) -> list[str]:
         f"{accuracy:.3f} [{low:.3f}, {high:.3f}]",
         f"{statistics.mean(run['ssim'] for run in runs):.3f}",
     ]
+
+
+def verdict(size: int, coding: str, decoder: str, runs: dict[Cell, list[dict[str, Any]]]) -> str:
+    """Is the time window that validation chooses better than rate decoding on test data?"""
+
+    def values(window: str, frozen: bool, key: str) -> list[float]:
+        return [run[key] for run in runs[size, coding, decoder, window, frozen]]
+
+    chosen = min(
+        ("full", "basis"),
+        key=lambda window: statistics.mean(values(window, False, "validation_loss_nats")),
+    )
+    trained = {w: values(w, False, "loss_nats") for w in ("rate", chosen)}
+    frozen = values(chosen, True, "loss_nats")
+    pairs = zip(trained["rate"], trained[chosen], frozen, strict=True)
+    gains = [(rate - time, still - time) for rate, time, still in pairs]
+    over_rate, over_frozen = ([gain[i] for gain in gains] for i in (0, 1))
+    cells = [str(size), coding, decoder, chosen, spread(over_rate), spread(over_frozen)]
+    return "| " + " | ".join(cells) + " |"
 
 
 HEAD = [
@@ -99,7 +118,8 @@ def main() -> None:
         for cell in cells
     }
     results = sweep({f: arguments(*key) for key, f in folders.items()}, args.workers)
-    rows = {c: row(c, [results[folders[c, s]] for s in range(args.seeds)]) for c in cells}
+    runs = {c: [results[folders[c, s]] for s in range(args.seeds)] for c in cells}
+    rows = {c: row(c, runs[c]) for c in cells}
 
     args.out.parent.mkdir(exist_ok=True)
     with args.out.open("w", newline="") as file:
@@ -108,6 +128,12 @@ def main() -> None:
         writer.writerow(["size", "coding", "decoder", "window", "frozen", *names])
         for (cell, _), folder in folders.items():
             writer.writerow([*cell, *(results[folder][name] for name in names)])
+    print(
+        "| neurons | coding | decoder | window | below rate decoding | below the frozen encoder |"
+    )
+    print("| --- | --- | --- | --- | --- | --- |")
+    for group in itertools.product(SIZES, CODINGS, DECODERS):
+        print(verdict(*group, runs))
     for size, coding in itertools.product(SIZES, CODINGS):
         print(f"\n{size} readout neurons, {coding} coding\n")
         for line in (HEAD, ["---"] * len(HEAD)):
