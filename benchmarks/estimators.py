@@ -42,7 +42,9 @@ def validation_losses(folder: Path) -> list[float]:
     """After each epoch, in nats per sample."""
     with (folder / "metrics.csv").open() as file:
         rows = [row for row in csv.DictReader(file) if row["val/loss"]]
-    return [float(row["val/loss"]) for row in rows][:EPOCHS]  # what follows is the final evaluation
+    losses = [float(row["val/loss"]) for row in rows]
+    assert len(losses) == EPOCHS
+    return losses
 
 
 def constant_image() -> float:

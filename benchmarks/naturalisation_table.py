@@ -46,9 +46,9 @@ def arguments(cell: Cell, seed: int) -> list[str]:
     return ["--config", "digits", *HIDDEN, *SIZES[size], *named]
 
 
-def spread(values: list[float]) -> str:
+def spread(values: list[float], digits: int = 1) -> str:
     deviation = statistics.stdev(values) if len(values) > 1 else math.nan
-    return f"{statistics.mean(values):.1f} ± {deviation:.1f}"
+    return f"{statistics.mean(values):.{digits}f} ± {deviation:.{digits}f}"
 
 
 def row(cell: Cell, runs: list[dict[str, Any]]) -> list[str]:
@@ -65,7 +65,8 @@ def row(cell: Cell, runs: list[dict[str, Any]]) -> list[str]:
         spread([run["distortion_nats"] for run in runs]),
         spread([run["rate_bits"] for run in runs]),
         spread([run["rate_bits_marginal"] for run in runs]),
-        f"{accuracy:.3f} [{low:.3f}, {high:.3f}]",
+        spread([run["spikes_per_sample"] for run in runs]),
+        f"{spread([run['judge_accuracy'] for run in runs], 3)} [{low:.3f}, {high:.3f}]",
         f"{statistics.mean(run['ssim'] for run in runs):.3f}",
     ]
 
@@ -81,11 +82,11 @@ def verdict(size: int, coding: str, decoder: str, runs: dict[Cell, list[dict[str
         key=lambda window: statistics.mean(values(window, False, "validation_loss_nats")),
     )
     trained = {w: values(w, False, "loss_nats") for w in ("rate", chosen)}
-    frozen = values(chosen, True, "loss_nats")
-    pairs = zip(trained["rate"], trained[chosen], frozen, strict=True)
-    gains = [(rate - time, still - time) for rate, time, still in pairs]
-    over_rate, over_frozen = ([gain[i] for gain in gains] for i in (0, 1))
-    cells = [str(size), coding, decoder, chosen, spread(over_rate), spread(over_frozen)]
+    over_rate = [a - b for a, b in zip(trained["rate"], trained[chosen], strict=True)]
+    cells = [str(size), coding, decoder, chosen, spread(over_rate)]
+    for window in WINDOWS:
+        pair = (values(window, frozen, "loss_nats") for frozen in (True, False))
+        cells.append(spread([a - b for a, b in zip(*pair, strict=True)]))
     return "| " + " | ".join(cells) + " |"
 
 
@@ -98,6 +99,7 @@ HEAD = [
     "distortion",
     "rate (bits)",
     "rate, marginal (bits)",
+    "spikes",
     "judge accuracy [95 %]",
     "SSIM",
 ]
@@ -128,10 +130,10 @@ def main() -> None:
         writer.writerow(["size", "coding", "decoder", "window", "frozen", *names])
         for (cell, _), folder in folders.items():
             writer.writerow([*cell, *(results[folder][name] for name in names)])
-    print(
-        "| neurons | coding | decoder | window | below rate decoding | below the frozen encoder |"
-    )
-    print("| --- | --- | --- | --- | --- | --- |")
+    print("Test losses: how far below rate decoding, and each window below its frozen encoder.\n")
+    frozen = " | ".join(f"{window}: below frozen" for window in WINDOWS)
+    print(f"| neurons | coding | decoder | window | below rate decoding | {frozen} |")
+    print("| --- | --- | --- | --- | --- | --- | --- | --- |")
     for group in itertools.product(SIZES, CODINGS, DECODERS):
         print(verdict(*group, runs))
     for size, coding in itertools.product(SIZES, CODINGS):

@@ -16,7 +16,7 @@ QUIET = ["--trainer.enable_progress_bar", "false", "--figures_every", "-1"]
 def sweep(jobs: Mapping[Path, Sequence[str]], workers: int) -> dict[Path, dict[str, Any]]:
     """Run folder -> arguments of `vdib.fit`, to run folder -> summary."""
     os.environ["OMP_NUM_THREADS"] = "1"
-    waiting = {folder: args for folder, args in jobs.items() if not _summary(folder).is_file()}
+    waiting = {f: args for f, args in jobs.items() if not _finished(f, list(args))}
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, mp_context=spawn) as pool:
         running = [pool.submit(_run, folder, list(args)) for folder, args in waiting.items()]
@@ -34,6 +34,13 @@ def _run(folder: Path, args: list[str]) -> None:
     where = ["--runs", str(folder.parent.parent), "--experiment", folder.parent.name]
     if main([*args, *where, "--name", folder.name, *QUIET]) != 0:
         raise RuntimeError(f"{folder} failed")
+    (folder / "arguments.json").write_text(json.dumps(args))
+
+
+def _finished(folder: Path, args: list[str]) -> bool:
+    """Whether a run with these very arguments has come to its end."""
+    path = folder / "arguments.json"
+    return path.is_file() and json.loads(path.read_text()) == args
 
 
 def _summary(folder: Path) -> Path:

@@ -126,7 +126,7 @@ class Figures(Callback):
         if self.path:
             epochs, bits, nats = (torch.tensor(column) for column in zip(*self.path, strict=True))
             figures["rate_distortion"] = plot.rate_distortion(
-                bits, nats, epochs, _constant_image(some.all().image)
+                bits, nats, epochs, _constant_image(data.split("validation").all().image)
             )
         for name, figure in figures.items():
             path = folder / f"{name}.png"

@@ -24,7 +24,7 @@ class SpikeBatch(NamedTuple):
     """Spikes and what they are to be turned into.
 
     Attributes:
-        spikes: `(B, T, N)`.
+        spikes: `(B, T, 1, 28, 28)`.
         target: `(B, N)` pixels in [0, 1].
         label: `(B,)` class.
         id: `(B,)` stable id of the example.
@@ -48,7 +48,7 @@ class ImageData(LightningDataModule):
         seed: of the order of the examples and of rate coding.
     """
 
-    input_shape = (784,)
+    input_shape = (1, 28, 28)
 
     def __init__(
         self,
@@ -87,7 +87,7 @@ class ImageData(LightningDataModule):
         """Images to spikes, with the noise of an optimiser step (or `EVALUATION`)."""
         target = batch.image.flatten(1)
         spikes = self.coding(target, self.num_steps, Noise(self.seed, step, batch.id))
-        return SpikeBatch(spikes, target, batch.label, batch.id)
+        return SpikeBatch(spikes.unflatten(-1, self.input_shape), target, batch.label, batch.id)
 
     def on_after_batch_transfer(self, batch: ImageBatch, dataloader_idx: int) -> SpikeBatch:
         trainer = self.trainer

@@ -23,7 +23,7 @@ import pytest
 import torch
 
 import vdib
-from vdib import evaluate, fit
+from vdib import evaluate, fit, plot
 from vdib.cli import build
 from vdib.lightning_modules.image_data import ImageData
 from vdib.lightning_modules.naturalisation import NaturalisationModule
@@ -155,9 +155,17 @@ def test_last_is_the_last_epoch_and_best_the_best(monkeypatch):
         return train(module, batch, batch_idx)
 
     monkeypatch.setattr(NaturalisationModule, "training_step", spoil)
-    folder = run("spoilt", epochs=2)
+    drawn, draw = [], plot.rate_distortion
+
+    def spy(bits, nats, epochs, constant):
+        drawn.append(epochs.tolist())
+        return draw(bits, nats, epochs, constant)
+
+    monkeypatch.setattr(plot, "rate_distortion", spy)
+    folder = run("spoilt", "--figures_every", "0", epochs=2)
     first, second = (float(row["val/loss"]) for row in rows(folder) if row["val/loss"])
     assert first < second
+    assert drawn == [[1, 2]]  # the figure shows every epoch, not only those up to the best
     assert summary(folder)["validation_loss_nats"] == pytest.approx(first, rel=1e-6)
     assert not same(weights(folder, "best"), weights(folder, "last"))
     before = summary(folder)
@@ -357,6 +365,13 @@ def test_every_name_is_among_those_that_run():
         assert {choice[index] for choice in CHOICES} == set(options)
 
 
+def test_convolutional_layers_before_the_dense_ones():
+    folder = run("conv", "--model.conv", "[2, 3]", "--model.credit", "dfa")
+    shapes = {name: tuple(w.shape) for name, w in weights(folder, "best").items()}
+    assert any(shape[:2] == (3, 2) for shape in shapes.values())  # the second convolution
+    assert any(shape[-1:] == (3 * 7 * 7,) for shape in shapes.values())  # pooled twice
+
+
 def test_classes_with_settings_of_their_own():
     args = ["--model.decoder", "MLPDecoder", "--model.decoder.num_hidden", "32"]
     args += ["--model.estimator", "LeaveOneOut", "--model.estimator.num_samples", "3"]
@@ -401,7 +416,6 @@ WRONG = {
     "--model.hidden [0]": "hidden: got 0, expected at least 1",
     "--model.num_readout many": "--model.num_readout: got 'many', expected int",
     "--model.num_readout -3": "num_readout: got -3, expected at least 1",
-    "--model.conv [4]": "convolutional layers need inputs of shape (C, H, W), got (784,)",
     "--model.lr 0": "lr and encoder_lr: got 0.0 and None, expected above 0",
     "--data.dataset cifar": "--data.dataset: got 'cifar', expected digits, mnist",
     "--data.batch_size 0": "data needs num_steps >= 2, batch_size >= 1 and num_workers >= 0, "
@@ -523,7 +537,7 @@ def test_a_logger_that_is_not_installed_is_one_line(monkeypatch, capsys):
     monkeypatch.setattr("vdib.cli.find_spec", lambda name: None)
     for name in ("wandb", "tensorboard"):
         run("x", "--trainer.logger", name, status=2)
-        assert said(capsys) == f"--trainer.logger {name}: pip install 'vdib[{name}]'"
+        assert said(capsys) == f"--trainer.logger {name}: pip install {name}"
 
 
 # --- processes --------------------------------------------------------------------------------

@@ -171,7 +171,7 @@ def _expand(args: list[str]) -> list[str]:
         expanded.append(LOGGERS[arg] if is_logger else arg)
         if is_logger:
             if find_spec(arg) is None:
-                raise UserError(f"--trainer.logger {arg}: pip install 'vdib[{arg}]'")
+                raise UserError(f"--trainer.logger {arg}: pip install {arg}")
             expanded += ["--trainer.logger.save_dir", "."]  # the run's folder once it is known
     return expanded
 

@@ -1,7 +1,7 @@
 """The decoders `q_phi(r | recent spikes)`: each returns a distribution over the natural signal.
 
-All start as rate decoding: the first layer is drawn once for spike counts and then lifted to the
-window's features, so decoders that differ in their window alone begin as the same function.
+The logistic and MLP decoders start as rate decoding, exactly: the first layer is drawn once for
+spike counts and then lifted to the window's features. The CNN starts from weights equal over time.
 
 Legend: B batch, S decodings per sequence, L window, N readout neurons, F features, O outputs.
 """

@@ -152,6 +152,10 @@ class ScoreFunction(Estimator):
         self.register_buffer("weight", torch.zeros(()))
 
     def term(self, log_prob: Tensor, returns: Tensor) -> Tensor:
+        if returns.shape[1] != len(self.baseline):
+            raise ValueError(
+                f"num_steps: got {len(self.baseline)}, the data have {returns.shape[1]}"
+            )
         advantage = returns - self.baseline / self.weight.clamp_min(1e-12)
         mean = returns.mean(0)
         # Weights of past batches sum to `weight`: an average even when few have been seen.

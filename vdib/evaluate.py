@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from vdib.cli import VDIBCLI, UserError, build, run
+from vdib.lightning_modules.callbacks import Figures
 
 TABLE = {
     "judge_accuracy": "judge accuracy on naturalised test images",
@@ -39,13 +40,17 @@ def measure(cli: VDIBCLI) -> dict[str, Any]:
     """
     trainer = cli.trainer
     checkpoints = cli.folder / "checkpoints"
-    train_seconds = load(checkpoints / "last.ckpt")["callbacks"]["Timer"]["time_elapsed"]["train"]
+    callbacks = load(checkpoints / "last.ckpt")["callbacks"]
+    train_seconds = callbacks["Timer"]["time_elapsed"]["train"]
     arguments: dict[str, Any] = {"datamodule": cli.datamodule, "verbose": False}
     loggers, trainer.loggers = trainer.loggers, []  # that epoch has been logged before
     (validation,) = trainer.validate(
         cli.model, ckpt_path=str(checkpoints / "best.ckpt"), weights_only=True, **arguments
     )
     trainer.loggers = loggers
+    for callback in trainer.callbacks:  # restored with the weights: back to all the epochs
+        if isinstance(callback, Figures) and "Figures" in callbacks:
+            callback.load_state_dict(callbacks["Figures"])
     (test,) = trainer.test(cli.model, **arguments)
     figures = {name.removeprefix("test/"): value for name, value in test.items()}
     summary = {

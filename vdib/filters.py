@@ -87,8 +87,8 @@ class RaisedCosines:
 
         eps_j[t] = (1 + cos(clip(mu pi (log(t + c) - phi_j) / d, -pi, pi))) / 2
 
-    with centres `phi_j = log(c) + j d`, neighbours `mu pi` of phase apart (before scaling, two
-    overlap everywhere inside the bank at mu = 0.5, and sum to 1), the offset `c = duration / 10`,
+    with centres `phi_j = log(c) + j d`, neighbours `mu pi` of phase apart (at mu = 0.5, and before
+    scaling, four overlap everywhere inside the bank and sum to 2), the offset `c = duration / 10`,
     and `d` such that the last one reaches zero at `duration` (Pillow et al., "Spatio-temporal
     correlations and visual signalling in a complete neuronal population", 2008,
     https://doi.org/10.1038/nature07140).

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.loggers import WandbLogger
 
 from vdib.cli import VDIBCLI, UserError, build, run
@@ -53,8 +54,8 @@ def _train(cli: VDIBCLI, checkpoint: str | None) -> int:
     except SystemExit as stop:  # how Lightning leaves: 1 after Ctrl-C, nothing after SIGTERM
         print(f"vdib: interrupted; {_what_next(cli)}", file=sys.stderr)
         return 130 if stop.code == 1 else 143
-    except FloatingPointError as error:
-        raise UserError(f"{error}; {_what_next(cli)}") from error
+    except (FloatingPointError, ValueError, MisconfigurationException) as error:
+        raise UserError(f"{str(error).splitlines()[0]}; {_what_next(cli)}") from error
     if not cli.best.best_model_path:
         raise UserError("no epoch was trained and validated: there is nothing to evaluate")
     return 0

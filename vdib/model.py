@@ -99,6 +99,11 @@ class VDIB(nn.Module):
         if isinstance(noise, Noise):
             noise = noise.with_samples(self.estimator.num_samples)
         out = self._measure(self.encoder(x, noise, self.estimator.fire), r)
+        if len(out.rate) != self.estimator.num_samples * len(x):
+            raise ValueError(
+                f"noise: got {len(out.rate)} rows for {len(x)} inputs, "
+                f"expected {self.estimator.num_samples} per input"
+            )
         to_go = returns(per_step(out.distortion, x.shape[1]), out.rate, self.beta).detach()
         return out.loss(self.beta) + self.estimator.term(out.code.log_prob(), to_go), out
 

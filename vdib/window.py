@@ -72,7 +72,7 @@ class BasisWindow(FullWindow):
         f_0 = sum_l y[l],    f_k = sqrt(2 / L) sum_l cos(pi k (l + 1/2) / L) y[l]
 
     All elements are orthogonal; those beyond the sum have unit norm, so that they weigh little at
-    first: with the norm of the sum, sqrt(L), they trained worse than the sum alone.
+    first: with the norm of the sum, Adam lets them add noise faster than they learn.
 
     Args:
         length: tau_d, in steps.
