@@ -7,6 +7,7 @@ Legend: B batch, S decodings per sequence, L window, N readout neurons, F featur
 """
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 
 import torch
@@ -40,7 +41,7 @@ def normal(outputs: Tensor) -> Distribution:
     return Independent(Normal(mean, log_std.exp(), validate_args=False), 1, validate_args=False)
 
 
-class Decoder(nn.Module):
+class Decoder(nn.Module, ABC):
     """What the decoders share: recent spikes in, a distribution out.
 
     Args:
@@ -64,9 +65,9 @@ class Decoder(nn.Module):
         self.likelihood = likelihood
         self.head: nn.Linear  # the last layer
 
+    @abstractmethod
     def outputs(self, spikes: Tensor) -> Tensor:
         """`(B, S, L, N)` recent spikes to `(B, S, O)`."""
-        raise NotImplementedError
 
     def forward(self, spikes: Tensor) -> Distribution:
         """`(B, S, L, N)` recent spikes to a distribution with batch shape `(B, S)`."""
