@@ -87,7 +87,9 @@ class ImageData(LightningDataModule):
         """Images to spikes, with the noise of an optimiser step (or `EVALUATION`)."""
         target = batch.image.flatten(1)
         spikes = self.coding(target, self.num_steps, Noise(self.seed, step, batch.id))
-        return SpikeBatch(spikes.unflatten(-1, self.input_shape), target, batch.label, batch.id)
+        return SpikeBatch(
+            spikes.view(*spikes.shape[:2], *self.input_shape), target, batch.label, batch.id
+        )
 
     def on_after_batch_transfer(self, batch: ImageBatch, dataloader_idx: int) -> SpikeBatch:
         trainer = self.trainer

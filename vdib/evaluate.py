@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pytorch_lightning import Callback
 
 from vdib.cli import VDIBCLI, UserError, build, run
 from vdib.lightning_modules.callbacks import Figures
@@ -48,7 +49,8 @@ def measure(cli: VDIBCLI) -> dict[str, Any]:
         cli.model, ckpt_path=str(checkpoints / "best.ckpt"), weights_only=True, **arguments
     )
     trainer.loggers = loggers
-    for callback in trainer.callbacks:  # restored with the weights: back to all the epochs
+    every: list[Callback] = getattr(trainer, "callbacks", [])
+    for callback in every:  # restored with the weights: back to all the epochs
         if isinstance(callback, Figures) and "Figures" in callbacks:
             callback.load_state_dict(callbacks["Figures"])
     (test,) = trainer.test(cli.model, **arguments)
