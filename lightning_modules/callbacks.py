@@ -10,12 +10,9 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
 from pytorch_lightning.trainer.states import TrainerFn
 from pytorch_lightning.utilities import rank_zero_only
-from torch import Tensor
 
 from vdib import plot
-from vdib.lightning_modules.image_data import ImageData
-from vdib.lightning_modules.naturalisation import NaturalisationModule
-from vdib.noise import EVALUATION, Noise
+from vdib.lightning_modules.vdib_module import VDIBModule
 
 
 class Metrics(CSVLogger):
@@ -58,10 +55,8 @@ class Checkpoint(ModelCheckpoint):
 class Figures(Callback):
     """Writes PNGs every few epochs and at the end, and hands them to W&B and TensorBoard.
 
-    - `naturalised.png`: originals over naturalised images, with the judge's classes;
-    - `raster.png`: input, hidden and readout spikes of one example;
-    - `rate_distortion.png`: the epochs in the rate-distortion plane (validation);
-    - `code_tsne.png`: t-SNE of the readout code, coloured by class.
+    What the module draws, and `rate_distortion.png`: the epochs in the rate-distortion plane
+    (validation).
 
     During training they show validation examples and lie in `epoch_NNN/`; the final ones lie in the
     folder itself and show test examples under the best weights.
@@ -102,43 +97,17 @@ class Figures(Callback):
 
     @torch.no_grad()
     def _write(self, trainer: Trainer, module: LightningModule, split: Any, folder: Path) -> None:
-        data: ImageData = trainer.datamodule  # type: ignore[attr-defined]
-        assert isinstance(module, NaturalisationModule)
-        some = data.split(split)
-        batch = data.code(some.__getitems__(range(min(500, len(some)))), EVALUATION)
-        batch = type(batch)(*(field.to(module.device) for field in batch))
-        code = module.vdib.encode(batch.spikes, Noise(module.seed, EVALUATION, batch.id))
-        images = module.vdib.decode(code.spikes).mean.view(-1, 28, 28)
-        features = module.vdib.decoder.window(code.spikes[:, None, -module.window_steps :])
-        shown = slice(0, 20)
-        hidden = code.hidden[-1][0].flatten(1).cpu() if code.hidden else None
-        figures = {
-            "naturalised": plot.reconstructions(
-                batch.target[shown].view(-1, 28, 28).cpu(),
-                images[shown].cpu(),
-                batch.label[shown].cpu(),
-                module.judge(images[shown]).argmax(1).cpu(),
-                max_images=20,
-            ),
-            "raster": plot.raster(batch.spikes[0].flatten(1).cpu(), code.spikes[0].cpu(), hidden),
-            "code_tsne": plot.tsne(features.flatten(1).cpu(), batch.label.cpu()),
-        }
+        assert isinstance(module, VDIBModule)
+        figures = module.figures(module.data.examples(split, 500).to(module.device))
         if self.path:
             epochs, bits, nats = (torch.tensor(column) for column in zip(*self.path, strict=True))
-            figures["rate_distortion"] = plot.rate_distortion(
-                bits, nats, epochs, _constant_image(data.split("validation").all().image)
-            )
+            constant = module.constant(module.data)
+            figures["rate_distortion"] = plot.rate_distortion(bits, nats, epochs, constant)
         for name, figure in figures.items():
             path = folder / f"{name}.png"
             plot.save(figure, path)
             for logger in trainer.loggers:
                 _log_image(logger, f"figures/{name}", path, trainer.global_step)
-
-
-def _constant_image(images: Tensor) -> float:
-    """Distortion of the best constant image in nats: its pixels are the images' mean."""
-    mean = images.flatten(1).mean(0)
-    return float((torch.special.entr(mean) + torch.special.entr(1 - mean)).sum())
 
 
 def _log_image(logger: Logger, name: str, path: Path, step: int) -> None:

@@ -3,7 +3,7 @@
 Legend: B batch, T steps, N = 784 pixels.
 """
 
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import torch
 from pytorch_lightning import LightningDataModule
@@ -14,26 +14,11 @@ from vdib.coding import rate_code, time_code
 from vdib.datasets.digits import Digits
 from vdib.datasets.images import ImageBatch, ImageSet, collate
 from vdib.datasets.mnist import MNIST
+from vdib.lightning_modules.vdib_module import SpikeBatch
 from vdib.noise import EVALUATION, Noise
 
 DATASETS = {"digits": Digits, "mnist": MNIST}
 CODINGS = {"rate": rate_code, "time": time_code}
-
-
-class SpikeBatch(NamedTuple):
-    """Spikes and what they are to be turned into.
-
-    Attributes:
-        spikes: `(B, T, 1, 28, 28)`.
-        target: `(B, N)` pixels in [0, 1].
-        label: `(B,)` class.
-        id: `(B,)` stable id of the example.
-    """
-
-    spikes: Tensor
-    target: Tensor
-    label: Tensor
-    id: Tensor
 
 
 class ImageData(LightningDataModule):
@@ -49,6 +34,8 @@ class ImageData(LightningDataModule):
     """
 
     input_shape = (1, 28, 28)
+    image_shape = (28, 28)
+    judged = True
 
     def __init__(
         self,
@@ -82,6 +69,15 @@ class ImageData(LightningDataModule):
         if name not in self.splits:
             self.splits[name] = self.dataset(name)
         return self.splits[name]
+
+    def examples(self, split: Literal["train", "validation", "test"], count: int) -> SpikeBatch:
+        """The first examples of a split, as evaluation codes them."""
+        images = self.split(split)
+        return self.code(images.__getitems__(range(min(count, len(images)))), EVALUATION)
+
+    def mean_target(self) -> Tensor:
+        """The mean training image, `(N,)`."""
+        return self.split("train").all().image.flatten(1).mean(0)
 
     def code(self, batch: ImageBatch, step: int) -> SpikeBatch:
         """Images to spikes, with the noise of an optimiser step (or `EVALUATION`)."""

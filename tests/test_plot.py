@@ -122,7 +122,9 @@ class TestRaster:
 class TestRateDistortion:
     def test_path_epochs_and_units(self):
         rate, distortion = torch.tensor([300.0, 500, 450]), torch.tensor([180.0, 110, 90])
-        figure = plot.rate_distortion(rate, distortion, [2, 4, 6], constant_image_nats=206)
+        figure = plot.rate_distortion(
+            rate, distortion, [2, 4, 6], constant=("best constant image", 206)
+        )
         axes, bar = figure.axes
         path = np.stack([rate, distortion], axis=1)
         np.testing.assert_array_equal(offsets(axes), path)

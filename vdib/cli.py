@@ -21,10 +21,13 @@ from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from vdib.complaints import LOGGERS, one_line
 from vdib.lightning_modules.callbacks import Checkpoint, Figures, Metrics
 
+# Attributes of the data that models are built for.
+LINKED = ("num_steps", "input_shape", "image_shape", "judged")
+
 # Settings that follow from others: what to set instead.
 TAKEN = {
+    **{f"--model.{name}": "the data" for name in LINKED},
     "--model.num_steps": "--data.num_steps",
-    "--model.input_shape": "the data",
     "--model.seed": "--seed",
     "--data.seed": "--seed",
 }
@@ -94,11 +97,8 @@ class VDIBCLI(LightningCLI):
         )
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        for source, target in (
-            ("data.num_steps", "model.init_args.num_steps"),
-            ("data.input_shape", "model.init_args.input_shape"),
-        ):
-            parser.link_arguments(source, target, apply_on="instantiate")
+        for name in LINKED:  # a model without such a setting is left alone
+            parser.link_arguments(f"data.{name}", f"model.init_args.{name}", apply_on="instantiate")
         parser.link_arguments("seed", "model.init_args.seed")
         parser.link_arguments("seed", "data.init_args.seed")
 

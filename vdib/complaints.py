@@ -10,14 +10,17 @@ from pytorch_lightning import Trainer
 
 from vdib.estimator import LeaveOneOut, RelaxedBernoulli, ScoreFunction, StraightThrough
 from vdib.lightning_modules.image_data import ImageData
-from vdib.lightning_modules.naturalisation import DECODERS, NaturalisationModule
+from vdib.lightning_modules.naturalisation import NaturalisationModule
+from vdib.lightning_modules.vdib_module import DECODERS
 
 LOGGERS = {"wandb": "WandbLogger", "tensorboard": "TensorBoardLogger"}
 
 # What may be asked for by class, with settings of its own.
+MODULES: list[type] = [NaturalisationModule]
+DATA: list[type] = [ImageData]
 CLASSES: list[type] = [
-    NaturalisationModule,
-    ImageData,
+    *MODULES,
+    *DATA,
     *DECODERS.values(),
     StraightThrough,
     RelaxedBernoulli,
@@ -90,10 +93,11 @@ def _hint(text: str, name: str, setting: str) -> str:
 
 def _options() -> list[str]:
     """Every option there is."""
-    groups = {"trainer": Trainer, "model": NaturalisationModule, "data": ImageData}
+    groups: dict[str, list[type]] = {"trainer": [Trainer], "model": MODULES, "data": DATA}
     names = ["config", "name", "runs", "seed", "ckpt_path", "experiment", "figures_every"]
-    for group, kind in groups.items():
-        names += [f"{group}.{key}" for key in inspect.signature(kind).parameters]
+    for group, kinds in groups.items():
+        for kind in kinds:
+            names += [f"{group}.{key}" for key in inspect.signature(kind).parameters]
     return [f"--{name}" for name in names]
 
 

@@ -13,6 +13,7 @@ from vdib.credit import BPTT
 from vdib.filters import State
 from vdib.noise import Noise
 from vdib.scan import Fire
+from vdib.sparse import SparseSpikes, Spikes
 from vdib.srm import SRM, hidden_conv, hidden_dense, readout_dense
 from vdib.surrogate import Threshold
 
@@ -130,18 +131,19 @@ class SpikingEncoder(nn.Module):
         spikes, logits, own = self.readout.step(x, states[-1], fire, noise)
         return SpikeCode(spikes, logits, tuple(hidden)), (*after, own)
 
-    def calibrate(self, x: Tensor, rate: float) -> None:
+    def calibrate(self, x: Spikes, rate: float) -> None:
         """Scale every layer's weights on a batch so that potentials are of the threshold's order.
 
         Args:
             x: `(B, T, N_x)` or `(B, T, C, H, W)` spikes.
             rate: spikes per step the readout starts from, in (0, 1).
         """
+        spikes = x.dense() if isinstance(x, SparseSpikes) else x
         with torch.no_grad():
             for layer in self.layers:
-                layer.calibrate(x)
-                x, _ = layer(x, self.threshold)
-            self.readout.calibrate(x, rate=rate)
+                layer.calibrate(spikes)
+                spikes, _ = layer(spikes, self.threshold)
+            self.readout.calibrate(spikes, rate=rate)
 
 
 def build_encoder(

@@ -16,18 +16,6 @@ from pytorch_lightning import Callback
 from vdib.cli import VDIBCLI, UserError, build, run
 from vdib.lightning_modules.callbacks import Figures
 
-TABLE = {
-    "judge_accuracy": "judge accuracy on naturalised test images",
-    "distortion_nats": "distortion (nats/sample)",
-    "rate_bits": "rate under the training prior (bits/sample)",
-    "rate_bits_marginal": "rate under a fitted marginal (bits/sample)",
-    "spikes_per_sample": "readout spikes per sample",
-    "hidden_rate": "hidden spikes per neuron and step",
-    "readout_rate": "readout spikes per neuron and step",
-    "ssim": "SSIM",
-    "train_seconds": "training (s)",
-}
-
 
 def measure(cli: VDIBCLI) -> dict[str, Any]:
     """Evaluate a run's best weights and write `summary.json` and the final figures.
@@ -59,7 +47,7 @@ def measure(cli: VDIBCLI) -> dict[str, Any]:
         "experiment": cli.config.experiment,
         "name": cli.config.name,
         "seed": cli.config.seed,
-        **{name: figures[name] for name in TABLE if name in figures},
+        **{name: figures[name] for name in cli.model.TABLE if name in figures},
         "train_seconds": round(train_seconds, 2),
         "loss_nats": figures["loss"],
         "validation_loss_nats": validation["val/loss"],
@@ -89,11 +77,12 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
     os.replace(temporary, path)
 
 
-def report(summary: Mapping[str, Any], folder: Path) -> str:
+def report(cli: VDIBCLI, summary: Mapping[str, Any]) -> str:
     """The short table that ends a run."""
-    width = max(len(words) for words in TABLE.values())
-    paths = {"figures": folder / "figures", "run": folder}
-    rows = [f"  {words:<{width}}  {summary[key]:10.4g}" for key, words in TABLE.items()]
+    table = {words: summary[key] for key, words in cli.model.TABLE.items() if key in summary}
+    width = max(len(words) for words in table)
+    paths = {"figures": cli.folder / "figures", "run": cli.folder}
+    rows = [f"  {words:<{width}}  {value:10.4g}" for words, value in table.items()]
     head = f"{summary['experiment']}, seed {summary['seed']}"
     foot = [f"  {what:<{width}}  {path}" for what, path in paths.items()]
     return "\n".join([head, *rows, *foot])
@@ -113,7 +102,8 @@ def _evaluate(folder: Path) -> int:
     for path in (folder / name for name in needed):
         if not path.is_file():
             raise UserError(f"{folder} is not a finished run: {path} is missing")
-    print(report(measure(build(["--config", str(folder / "config.yaml")], folder)), folder))
+    cli = build(["--config", str(folder / "config.yaml")], folder)
+    print(report(cli, measure(cli)))
     return 0
 
 

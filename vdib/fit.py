@@ -38,7 +38,7 @@ def _fit(args: list[str]) -> int:
         print(f"vdib: training in {cli.folder}", flush=True)
         status = _train(cli, checkpoint)
         if status == 0:
-            print(report(measure(cli), cli.folder))
+            print(report(cli, measure(cli)))
     finally:
         for logger in wandb:  # or the next run of this process would log into the same
             if logger._experiment is not None:

@@ -130,12 +130,12 @@ def rate_distortion(
     rate_bits: Array,
     distortion_nats: Array,
     epochs: Array,
-    constant_image_nats: float | None = None,
+    constant: tuple[str, float] | None = None,
 ) -> Figure:
     """The path of the epochs in the rate-distortion plane, on validation data.
 
     `rate_bits` (E,) in bits/sample, `distortion_nats` (E,) in nats/sample, `epochs` (E,);
-    `constant_image_nats`, nats/sample, is what the best constant image costs without a code.
+    `constant`, a name and nats/sample, is what the best answer without a code costs.
     """
     rate, distortion = _numpy(rate_bits, "E"), _numpy(distortion_nats, "E")
     epoch = _numpy(epochs, "E")
@@ -152,8 +152,8 @@ def rate_distortion(
         label, at = f"epoch {epoch[i]:g}", (rate[i], distortion[i])
         axes.annotate(label, at, va="center", color=INK, path_effects=HALO, **where)
     axes.margins(x=0.25, y=0.1)
-    if constant_image_nats is not None:
-        _reference(axes, "best constant image", constant_image_nats)
+    if constant is not None:
+        _reference(axes, *constant)
     bar = figure.colorbar(points, label="epoch", ticks=MaxNLocator(6, integer=True))
     bar.outline.set_visible(False)
     return figure

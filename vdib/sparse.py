@@ -97,3 +97,7 @@ class SparseSpikes:
         offset = torch.cat([count.new_zeros(1), count.cumsum(0)])
         neuron = torch.cat([part.neuron for part in parts])
         return cls(offset, neuron, (sum(map(len, parts)), *first.shape[1:]))
+
+
+Spikes = Tensor | SparseSpikes
+"""Spikes `(B, T, *N)`, dense or as lists."""
