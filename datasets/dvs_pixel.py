@@ -1,0 +1,217 @@
+"""The pixels of a dynamic vision sensor, one after the other, compiled.
+
+Imported where it is first used: numba takes half a second to import.
+
+Per pixel, with t in us, log intensity L and everything else in log units of e:
+
+    photoreceptor   V  <- V + a (L - V),  a = 1 - exp(-2 pi f dt)    f: bandwidth, rises with light
+    change          d(t) = V(t) - R + leak (t - t_R)                 V straight within a step
+    event           ON when d >= theta+, OFF when d <= -theta-;  also by chance (shot noise)
+    afterwards      the pixel is held for the refractory time, then R = V and t_R = t
+
+"A 128x128 120 dB 15 us latency asynchronous temporal contrast vision sensor", Lichtsteiner, Posch
+& Delbruck, 2008, https://doi.org/10.1109/JSSC.2007.914337, has the circuit; "v2e: from video
+frames to realistic DVS events", Hu, Liu & Delbruck, 2021, https://arxiv.org/abs/2006.07722, the
+bandwidth that rises with light and the leak.
+
+Every random number is a hash of (recording's key, pixel, counter): no order or batch matters.
+"""
+
+import math
+
+from numba import njit, uint64
+
+_TWO_PI = 2.0 * math.pi
+# State of a pixel, a row of float64: V, R, the time it is released (us), the thresholds of the
+# next event, when noise strikes next (us), and two counters of random numbers.
+V, R, RELEASED, ON, OFF, STRIKE, EVENTS, STRIKES = range(8)
+NUM_STATES = 8
+# Parameters, in the order of the vector that `run` takes.
+THETA_ON, THETA_OFF, MISMATCH, JITTER, REFRACTORY, LEAK, NOISE_ON, NOISE_OFF = range(8)
+NUM_PARAMETERS = 8
+FINE = 4  # grid points of the scene per pixel of the sensor, a side
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _mix(z):  # type: ignore[no-untyped-def]
+    """SplitMix64's finaliser on uint64 (as in vdib/noise.py)."""
+    z = (z ^ (z >> uint64(30))) * uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> uint64(27))) * uint64(0x94D049BB133111EB)
+    return z ^ (z >> uint64(31))
+
+
+@njit(cache=True, nogil=True)
+def _uniform(key, pixel, stream, count):  # type: ignore[no-untyped-def]
+    """Uniform in (0, 1), a hash of its address."""
+    golden = uint64(0x9E3779B97F4A7C15)
+    z = _mix((key ^ uint64(pixel * 4 + stream)) + golden)
+    z = _mix(z + golden * uint64(count + 1))
+    return (float(z >> uint64(11)) + 0.5) * 2.0**-53
+
+
+@njit(cache=True, nogil=True)
+def _normal(key, pixel, stream, count):  # type: ignore[no-untyped-def]
+    """Standard normal, by the polar form of two uniforms (Box & Muller, 1958)."""
+    u = _uniform(key, pixel, stream, 2 * count)
+    v = _uniform(key, pixel, stream, 2 * count + 1)
+    return math.sqrt(-2.0 * math.log(u)) * math.cos(_TWO_PI * v)
+
+
+@njit(cache=True, nogil=True)
+def _thresholds(key, pixel, count, p):  # type: ignore[no-untyped-def]
+    """theta (1 + mismatch of this pixel) (1 + noise of this event), never below a tenth."""
+    theta_on, theta_off = p[THETA_ON], p[THETA_OFF]
+    if p[MISMATCH] > 0.0:
+        theta_on *= max(0.1, 1.0 + p[MISMATCH] * _normal(key, pixel, 0, 0))
+        theta_off *= max(0.1, 1.0 + p[MISMATCH] * _normal(key, pixel, 0, 1))
+    if p[JITTER] > 0.0:
+        theta_on *= max(0.1, 1.0 + p[JITTER] * _normal(key, pixel, 1, 2 * count))
+        theta_off *= max(0.1, 1.0 + p[JITTER] * _normal(key, pixel, 1, 2 * count + 1))
+    return theta_on, theta_off
+
+
+@njit(cache=True, nogil=True)
+def _waiting(key, pixel, count, rate):  # type: ignore[no-untyped-def]
+    """Time to the next strike of noise of `rate` per us, exponentially distributed; us."""
+    if rate <= 0.0:
+        return math.inf
+    return -math.log(_uniform(key, pixel, 2, count)) / rate
+
+
+@njit(cache=True, nogil=True)
+def _light(level, i, j, weight):  # type: ignore[no-untyped-def]
+    """Log intensity between the grid's points (i, j), to the right, below and diagonal."""
+    return (
+        weight[0] * level[i, j]
+        + weight[1] * level[i, j + 1]
+        + weight[2] * level[i + 1, j]
+        + weight[3] * level[i + 1, j + 1]
+    )
+
+
+@njit(cache=True, nogil=True)
+def start(state, width, level, row, column, weight, key, p):  # type: ignore[no-untyped-def]
+    """Pixels at rest in the light of time 0, with the leak at a random phase.
+
+    `state` (P, NUM_STATES) is filled; the other arguments are those of `run`.
+    """
+    for pixel in range(len(state)):
+        i = min(max(row[0] + FINE * (pixel // width), 0), level.shape[0] - 2)
+        j = min(max(column[0] + FINE * (pixel % width), 0), level.shape[1] - 2)
+        s = state[pixel]
+        s[ON], s[OFF] = _thresholds(key, pixel, 0, p)
+        s[V] = _light(level, i, j, weight[0])
+        s[R] = s[V]
+        if p[LEAK] > 0.0:
+            s[R] -= s[ON] * _uniform(key, pixel, 3, 0)
+        s[RELEASED] = 0.0
+        s[EVENTS] = 0.0
+        s[STRIKES] = 1.0
+        s[STRIKE] = _waiting(key, pixel, 0, p[NOISE_ON] + p[NOISE_OFF])
+
+
+@njit(cache=True, nogil=True)
+def _within(s, key, pixel, v0, v1, t0, t1, p, out_t, out_p, found):  # type: ignore[no-untyped-def]
+    """Events of one pixel while V goes straight from v0 to v1 over t0 <= t < t1.
+
+    Returns how many there are by now; those that do not fit `out_t` are only counted.
+    """
+    slope = (v1 - v0) / (t1 - t0)
+    rate = slope + p[LEAK]
+    noise = p[NOISE_ON] + p[NOISE_OFF]
+    while s[RELEASED] < t1:
+        begin = max(t0, s[RELEASED])
+        if math.isnan(s[R]):
+            s[R] = v0 + slope * (begin - t0)
+        if slope == 0.0:
+            # From the release, not from the step's start: steps of any length agree to the bit.
+            rest, since = v0 - s[R], s[RELEASED]
+        else:
+            rest = v0 + slope * (begin - t0) - s[R] + p[LEAK] * (begin - s[RELEASED])
+            since = begin
+        t, polarity = math.inf, 1
+        if rest >= s[ON]:
+            t = begin
+        elif -rest >= s[OFF]:
+            t, polarity = begin, 0
+        elif rate > 0.0:
+            t = since + (s[ON] - rest) / rate
+        elif rate < 0.0:
+            t, polarity = since + (s[OFF] + rest) / -rate, 0
+        t = max(t, begin)
+        while s[STRIKE] < begin:  # noise finds the pixel held
+            s[STRIKE] += _waiting(key, pixel, s[STRIKES], noise)
+            s[STRIKES] += 1.0
+        if s[STRIKE] < min(t, t1):
+            t = s[STRIKE]
+            chance = _uniform(key, pixel, 3, s[STRIKES])
+            polarity = 1 if chance * noise < p[NOISE_ON] else 0
+            s[STRIKE] += _waiting(key, pixel, s[STRIKES], noise)
+            s[STRIKES] += 1.0
+        if t >= t1:
+            break
+        if found < len(out_t):
+            out_t[found] = math.floor(t)
+            out_p[found] = polarity
+        found += 1
+        s[RELEASED] = t + p[REFRACTORY]
+        s[R] = math.nan  # V at the release, which may lie in a later step
+        s[EVENTS] += 1.0
+        if p[JITTER] > 0.0:
+            s[ON], s[OFF] = _thresholds(key, pixel, s[EVENTS], p)
+    return found
+
+
+@njit(cache=True, nogil=True)
+def run(state, pixels, width, level, gain, row, column, weight, ripple, t0, dt, key, p, out_t, out_p, out_i):  # type: ignore[no-untyped-def]  # fmt: skip
+    """Events of `pixels` over the T steps of a piece.
+
+    Args:
+        state: (P, NUM_STATES) of all pixels of the sensor, changed in place.
+        pixels: (Q,) which of them, numbered y width + x.
+        level, gain: (G, G') the scene's log intensity, and a, on a grid of FINE points a pixel.
+        row, column: (T,) the grid point up and left of where pixel (0, 0) looks.
+        weight: (T, 4) of that point, its right, lower and diagonal neighbours.
+        ripple: (T,) what flicker adds to every log intensity.
+        t0, dt: start of the first step, length of a step; us.
+        key: of the random numbers. p: (NUM_PARAMETERS,), per us and in log units.
+        out_t, out_p, out_i: (E,) times (us), polarities and pixels of the events that fit.
+
+    Returns:
+        The number of events; where it exceeds E, repeat with more room and the state of before.
+    """
+    last_row, last_column = level.shape[0] - 2, level.shape[1] - 2
+    found = 0
+    for pixel in pixels:
+        s = state[pixel]
+        y, x = FINE * (pixel // width), FINE * (pixel % width)
+        before = found
+        v = s[V]
+        for k in range(len(row)):
+            i = min(max(row[k] + y, 0), last_row)
+            j = min(max(column[k] + x, 0), last_column)
+            light = _light(level, i, j, weight[k]) + ripple[k]
+            v1 = v + gain[i, j] * (light - v)
+            begin = t0 + k * dt
+            end = begin + dt
+            # Most steps change nothing: seen without the exact treatment.
+            drift = p[LEAK] * (end - s[RELEASED])
+            high = max(v, v1) - s[R] + drift
+            low = s[R] - min(v, v1)
+            if not (high < s[ON] and low < s[OFF] and s[STRIKE] >= end) and s[RELEASED] < end:
+                found = _within(s, key, pixel, v, v1, begin, end, p, out_t, out_p, found)
+            v = v1
+        s[V] = v
+        out_i[before:found] = pixel
+    return found
+
+
+@njit(cache=True, nogil=True)
+def run_still(state, pixels, t0, t1, key, p, out_t, out_p, out_i, found):  # type: ignore[no-untyped-def]
+    """As `run`, for `pixels` whose light never changes: only noise and leak, in one step."""
+    for pixel in pixels:
+        s = state[pixel]
+        before = found
+        found = _within(s, key, pixel, s[V], s[V], t0, t1, p, out_t, out_p, found)
+        out_i[before:found] = pixel
+    return found
