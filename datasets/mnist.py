@@ -19,6 +19,7 @@ from typing import Literal
 
 import torch
 
+from vdib.datasets.cache import cache_folder
 from vdib.datasets.images import ImageSet
 
 NUM_TRAINING = 60_000
@@ -91,7 +92,7 @@ def _read(train: bool, start: int, stop: int, download: bool) -> ImageSet:
 
 def _find(download: bool) -> Path:
     given = os.environ.get("VDIB_DATA")
-    cache = _cache()
+    cache = cache_folder() / "mnist"
     folders = [Path(given) / "mnist", cache] if given else [cache]
     for root in folders:
         if all((root / _RAW / name).is_file() for name in _SHAPES):
@@ -107,14 +108,6 @@ def _find(download: bool) -> Path:
     raise FileNotFoundError(
         f"MNIST not found: put {names} (not gzipped) into {folders[0] / _RAW} ({why})"
     ) from None
-
-
-def _cache() -> Path:
-    if sys.platform == "win32":
-        base = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
-    else:
-        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "vdib" / "mnist"
 
 
 def _download(root: Path) -> None:

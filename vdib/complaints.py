@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pytorch_lightning import Trainer
 
 from vdib.estimator import LeaveOneOut, RelaxedBernoulli, ScoreFunction, StraightThrough
+from vdib.lightning_modules.event_data import EventFolderData, MNISTDVSData, NMNISTData
 from vdib.lightning_modules.image_data import ImageData
 from vdib.lightning_modules.naturalisation import NaturalisationModule
 from vdib.lightning_modules.vdib_module import DECODERS
@@ -17,7 +18,7 @@ LOGGERS = {"wandb": "WandbLogger", "tensorboard": "TensorBoardLogger"}
 
 # What may be asked for by class, with settings of its own.
 MODULES: list[type] = [NaturalisationModule]
-DATA: list[type] = [ImageData]
+DATA: list[type] = [ImageData, MNISTDVSData, NMNISTData, EventFolderData]
 CLASSES: list[type] = [
     *MODULES,
     *DATA,

@@ -79,6 +79,7 @@ class SpikingEncoder(nn.Module):
 
     def drive(self, x: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
         """The readout's drive `(B, T, N_y)` and the hidden spikes: all that involves the input."""
+        x = x.dense() if isinstance(x, SparseSpikes) else x
         hidden: list[Tensor] = []
         for layer in self.layers:
             x, _ = layer.respond(self.credit.drive(layer, x), self.threshold)

@@ -1,0 +1,117 @@
+"""MNIST-DVS: handwritten digits that move over a screen, seen by a DVS128.
+
+T. Serrano-Gotarredona and B. Linares-Barranco, "Poker-DVS and MNIST-DVS. Their history, how they
+were made, and other details", Frontiers in Neuroscience 9, 2015,
+https://doi.org/10.3389/fnins.2015.00481. 10,000 digits at scales 4, 8 and 16; 1,000 recordings a
+class of 2 to 3 s each.
+"""
+
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from vdib.datasets.cache import cache_folder
+from vdib.datasets.mnist import training_images
+from vdib.datasets.recording import Recording, read_recording
+from vdib.datasets.recording_set import RecordingSet, Shown, Split, Target, file_identity
+from vdib.datasets.sources import class_images
+
+SENSOR_SIZE = (128, 128)
+SCALES = (4, 8, 16)
+RANGES = {"train": (1, 800), "validation": (801, 900), "test": (901, 1000)}
+_NAME = re.compile(r"mnist_(\d)_scale(\d\d)_(\d{4})(?:_\w+)?\.aedat")
+
+
+class MNISTDVS(RecordingSet):
+    """The recordings of one scale, found by their names wherever they lie below a folder.
+
+    Per class, recordings 1 to 900 are for training (the last 100 of them for validation), 901 to
+    1,000 for testing. Any part of the data set will do. Recording n of class D shows the n-th D of
+    MNIST's training images (checked on 300 zeros: `tests/test_mnist_dvs.py`), which is its source.
+    Its id is 1,000 D + n - 1.
+
+    Args:
+        split: train, validation or test; None for all recordings there are.
+        root: folder; by default `$VDIB_DATA/mnist_dvs`, then the user's cache.
+        scale: 4, 8 or 16.
+        target: "class" for one image per class, "source" for each digit's own.
+        numbers: (first, last) recording of each class, instead of the split's.
+
+    Raises:
+        FileNotFoundError: no such recordings (one line, which says where to get them).
+        ValueError: no such split, scale or target.
+    """
+
+    def __init__(
+        self,
+        split: Split | None = None,
+        root: str | os.PathLike[str] | None = None,
+        scale: int = 4,
+        target: Target = "class",
+        numbers: tuple[int, int] | None = None,
+    ) -> None:
+        if scale not in SCALES or target not in ("class", "source"):
+            raise ValueError(f"got scale {scale} and target {target!r}, expected 4, 8 or 16 and "
+                             "'class' or 'source'")  # fmt: skip
+        if split is not None and split not in RANGES:
+            raise ValueError(f"split: got {split!r}, expected 'train', 'validation' or 'test'")
+        first, last = numbers or (RANGES[split] if split else (1, 1000))
+        folders = [Path(root)] if root else default_folders("mnist_dvs")
+        self.files = [
+            (digit, number, path)
+            for digit, number, path in find(folders, scale)
+            if first <= number <= last
+        ]
+        self.name = f"MNIST-DVS {split or 'recordings'}"
+        if not self.files:
+            raise FileNotFoundError(
+                f"no MNIST-DVS recordings {first} to {last} at scale {scale} "
+                f"(mnist_D_scale{scale:02}_NNNN.aedat) below {' or '.join(map(str, folders))}: "
+                "python -m vdib.datasets.download_mnist_dvs, or --data.simulated true"
+            )
+        labels = [digit for digit, _, _ in self.files]
+        if target == "class":
+            self.images, rows = class_images(), labels
+        else:
+            self.images = source_of([(digit, number) for digit, number, _ in self.files])
+            rows = list(range(len(self.files)))
+        self.shown = [
+            Shown(digit, row, 1_000 * digit + number - 1)
+            for row, (digit, number, _) in zip(rows, self.files, strict=True)
+        ]
+
+    def recording(self, index: int) -> Recording:
+        return read_recording(self.files[index][2])
+
+    def identity(self) -> Any:
+        return [file_identity(path) for _, _, path in self.files]
+
+
+def default_folders(name: str) -> list[Path]:
+    """Where a data set is looked for: below `$VDIB_DATA`, then in the user's cache."""
+    given = os.environ.get("VDIB_DATA")
+    return [Path(given) / name] * bool(given) + [cache_folder() / name]
+
+
+def find(folders: Sequence[Path], scale: int) -> list[tuple[int, int, Path]]:
+    """Digit, number and path of the recordings of a scale, each once, in order."""
+    found: dict[tuple[int, int], Path] = {}
+    for folder in folders:
+        for path in sorted(folder.rglob("mnist_*.aedat")):
+            named = _NAME.fullmatch(path.name)
+            if named and int(named[2]) == scale:
+                found.setdefault((int(named[1]), int(named[3])), path)
+    return [(*key, path) for key, path in sorted(found.items())]
+
+
+def source_of(recordings: Sequence[tuple[int, int]]) -> "np.ndarray[Any, np.dtype[np.uint8]]":
+    """The MNIST training images that recordings (digit, number) show, (R, 28, 28)."""
+    images = training_images(0, 12_000)
+    rows = [(images.labels == digit).nonzero()[:, 0] for digit in range(10)]
+    index = torch.stack([rows[digit][number - 1] for digit, number in recordings])
+    return images.images[index].numpy()

@@ -1,0 +1,120 @@
+"""N-MNIST: MNIST's digits on a screen, seen by a sensor that moves in three saccades.
+
+Orchard, Jayawant, Cohen, Thakor, "Converting Static Image Datasets to Spiking Neuromorphic
+Datasets Using Saccades", Frontiers in Neuroscience 9, 2015,
+https://doi.org/10.3389/fnins.2015.00437. 60,000 + 10,000 recordings of 34 x 34 pixels and 0.3 s.
+"""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from vdib.datasets.cache import cache_folder
+from vdib.datasets.mnist import MNIST, NUM_TRAINING, training_images
+from vdib.datasets.mnist_dvs import default_folders
+from vdib.datasets.nmnist_bin import SENSOR_SIZE
+from vdib.datasets.recording import Recording, read_recording
+from vdib.datasets.recording_set import RecordingSet, Shown, Split, Target, file_identity
+from vdib.datasets.sources import class_images
+
+__all__ = ["NMNIST", "SENSOR_SIZE", "download_nmnist"]
+
+
+class NMNIST(RecordingSet):
+    """The recordings `Train/<class>/<number>.bin` and `Test/<class>/<number>.bin`.
+
+    Training recording n shows MNIST training image n - 1, test recording n test image n - 1: its
+    source, whose number in `vdib.datasets.mnist.MNIST` is its id.
+
+    Without a fold, the test split is `Test`, validation the training recordings of MNIST's
+    validation images (0 to 4,999), training the rest. With one, only `Train` is used, whatever
+    part of it there is: its recordings, in order of their numbers, go to the folds in turn; the
+    fold's are the test split, every tenth of the others validation, the rest training.
+
+    Args:
+        split: train, validation or test; None for all of `Train`.
+        root: folder; by default `$VDIB_DATA/nmnist`, then the user's cache.
+        fold: 0 to `num_folds` - 1; None for the official split.
+        num_folds: of cross-validation.
+        target: "class" for one image per class, "source" for each digit's own.
+
+    Raises:
+        FileNotFoundError: no such recordings (one line, which says where to get them).
+        ValueError: no such split, fold or target.
+    """
+
+    def __init__(
+        self,
+        split: Split | None = None,
+        root: str | os.PathLike[str] | None = None,
+        fold: int | None = None,
+        num_folds: int = 5,
+        target: Target = "source",
+    ) -> None:
+        if split not in (None, "train", "validation", "test") or target not in ("class", "source"):
+            raise ValueError(f"no split {split!r} or no target {target!r}")
+        if fold is not None and not 0 <= fold < num_folds:
+            raise ValueError(f"fold: got {fold}, expected 0 to {num_folds - 1}")
+        folders = [Path(root)] if root else default_folders("nmnist")
+        official_test = split == "test" and fold is None
+        part = "Test" if official_test else "Train"
+        found = _find(folders, part)
+        if split is not None and fold is not None:
+            found = [item for i, item in enumerate(found) if _in_fold(i, fold, num_folds) == split]
+        elif split in ("train", "validation"):
+            found = [item for item in found if (item[1] <= 5_000) == (split == "validation")]
+        if not found:
+            raise FileNotFoundError(
+                f"no N-MNIST recordings for the {split or 'training'} split "
+                f"({part}/<class>/<number>.bin) below {' or '.join(map(str, folders))}: "
+                "--data.download true (needs tonic), or with a part of Train only --data.fold 0"
+            )
+        self.files = found
+        self.name = f"N-MNIST {split or 'recordings'}"
+        labels = [label for label, _, _ in found]
+        if target == "class":
+            self.images, rows = class_images(), labels
+        else:
+            index = [number - 1 for _, number, _ in found]
+            every = MNIST("test") if official_test else training_images(0, NUM_TRAINING)
+            self.images, rows = every.images[index].numpy(), list(range(len(found)))
+        base = NUM_TRAINING if official_test else 0
+        self.shown = [
+            Shown(label, row, base + number - 1)
+            for row, (label, number, _) in zip(rows, found, strict=True)
+        ]
+
+    def recording(self, index: int) -> Recording:
+        return read_recording(self.files[index][2])
+
+    def identity(self) -> Any:
+        return [file_identity(path) for _, _, path in self.files]
+
+
+def _find(folders: list[Path], part: str) -> list[tuple[int, int, Path]]:
+    """Label, number and path, in order of the numbers; tonic adds a folder `NMNIST`."""
+    for folder in folders:
+        for place in (folder / part, folder / "NMNIST" / part):
+            paths = [p for p in place.glob("[0-9]/*.bin") if p.stem.isdigit()]
+            if paths:
+                return sorted(
+                    ((int(p.parent.name), int(p.stem), p) for p in paths), key=lambda item: item[1]
+                )
+    return []
+
+
+def _in_fold(position: int, fold: int, num_folds: int) -> Split:
+    if position % num_folds == fold:
+        return "test"
+    return "validation" if position // num_folds % 10 == 0 else "train"
+
+
+def download_nmnist() -> Path:
+    """Both parts into the user's cache, through tonic (1.1 GB, checksummed)."""
+    from vdib.datasets.extras import import_extra
+
+    tonic = import_extra("tonic", "tonic")
+    folder = cache_folder() / "nmnist"
+    for train in (True, False):
+        tonic.datasets.NMNIST(str(folder), train=train)
+    return folder

@@ -1,0 +1,81 @@
+"""MNIST-DVS and N-MNIST, made by the camera of `dvs_camera.py`: any size, any seed, no download."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vdib.datasets.dvs_presets import mnist_dvs_recording, nmnist_recording
+from vdib.datasets.recording import Recording
+from vdib.datasets.recording_set import RecordingSet, Shown, Split, Target
+from vdib.datasets.sources import Source, class_images, source_images
+
+_FIRST_ID = 100_000
+"""Ids of simulated recordings begin here: above those of real ones."""
+
+
+class _Simulated(RecordingSet):
+    """Recordings of digits drawn at random from a split's images, without repetition while it goes.
+
+    Args:
+        split: train, validation or test; which images those are is said in `sources.py`.
+        size: how many recordings.
+        seed: of the choice of digits and of everything that happens in the camera.
+        target: "class" for one image per class, "source" for each digit's own.
+        source: of the digits: "mnist", "digits" (which come along), or "auto".
+
+    Raises:
+        FileNotFoundError: source is "mnist", which is neither found nor to be downloaded.
+        ValueError: no such split, source or target, or a size below 1.
+    """
+
+    version = 1
+    """Of the camera and its settings: raised when the same seed comes to mean other events."""
+
+    def __init__(
+        self,
+        split: Split,
+        size: int = 1_000,
+        seed: int = 0,
+        target: Target = "source",
+        source: Source = "auto",
+    ) -> None:
+        if size < 1 or target not in ("class", "source"):
+            raise ValueError(f"got size {size} and target {target!r}, expected at least 1 and "
+                             "'class' or 'source'")  # fmt: skip
+        self.seed = seed
+        found = source_images(split, source)
+        order = np.random.default_rng(seed).permutation(len(found))
+        times, places = np.divmod(np.arange(size), len(found))
+        chosen = order[places]
+        ids = _FIRST_ID * (1 + times) + found.ids.numpy()[chosen]
+        labels = found.labels.numpy()[chosen]
+        self.sources: NDArray[np.uint8] = found.images.numpy()[chosen]
+        own = target == "source"
+        self.images = self.sources if own else class_images(source)
+        rows = np.arange(size) if own else labels
+        self.shown = [Shown(*map(int, row)) for row in zip(labels, rows, ids, strict=True)]
+        self.name = f"simulated {type(self).__name__.removeprefix('Simulated')} {split}"
+        kind = type(found).__name__
+        self._identity = [type(self).__name__, self.version, split, size, seed, kind]
+
+    def identity(self) -> Any:
+        return self._identity
+
+
+class SimulatedMNISTDVS(_Simulated):
+    """Digits that move over a screen, seen by a DVS128."""
+
+    __doc__ = f"{__doc__}\n\n{_Simulated.__doc__}"
+
+    def recording(self, index: int) -> Recording:
+        return mnist_dvs_recording(self.sources[index], (self.seed, self.shown[index].id))
+
+
+class SimulatedNMNIST(_Simulated):
+    """Digits on a screen, seen by a sensor that moves in three saccades."""
+
+    __doc__ = f"{__doc__}\n\n{_Simulated.__doc__}"
+
+    def recording(self, index: int) -> Recording:
+        return nmnist_recording(self.sources[index], (self.seed, self.shown[index].id))
