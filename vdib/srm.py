@@ -16,7 +16,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from vdib.filters import ExponentialPair, Filter, RaisedCosines, State, causal_filter
+from vdib.filters import ExponentialPair, Filter, RaisedCosines, State
 from vdib.scan import ExponentialFeedback, Feedback, Fire, KernelFeedback, over, scan
 
 
@@ -78,10 +78,8 @@ class SRM(nn.Module):
         Returns:
             `(B, T, *N)`.
         """
-        batch, num_steps = x.shape[:2]
-        currents = self._currents(x.flatten(0, 1))
-        currents = currents.view(batch, num_steps, *currents.shape[1:])
-        return self._distance(causal_filter(currents, self.filter.kernel(num_steps)))
+        currents = self._currents(x.flatten(0, 1)).unflatten(0, x.shape[:2])
+        return self._distance(self.filter(currents))
 
     def same_step_drive(self, x: Tensor) -> Tensor:
         """The part of the drive at t that spikes at t cause, with the weights held constant.
