@@ -150,10 +150,21 @@ def test_causal_filter_goes_backward():
 def test_steps_are_the_causal_filter(bank, neurons):
     x = normal(2, 45, bank.num_kernels, *neurons)
     whole = causal_filter(x, bank.kernel(45))
+    torch.testing.assert_close(bank(x), whole, rtol=1e-10, atol=1e-10)
     state = ()
     for t in range(45):
         now, state = bank.step(x[:, t], state)
         torch.testing.assert_close(now, whole[:, t], rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("num_steps", [1, 6, 25])
+@pytest.mark.parametrize("bank", [ExponentialPair(), RaisedCosines(), RaisedCosines(5, 25, 1.0)])
+def test_whole_sequences_go_backward(bank, num_steps):
+    x = normal(2, num_steps, bank.num_kernels, 3).requires_grad_()
+    kernel, upstream = bank.kernel(num_steps), normal(2, num_steps, 3, seed=1)
+    (grad,) = torch.autograd.grad((bank(x) * upstream).sum(), x)
+    expected = torch.autograd.grad((direct_convolution(x, kernel) * upstream).sum(), x)[0]
+    torch.testing.assert_close(grad, expected, rtol=1e-11, atol=1e-12)
 
 
 def test_a_step_leaves_its_state_as_it_was():

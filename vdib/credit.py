@@ -24,11 +24,34 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from vdib.noise import Stream
+from vdib.scan import Fire
 from vdib.srm import SRM
+
+Noise = Tensor | Stream | None
 
 
 class BPTT(nn.Module):
     """Back-propagation through time."""
+
+    def respond(
+        self,
+        layer: SRM,
+        spikes: Tensor,
+        fire: Fire,
+        noise: Noise = None,
+        hidden: Sequence[Tensor] = (),
+    ) -> tuple[Tensor, Tensor]:
+        """A layer's spikes and v, each `(B, T, *N)`, from the spikes below, `(B, T, *N_in)`.
+
+        Args:
+            layer: any.
+            spikes: of the layer below.
+            fire: how the layer's neurons fire.
+            noise: of a stochastic threshold.
+            hidden: of the readout only, the spikes of all hidden layers, `(B, T, *N_h)` each.
+        """
+        return layer(spikes, fire, noise)  # type: ignore[no-any-return]
 
     def drive(self, layer: SRM, spikes: Tensor) -> Tensor:
         """The layer's drive `(B, T, *N)` from the spikes below, `(B, T, *N_in)`."""
@@ -39,7 +62,22 @@ class BPTT(nn.Module):
         return drive
 
 
-class EProp(BPTT):
+class _ByDrive(BPTT):
+    """Rules whose way back starts at the drive, which BPTT leaves inside the layer."""
+
+    def respond(
+        self,
+        layer: SRM,
+        spikes: Tensor,
+        fire: Fire,
+        noise: Noise = None,
+        hidden: Sequence[Tensor] = (),
+    ) -> tuple[Tensor, Tensor]:
+        drive = self.drive(layer, spikes)
+        return layer.respond(self.feed_back(drive, hidden) if hidden else drive, fire, noise)
+
+
+class EProp(_ByDrive):
     """Spikes below receive the same-step learning signal only."""
 
     def drive(self, layer: SRM, spikes: Tensor) -> Tensor:
@@ -49,7 +87,7 @@ class EProp(BPTT):
         return value + layer.same_step_drive(spikes - spikes.detach())  # adds 0, carries gradient
 
 
-class DirectFeedback(BPTT):
+class DirectFeedback(_ByDrive):
     """The readout's learning signal, projected at random to every hidden layer.
 
     Args:

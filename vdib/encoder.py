@@ -77,15 +77,19 @@ class SpikingEncoder(nn.Module):
         """N_y."""
         return self.readout.shape[0]
 
-    def drive(self, x: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """The readout's drive `(B, T, N_y)` and the hidden spikes: all that involves the input."""
-        x = x.dense() if isinstance(x, SparseSpikes) else x
+    def _hidden(self, x: Tensor) -> tuple[Tensor, ...]:
+        """The spikes of each hidden layer, `(B, T, *N_h)`."""
         hidden: list[Tensor] = []
         for layer in self.layers:
-            x, _ = layer.respond(self.credit.drive(layer, x), self.threshold)
+            x, _ = self.credit.respond(layer, x, self.threshold)
             hidden.append(x)
-        drive = self.credit.drive(self.readout, x)
-        return self.credit.feed_back(drive, hidden), tuple(hidden)
+        return tuple(hidden)
+
+    def drive(self, x: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """The readout's drive `(B, T, N_y)` and the hidden spikes: all that involves the input."""
+        hidden = self._hidden(x)
+        drive = self.credit.drive(self.readout, (x, *hidden)[-1])
+        return self.credit.feed_back(drive, hidden), hidden
 
     def forward(self, x: Tensor, noise: Tensor | Noise, fire: Fire) -> SpikeCode:
         """Encode a batch of whole sequences.
@@ -96,16 +100,25 @@ class SpikingEncoder(nn.Module):
                 once per input whatever M.
             fire: how readout spikes are drawn, and what gradient they carry.
         """
-        drive, hidden = self.drive(x)
+        expected = (*x.shape[:2], *self.readout.shape)
         if isinstance(noise, Noise):
-            noise = noise.uniform(len(hidden), x.shape[1], self.readout.shape)
-        if noise.shape[1:] != drive.shape[1:] or len(noise) < len(x) or len(noise) % len(x):
+            shape: tuple[int, ...] = (len(noise.ids) * noise.samples, *expected[1:])
+        else:
+            shape = tuple(noise.shape)
+        samples = shape[0] // expected[0]
+        if shape != (samples * expected[0], *expected[1:]) or samples < 1:
             raise ValueError(
-                f"noise of shape {tuple(noise.shape)} does not fit drives {tuple(drive.shape)}: "
+                f"noise of shape {shape} does not fit drives {expected}: "
                 "expected a multiple of the rows and the rest alike"
             )
-        drive = drive.repeat(noise.shape[0] // drive.shape[0], 1, 1)
-        spikes, logits = self.readout.respond(drive, fire, noise)
+        drawn = noise.stream(len(self.hidden)) if isinstance(noise, Noise) else noise
+        if samples == 1:
+            hidden = self._hidden(x)
+            below = (x, *hidden)[-1]
+            spikes, logits = self.credit.respond(self.readout, below, fire, drawn, hidden)
+        else:
+            drive, hidden = self.drive(x)
+            spikes, logits = self.readout.respond(drive.repeat(samples, 1, 1), fire, drawn)
         return SpikeCode(spikes, logits, hidden)
 
     def step(

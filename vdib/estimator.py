@@ -27,6 +27,17 @@ from torch import Tensor, nn
 from vdib.scan import Fire
 
 
+def _below(noise: Tensor, v: Tensor) -> Tensor:
+    """`noise < sigmoid(v)`.
+
+    In double precision: a spike must not hinge on the last bit of a single-precision sigmoid, which
+    differs between machines and even with an element's place in memory.
+    """
+    if v.device.type != "mps":  # which has no double precision
+        v = v.double()
+    return noise < torch.sigmoid(v)
+
+
 @dataclass(frozen=True)
 class Bernoulli:
     """`y ~ Bernoulli(sigmoid(v))`, by comparison with uniform noise; spikes carry no gradient."""
@@ -34,7 +45,7 @@ class Bernoulli:
     def __call__(self, v: Tensor, noise: Tensor | None = None) -> Tensor:
         """Spikes of v and noise, all of one shape."""
         assert noise is not None
-        return (noise < torch.sigmoid(v)).to(v.dtype)
+        return _below(noise, v).to(v.dtype)
 
     def slope(self, v: Tensor, spikes: Tensor) -> Tensor | None:
         """None: the score function and the closed-form rate carry the gradient."""

@@ -10,7 +10,8 @@ Legend: B batch, T steps, K kernels, N neurons (any number of trailing axes), L 
 
 import math
 from dataclasses import dataclass
-from typing import Protocol
+from functools import cached_property
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -26,6 +27,9 @@ class Filter(Protocol):
 
     def kernel(self, num_steps: int) -> Tensor:
         """The kernels up to lag `num_steps - 1`, `(K, L)` float64 with `L <= num_steps`."""
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Whole sequences, `(B, T, K, *N)` to `(B, T, *N)`; time grows as T."""
 
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         """One step: `(B, K, N)` and a state (`()` before the first) to `(B, N)` and the next."""
@@ -65,7 +69,7 @@ class ExponentialPair:
             return (t + 1) * ((a + c) / 2) ** t
         return torch.as_tensor((a ** (t + 1) - c ** (t + 1)) / (a - c))
 
-    @property
+    @cached_property
     def peak(self) -> float:
         """The largest value of the unscaled kernel, which rises until `1 / (1 - decay)` at most."""
         slowest = max(self.membrane, self.synapse)
@@ -73,6 +77,14 @@ class ExponentialPair:
 
     def kernel(self, num_steps: int) -> Tensor:
         return (self._unscaled(num_steps) / self.peak)[None]
+
+    def __call__(self, x: Tensor) -> Tensor:
+        state: State = ()
+        out = []
+        for now in x.unbind(1):  # never x[:, t]: its backward pass is O(T^2)
+            potential, state = self.step(now, state)
+            out.append(potential)
+        return torch.stack(out, 1)
 
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         current, potential = state or (torch.zeros_like(x[:, 0]), torch.zeros_like(x[:, 0]))
@@ -132,6 +144,9 @@ class RaisedCosines:
         bumps = self._bumps()
         return (bumps / bumps.amax(1, keepdim=True))[:, :num_steps]
 
+    def __call__(self, x: Tensor) -> Tensor:
+        return causal_filter(x, self.kernel(x.shape[1]))
+
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         kernel = self.kernel(self.duration).to(x)
         coming = torch.einsum("kl,bk...->lb...", kernel, x)  # what x adds to each later step
@@ -140,24 +155,55 @@ class RaisedCosines:
         return coming[0], (coming[1:],)
 
 
+def taps(kernel: Tensor) -> list[tuple[int, int, float]]:
+    """`(l, k, kernel[k, l])` wherever that is not zero, from lag 0 up.
+
+    The order in which `out[t]` is summed, and that of any faster code that has to agree with it to
+    the last bit: a rounding error can make or break a spike.
+    """
+    return [
+        (lag, k, weight)
+        for lag, column in enumerate(kernel.T.tolist())
+        for k, weight in enumerate(column)
+        if weight
+    ]
+
+
 def causal_filter(x: Tensor, kernel: Tensor) -> Tensor:
     """`out[t] = sum_k sum_{l <= t} kernel[k, l] x[t - l, k]`, exact and parallel in time.
 
-    One product with the banded Toeplitz matrix of the kernels: memory and time grow as K T^2.
+    A direct convolution: time grows as K L T, memory as T. For the kernels that last.
 
     Args:
         x: `(B, T, K, *N)`.
-        kernel: `(K, L)`.
+        kernel: `(K, L)`, a constant.
 
     Returns:
         `(B, T, *N)`.
     """
-    num_steps, num_kernels = x.shape[1:3]
-    if kernel.shape[0] != num_kernels:
-        raise ValueError(f"input carries {num_kernels} currents, kernel has {kernel.shape[0]}")
-    lag = torch.arange(num_steps)[:, None] - torch.arange(num_steps)
-    inside = (lag >= 0) & (lag < kernel.shape[1])
-    toeplitz = torch.where(inside, kernel[:, lag.clamp(0, kernel.shape[1] - 1)].cpu(), 0)
-    matrix = toeplitz.permute(1, 2, 0).reshape(num_steps, -1).to(x)  # T, T K
-    flat = x.reshape(x.shape[0], num_steps * num_kernels, -1)  # B, T K, N
-    return torch.matmul(matrix, flat).reshape(x.shape[0], num_steps, *x.shape[3:])
+    if kernel.shape[0] != x.shape[2]:
+        raise ValueError(f"input carries {x.shape[2]} currents, kernel has {kernel.shape[0]}")
+    out: Tensor = _CausalFilter.apply(x, kernel)  # type: ignore[no-untyped-call, unused-ignore]
+    return out
+
+
+class _CausalFilter(torch.autograd.Function):
+    """By hand, as autograd would pad every shifted copy of the input back to its full size."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, kernel: Tensor) -> Tensor:
+        ctx.kernel, ctx.shape = kernel, x.shape
+        num_steps = x.shape[1]
+        out = x.new_zeros(x.shape[:2] + x.shape[3:])
+        for lag, k, weight in taps(kernel[:, :num_steps]):
+            out[:, lag:] += weight * x[:, : num_steps - lag, k]
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        (grad,) = grads
+        num_steps = ctx.shape[1]
+        grad_x = grad.new_zeros(ctx.shape)
+        for lag, k, weight in taps(ctx.kernel[:, :num_steps]):
+            grad_x[:, : num_steps - lag, k] += weight * grad[:, lag:]
+        return grad_x, None

@@ -36,6 +36,39 @@ def _mix_(z: Tensor) -> Tensor:
     return _xor_shift_(z, 31)
 
 
+@dataclass(frozen=True, eq=False)
+class Stream:
+    """The noise of one layer, not drawn yet.
+
+    Attributes:
+        keys: one 64-bit key per (sample, example), `(M B,)` int64.
+    """
+
+    keys: Tensor
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def uniform(self, num_steps: int, shape: tuple[int, ...], start: int = 0) -> Tensor:
+        """Uniform numbers strictly inside (0, 1), of 23 bits.
+
+        Args:
+            num_steps: T, how many steps.
+            shape: `(*N)`, the shape of one step.
+            start: the first step's time.
+
+        Returns:
+            `(M B, T, *N)` float32.
+        """
+        size = math.prod(shape)
+        counter = torch.arange(
+            1 + start * size, 1 + (start + num_steps) * size, device=self.keys.device
+        )
+        bits = _mix_(self.keys[:, None] + counter * _GOLDEN)
+        top = (bits >> 41).bitwise_and_((1 << 23) - 1)
+        return top.float().add_(0.5).mul_(2.0**-23).view(-1, num_steps, *shape)
+
+
 @dataclass(frozen=True)
 class Noise:
     """The address of the noise of a batch, down to the example.
@@ -65,14 +98,14 @@ class Noise:
         """The same address, for `samples` codes per example."""
         return replace(self, samples=samples)
 
-    def _keys(self, layer: int) -> Tensor:
-        """One 64-bit key per (sample, example), `(M B,)` int64."""
+    def stream(self, layer: int) -> "Stream":
+        """What `layer` draws, `M B` rows."""
         key = torch.zeros((), dtype=torch.int64, device=self.ids.device)
         for field in (self.seed, self.step, layer):
             key = _mix_((key ^ field) + _GOLDEN)
         key = _mix_((key ^ self.ids.long()) + _GOLDEN)
         sample = torch.arange(self.samples, device=self.ids.device)
-        return _mix_((key ^ sample[:, None]) + _GOLDEN).flatten()
+        return Stream(_mix_((key ^ sample[:, None]) + _GOLDEN).flatten())
 
     def uniform(self, layer: int, num_steps: int, shape: tuple[int, ...], start: int = 0) -> Tensor:
         """Uniform numbers strictly inside (0, 1), of 23 bits.
@@ -86,10 +119,4 @@ class Noise:
         Returns:
             `(M B, T, *N)` float32.
         """
-        size = math.prod(shape)
-        counter = torch.arange(
-            1 + start * size, 1 + (start + num_steps) * size, device=self.ids.device
-        )
-        bits = _mix_(self._keys(layer)[:, None] + counter * _GOLDEN)
-        top = (bits >> 41).bitwise_and_((1 << 23) - 1)
-        return top.float().add_(0.5).mul_(2.0**-23).view(-1, num_steps, *shape)
+        return self.stream(layer).uniform(num_steps, shape, start)

@@ -11,7 +11,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from vdib.filters import RaisedCosines, causal_filter
+from vdib.filters import RaisedCosines
 from vdib.scan import delayed
 
 
@@ -83,4 +83,4 @@ class AutoregressivePrior(nn.Module):
     def forward(self, spikes: Tensor) -> Tensor:
         """`(B, T, N)` spikes to logits `(B, T, N)`."""
         currents = self.linear(delayed(spikes)).unflatten(-1, (self.filter.num_kernels, -1))
-        return self.logit + causal_filter(currents, self.filter.kernel(spikes.shape[1]))
+        return self.logit + self.filter(currents)

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from vdib.filters import RaisedCosines, State, causal_filter
+from vdib.filters import RaisedCosines, State
 
 
 class Fire(Protocol):
@@ -97,8 +97,13 @@ class KernelFeedback:
 
 
 def over(feedback: Feedback, spikes: Tensor) -> Tensor:
-    """`(nu * s)[t - 1]` for all steps at once, `(B, T, *N)` to the same."""
-    return causal_filter(delayed(spikes)[:, :, None], feedback.kernel(spikes.shape[1])[None])
+    """`(nu * s)[t - 1]` of given spikes, `(B, T, *N)` to the same; time grows as T."""
+    state: State = ()
+    out = []
+    for now in spikes.unbind(1):
+        out.append(feedback.read(state) + torch.zeros_like(now))
+        state = feedback.write(state, now)
+    return torch.stack(out, 1)
 
 
 def scan(

@@ -16,7 +16,9 @@ import math
 import torch
 from torch import Tensor, nn
 
-from vdib.filters import ExponentialPair, Filter, RaisedCosines, State, causal_filter
+from vdib import fused
+from vdib.filters import ExponentialPair, Filter, RaisedCosines, State
+from vdib.noise import Stream
 from vdib.scan import ExponentialFeedback, Feedback, Fire, KernelFeedback, over, scan
 
 
@@ -56,6 +58,11 @@ class SRM(nn.Module):
         self.bias = nn.Parameter(torch.zeros(own))
         self.gain = nn.Parameter(torch.full(own, width))
 
+    def currents(self, x: Tensor) -> Tensor:
+        """What the spikes `(B, T, *N_in)` send through the weights, `(B, T, K, *N)`."""
+        currents = self._currents(x.flatten(0, 1))
+        return currents.view(*x.shape[:2], *currents.shape[1:])
+
     def _currents(self, x: Tensor, detach: bool = False) -> Tensor:
         """Spikes of any number of steps `(R, *N_in)` to `(R, K, *N)`."""
         if detach:
@@ -78,10 +85,10 @@ class SRM(nn.Module):
         Returns:
             `(B, T, *N)`.
         """
-        batch, num_steps = x.shape[:2]
-        currents = self._currents(x.flatten(0, 1))
-        currents = currents.view(batch, num_steps, *currents.shape[1:])
-        return self._distance(causal_filter(currents, self.filter.kernel(num_steps)))
+        currents = self.currents(x)
+        if fused.fits(currents, self.filter):
+            return fused.drive(currents, self.filter, self.bias - self.threshold, self.width)
+        return self._distance(self.filter(currents))
 
     def same_step_drive(self, x: Tensor) -> Tensor:
         """The part of the drive at t that spikes at t cause, with the weights held constant.
@@ -92,24 +99,39 @@ class SRM(nn.Module):
         now = torch.einsum("k,rk...->r...", self.filter.kernel(1)[:, 0].to(currents), currents)
         return now.view(*x.shape[:2], *self.shape) / self.width
 
-    def forward(self, x: Tensor, fire: Fire, noise: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, x: Tensor, fire: Fire, noise: Tensor | Stream | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Spikes and distances from threshold over a whole sequence.
 
         Args:
             x: `(B, T, *N_in)` spikes.
             fire: how the neurons fire.
-            noise: `(B, T, *N)`, uniform in (0, 1), for a stochastic threshold.
+            noise: `(B, T, *N)`, uniform in (0, 1), or a stream of B rows, for a stochastic
+                threshold.
 
         Returns:
             Spikes and v, each `(B, T, *N)`.
         """
-        return self.respond(self.drive(x), fire, noise)
+        currents = self.currents(x)
+        if fused.fits(currents, self.filter, self.feedback, fire):
+            shift, gain = self.bias - self.threshold, self.gain / self.width
+            return fused.respond(
+                currents, self.filter, shift, self.width, gain, self.feedback, fire, noise
+            )
+        return self.respond(self._distance(self.filter(currents)), fire, noise)
 
     def respond(
-        self, drive: Tensor, fire: Fire, noise: Tensor | None = None
+        self, drive: Tensor, fire: Fire, noise: Tensor | Stream | None = None
     ) -> tuple[Tensor, Tensor]:
         """Spikes and v of a given drive, each `(B, T, *N)`."""
-        return scan(drive, self.gain / self.width, self.feedback, fire, noise)
+        gain = self.gain / self.width
+        if fused.fits(drive, self.feedback, fire):
+            given, none = drive[:, :, None], gain.detach()
+            return fused.respond(given, None, none, 1.0, gain, self.feedback, fire, noise)
+        if isinstance(noise, Stream):
+            noise = noise.uniform(drive.shape[1], self.shape)
+        return scan(drive, gain, self.feedback, fire, noise)
 
     def given(self, drive: Tensor, spikes: Tensor) -> Tensor:
         """v at every step given the neurons' own past spikes: `drive + gain (nu * s)[t - 1]`.

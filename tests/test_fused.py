@@ -1,0 +1,224 @@
+"""Fused layers against the plain code: spikes to the last one, gradients to rounding."""
+
+import subprocess
+import sys
+from functools import partial
+
+import pytest
+import torch
+
+from vdib import fused, surrogate
+from vdib.credit import BPTT, DirectFeedback, EProp
+from vdib.encoder import build_encoder
+from vdib.estimator import Bernoulli, Concrete, PassThrough
+from vdib.filters import ExponentialPair, RaisedCosines
+from vdib.noise import Noise
+from vdib.scan import ExponentialFeedback, KernelFeedback
+from vdib.srm import SRM, hidden_conv
+from vdib.surrogate import Threshold
+
+FILTERS = [ExponentialPair(), ExponentialPair(0.99, 0.99), RaisedCosines(), RaisedCosines(1, 3)]
+FEEDBACKS = [ExponentialFeedback(), KernelFeedback(), KernelFeedback(1)]
+SURROGATES = [
+    surrogate.boxcar,
+    surrogate.sigmoid,
+    surrogate.arctan,
+    surrogate.fast_sigmoid,
+    surrogate.gaussian,
+    surrogate.exponential,
+    partial(surrogate.gaussian, std=1.3),
+]
+FIRES = [*map(Threshold, SURROGATES), Bernoulli(), PassThrough(), Concrete(0.5)]
+
+
+@pytest.fixture(params=[1, 2], autouse=True)
+def threads(request, monkeypatch):
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    monkeypatch.setattr(fused, "SMALL", 0)
+    yield
+    torch.set_num_threads(before)
+
+
+def layer_of(filter, feedback, num_inputs, num_neurons, width=1.6):
+    torch.manual_seed(0)
+    linear = torch.nn.Linear(num_inputs, filter.num_kernels * num_neurons, bias=False)
+    layer = SRM(linear, (num_neurons,), filter, feedback, threshold=0.3, width=width)
+    torch.nn.init.normal_(layer.synapses.weight)
+    torch.nn.init.normal_(layer.bias, std=0.3)
+    torch.nn.init.normal_(layer.gain, 1.0, 0.3)
+    return layer
+
+
+def spike_train(*shape, rate=0.3):
+    generator = torch.Generator().manual_seed(1)
+    return (torch.rand(shape, generator=generator) < rate).float()
+
+
+def close(value, expected, tolerance=1e-5):
+    """To `tolerance` of the largest entry; an entry may itself be a difference of large ones."""
+    assert value.shape == expected.shape
+    scale = expected.abs().max().item()
+    torch.testing.assert_close(value, expected, rtol=tolerance, atol=tolerance * scale)
+
+
+def results(run, parameters, reached=("spikes", "v")):
+    """Spikes, v and the gradients of a loss that looks at what is `reached`."""
+    spikes, v = run()
+    generator = torch.Generator().manual_seed(2)
+    loss = torch.zeros(())
+    for name, out in (("spikes", spikes), ("v", v)):
+        upstream = torch.randn(out.shape, generator=generator)
+        if name in reached:
+            loss = loss + (out * upstream).sum()
+    grads = torch.autograd.grad(loss, parameters, allow_unused=True)
+    return spikes.detach(), v.detach(), grads
+
+
+def assert_fused_is_plain(run, parameters, soft=False, reached=("spikes", "v")):
+    spikes, v, grads = results(run, parameters, reached)
+    with fused.plain():
+        expected_spikes, expected_v, expected = results(run, parameters, reached)
+    if soft:
+        close(spikes, expected_spikes)
+        close(v, expected_v)
+    else:
+        assert torch.equal(spikes, expected_spikes)
+        assert torch.equal(v, expected_v)
+    for grad, other in zip(grads, expected, strict=True):
+        close(grad, torch.zeros_like(grad) if other is None else other)
+
+
+@pytest.mark.parametrize("fire", FIRES, ids=str)
+@pytest.mark.parametrize("feedback", FEEDBACKS, ids=str)
+@pytest.mark.parametrize("filter", FILTERS, ids=str)
+def test_fused_is_plain(filter, feedback, fire):
+    layer = layer_of(filter, feedback, 6, 37)
+    x = spike_train(3, 29, 6).requires_grad_()
+    noise = Noise(0, 3, torch.arange(3)).stream(1)
+    assert fused.fits(x, filter, feedback, fire)
+    soft = isinstance(fire, Concrete)
+    assert_fused_is_plain(lambda: layer(x, fire, noise), [x, *layer.parameters()], soft)
+    spikes, _ = layer(x, fire, noise)
+    assert 0.05 < spikes.detach().mean() < 0.95
+
+
+@pytest.mark.parametrize("reached", [("spikes",), ("v",)])
+@pytest.mark.parametrize("fire", [Threshold(), PassThrough(), Concrete(0.5), Bernoulli()], ids=str)
+@pytest.mark.parametrize("filter", FILTERS[1:3], ids=str)
+def test_either_output_alone(filter, fire, reached):
+    layer = layer_of(filter, KernelFeedback(), 6, 37)
+    x = spike_train(3, 29, 6).requires_grad_()
+    noise = Noise(0, 3, torch.arange(3)).stream(1)
+    soft = isinstance(fire, Concrete)
+    parameters = [x, *layer.parameters()]
+    assert_fused_is_plain(lambda: layer(x, fire, noise), parameters, soft, reached)
+
+
+# One of everything, blocks of neurons that end early, and several of them.
+@pytest.mark.parametrize("shape", [(1, 1, 1), (1, 40, 1), (5, 1, 3), (1, 12, 513), (3, 7, 1_300)])
+@pytest.mark.parametrize("fire", [Threshold(), PassThrough()], ids=str)
+@pytest.mark.parametrize("filter", [ExponentialPair(), RaisedCosines()], ids=str)
+def test_any_size(filter, fire, shape):
+    batch, num_steps, num_neurons = shape
+    layer = layer_of(filter, KernelFeedback(), 5, num_neurons)
+    x = spike_train(batch, num_steps, 5).requires_grad_()
+    noise = torch.rand(shape, generator=torch.Generator().manual_seed(3))
+    assert_fused_is_plain(lambda: layer(x, fire, noise), [x, *layer.parameters()])
+
+
+@pytest.mark.parametrize("filter", [ExponentialPair(), RaisedCosines(2, 8)], ids=str)
+def test_convolutional_layers(filter):
+    torch.manual_seed(0)
+    layer = hidden_conv((2, 9, 8), 3, kernel_size=3, filter=filter)
+    torch.nn.init.normal_(layer.bias)
+    x = spike_train(2, 14, 2, 9, 8).requires_grad_()
+    layer.calibrate(x.detach())
+    assert_fused_is_plain(lambda: layer(x, Threshold()), [x, *layer.parameters()])
+
+
+@pytest.mark.parametrize("filter", FILTERS, ids=str)
+def test_the_drive_and_the_response_to_it(filter):
+    layer = layer_of(filter, ExponentialFeedback(), 6, 37)
+    x = spike_train(3, 29, 6).requires_grad_()
+    noise = Noise(0, 3, torch.arange(3)).stream(1)
+    parameters = [x, *layer.parameters()]
+    assert_fused_is_plain(lambda: layer.respond(layer.drive(x), PassThrough(), noise), parameters)
+    drive = layer.drive(x)
+    with fused.plain():
+        assert torch.equal(drive, layer.drive(x))
+
+
+def test_layouts_that_are_not_contiguous():
+    layer = layer_of(ExponentialPair(), ExponentialFeedback(), 6, 7)
+    x = spike_train(9, 4, 6).transpose(0, 1).requires_grad_()
+    noise = torch.rand(9, 4, 7).transpose(0, 1)
+
+    def run():
+        spikes, v = layer(x, PassThrough(), noise)
+        return spikes.transpose(1, 2), v.flip(1)
+
+    assert_fused_is_plain(run, [x, *layer.parameters()])
+
+
+@pytest.mark.parametrize("samples", [1, 3])
+@pytest.mark.parametrize("credit", [BPTT(), EProp(), DirectFeedback((20, 11), 9)])
+def test_encoders_under_every_credit(credit, samples):
+    torch.manual_seed(0)
+    encoder = build_encoder((13,), 9, hidden=(20, 11))
+    encoder.credit = credit
+    x = spike_train(4, 31, 13)
+    encoder.calibrate(x, rate=0.2)
+    noise = Noise(0, 1, torch.arange(4), samples)
+
+    def run():
+        code = encoder(x, noise, PassThrough())
+        return code.spikes, code.logits
+
+    assert_fused_is_plain(run, list(encoder.parameters()))
+
+
+def test_numbers_drawn_inside_are_those_of_the_stream():
+    kernels = fused._kernels()
+    stream = Noise(5, 2**62, torch.tensor([0, -1, 2**63 - 1]), samples=2).stream(3)
+    expected = stream.uniform(num_steps=7, shape=(11,), start=2)
+    drawn = torch.empty(6, 77)
+    for key, row in zip(stream.keys.numpy().view("uint64"), drawn.numpy(), strict=True):
+        kernels.uniform(key, 22, row)
+    assert torch.equal(drawn.view(6, 7, 11), expected)
+
+
+def test_spikes_do_not_hinge_on_the_last_bit():
+    # Noise within a few units in the last place of the probability, where two ways of computing
+    # a single-precision sigmoid part.
+    v = torch.linspace(-12, 12, 5_000)
+    near = torch.sigmoid(v.double())[:, None] * (1 + torch.arange(-40, 41) * 1e-8)
+    noise = near.float().view(1, 1, -1)
+    drive = v[:, None].expand(-1, 81).reshape(1, 1, -1)
+    layer = layer_of(ExponentialPair(), ExponentialFeedback(), 1, drive.shape[2])
+    spikes, _ = layer.respond(drive, Bernoulli(), noise)
+    assert torch.equal(spikes, (noise.double() < torch.sigmoid(drive.double())).float())
+    assert 0.3 < spikes.mean() < 0.7
+
+
+def test_what_has_no_kernel_takes_the_plain_code():
+    x = spike_train(2, 3, 4)
+    assert fused.fits(x, ExponentialPair(), ExponentialFeedback(), Threshold())
+    assert not fused.fits(x.double(), ExponentialPair())
+    assert not fused.fits(x, Threshold(lambda v: v))
+    assert not fused.fits(x, Threshold(partial(surrogate.boxcar, x)))
+    assert not fused.fits(x[:0])
+    assert not fused.fits(x.to("meta"))
+
+    class Slower(ExponentialPair):
+        pass
+
+    assert not fused.fits(x, Slower())
+    with fused.plain():
+        assert not fused.fits(x)
+    assert fused.fits(x)
+
+
+def test_the_compiler_is_not_loaded_before_it_is_needed():
+    code = "import sys, vdib.encoder; assert not {'numba', 'llvmlite'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,0 +1,300 @@
+"""Fused layers: filter, threshold and refractoriness of all steps in one compiled pass.
+
+What `vdib.filters` and `vdib.scan` compute, on CPUs, in single precision, for the filters,
+feedbacks and thresholds that have kernels: spikes agree to the last one, gradients to rounding.
+Everything else takes the plain code. So does everything inside `plain()`, and everything where the
+environment variable `VDIB_PLAIN` is set.
+
+Work is split over `torch.get_num_threads()` threads of our own, so that torch's setting is obeyed.
+Legend: B batch, T steps, K kernels, N neurons (any number of trailing axes).
+"""
+
+import math
+import os
+import warnings
+from collections.abc import Callable, Hashable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import lru_cache, partial
+from itertools import pairwise
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from vdib import surrogate
+from vdib.estimator import Bernoulli, Concrete, PassThrough
+from vdib.filters import ExponentialPair, Filter, RaisedCosines, taps
+from vdib.noise import Stream
+from vdib.scan import ExponentialFeedback, Feedback, Fire, KernelFeedback
+
+SMALL = 20_000
+"""Elements below which a second thread costs more than it saves."""
+
+_enabled = "VDIB_PLAIN" not in os.environ
+
+
+@contextmanager
+def plain() -> Iterator[None]:
+    """Everything inside runs in plain PyTorch."""
+    global _enabled
+    before, _enabled = _enabled, False
+    try:
+        yield
+    finally:
+        _enabled = before
+
+
+@lru_cache
+def _kernels() -> ModuleType | None:
+    """Imported at the first use: loading the compiler takes longer than most other imports."""
+    try:
+        from vdib import kernels
+    except ImportError as error:  # numba refuses versions of NumPy that it does not know yet
+        warnings.warn(f"layers run unfused, many times slower: {error}", stacklevel=2)
+        return None
+    return kernels
+
+
+def fits(x: Tensor, *parts: object) -> bool:
+    """Whether there is a kernel for `x` and for each of a layer's parts."""
+    return (
+        _enabled
+        and x.device.type == "cpu"
+        and x.dtype == torch.float32
+        and x.numel() > 0
+        and not torch.compiler.is_compiling()
+        and all(_known(part) for part in parts)
+        and _kernels() is not None
+    )
+
+
+_SURROGATES: dict[Callable[..., Tensor], Callable[..., tuple[str, float, float]]] = {
+    surrogate.boxcar: lambda width=0.5: ("BOXCAR", width, 1 / (2 * width)),
+    surrogate.sigmoid: lambda slope=4.0: ("SIGMOID", slope, 0.0),
+    surrogate.arctan: lambda alpha=2.0: ("ARCTAN", math.pi / 2 * alpha, alpha / 2),
+    surrogate.fast_sigmoid: lambda slope=5.0: ("FAST_SIGMOID", slope, 0.0),
+    surrogate.gaussian: lambda std=0.4: ("GAUSSIAN", std, 1 / (std * math.sqrt(2 * math.pi))),
+    surrogate.exponential: lambda a=1.0, b=2.0: ("ESCAPE", a, b),
+}
+
+
+def _known(part: object) -> bool:
+    if type(part) is surrogate.Threshold:
+        function = part.surrogate
+        if isinstance(function, partial):
+            return function.func in _SURROGATES and not function.args
+        return function in _SURROGATES
+    kinds = (ExponentialPair, RaisedCosines, ExponentialFeedback, KernelFeedback)
+    return type(part) in (*kinds, Bernoulli, PassThrough, Concrete)
+
+
+# What the kernels are told of each part, in the order of their arguments.
+
+
+@lru_cache
+def _filter_arguments(filter: Hashable) -> tuple[Any, ...]:
+    kernels = _kernels()
+    assert kernels is not None
+    kind, decays, found = kernels.NO_FILTER, (0.0, 0.0, 1.0), []
+    if isinstance(filter, ExponentialPair):
+        kind, decays = kernels.EXPONENTIAL_PAIR, (filter.membrane, filter.synapse, filter.peak)
+    elif isinstance(filter, RaisedCosines):
+        kind, found = kernels.BANK, taps(filter.kernel(filter.duration))
+    lags, channels = (np.array([tap[i] for tap in found], np.int64) for i in (0, 1))
+    weights = np.array([tap[2] for tap in found], np.float32)
+    return kind, np.array(decays, np.float32), lags, channels, weights
+
+
+@lru_cache
+def _feedback_arguments(feedback: Hashable) -> tuple[Any, ...]:
+    kernels = _kernels()
+    assert kernels is not None
+    if isinstance(feedback, ExponentialFeedback):
+        return kernels.EXPONENTIAL, np.array([feedback.decay], np.float32)
+    if isinstance(feedback, KernelFeedback):
+        return kernels.FINITE, feedback.kernel(feedback.duration).float().numpy()
+    return kernels.NO_FEEDBACK, np.zeros(0, np.float32)
+
+
+@lru_cache
+def _fire_arguments(fire: Hashable) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    """Of the forward and of the backward pass."""
+    kernels = _kernels()
+    assert kernels is not None
+    kind, temperature, slope, p, q = "NO_FIRE", 1.0, "NO_SLOPE", 1.0, 0.0
+    if isinstance(fire, surrogate.Threshold):
+        kind, function = "THRESHOLD", fire.surrogate
+        if isinstance(function, partial):
+            slope, p, q = _SURROGATES[function.func](**function.keywords)
+        else:
+            slope, p, q = _SURROGATES[function]()
+    elif isinstance(fire, Concrete):
+        kind, temperature, slope, p = "CONCRETE", fire.temperature, "SOFT", fire.temperature
+    elif isinstance(fire, Bernoulli):
+        kind, slope = "BERNOULLI", "BY_CHANCE" if isinstance(fire, PassThrough) else "NO_SLOPE"
+    return (
+        (getattr(kernels, kind), np.float32(temperature)),
+        (getattr(kernels, slope), np.float32(p), np.float32(q)),
+    )
+
+
+_EMPTY = np.zeros((0, 0, 0), np.float32)
+
+
+def _noise_arguments(noise: Tensor | Stream | None) -> tuple[Any, ...]:
+    kernels = _kernels()
+    assert kernels is not None
+    if isinstance(noise, Stream):
+        return kernels.ADDRESSED, _EMPTY, noise.keys.contiguous().numpy().view(np.uint64)
+    if isinstance(noise, Tensor):
+        return kernels.GIVEN, _rows(noise.float()), np.zeros(0, np.uint64)
+    return kernels.NO_NOISE, _EMPTY, np.zeros(0, np.uint64)
+
+
+def _rows(x: Tensor, axes: int = 2) -> NDArray[np.float32]:
+    """The leading axes kept, the rest flattened."""
+    array: NDArray[np.float32] = x.detach().contiguous().view(*x.shape[:axes], -1).numpy()
+    return array
+
+
+@lru_cache(maxsize=1)
+def _pool(process: int, threads: int) -> ThreadPoolExecutor:
+    """Per process, as threads do not survive a fork."""
+    return ThreadPoolExecutor(threads, thread_name_prefix="vdib")
+
+
+def spread(kernel: Callable[..., None], items: int, elements: int, *arguments: Any) -> None:
+    """`kernel(first, last, *arguments)` over `items` work items, on torch's number of threads."""
+    threads = min(torch.get_num_threads(), items) if elements > SMALL else 1
+    if threads == 1:
+        return kernel(0, items, *arguments)
+    bounds = [items * i // threads for i in range(threads + 1)]
+    pool = _pool(os.getpid(), threads - 1)
+    waiting = [pool.submit(kernel, *pair, *arguments) for pair in pairwise(bounds[1:])]
+    kernel(bounds[0], bounds[1], *arguments)
+    for future in waiting:
+        future.result()
+
+
+def drive(currents: Tensor, filter: Filter, shift: Tensor, width: float) -> Tensor:
+    """`(eps * currents + shift) / width`, `(B, T, K, *N)` to `(B, T, *N)`.
+
+    Args:
+        currents: `(B, T, K, *N)`.
+        filter: the kernels eps.
+        shift: broadcastable to `(*N)`, bias minus threshold.
+        width: of the threshold, in units of the potential.
+    """
+    parts = (filter, None, None)
+    v: Tensor
+    _, v = _Fused.apply(currents, shift, shift.detach(), width, parts, None)  # type: ignore[no-untyped-call, unused-ignore]
+    return v
+
+
+def respond(
+    currents: Tensor,
+    filter: Filter | None,
+    shift: Tensor,
+    width: float,
+    gain: Tensor,
+    feedback: Feedback,
+    fire: Fire,
+    noise: Tensor | Stream | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Spikes and distances from threshold v, each `(B, T, *N)`, as `vdib.scan.scan` of `drive`.
+
+    Args:
+        currents: `(B, T, K, *N)`; without a filter the drive itself, as `(B, T, 1, *N)`.
+        filter: the kernels eps.
+        shift: broadcastable to `(*N)`, bias minus threshold; not used without a filter.
+        width: of the threshold, in units of the potential; not used without a filter.
+        gain: broadcastable to `(*N)`, the weight of the neuron's own feedback in v.
+        feedback: the kernel nu.
+        fire: how the neurons fire.
+        noise: `(B, T, *N)` uniform in (0, 1) or a stream of B rows, for a stochastic threshold.
+    """
+    parts = (filter, feedback, fire)
+    spikes, v = _Fused.apply(currents, shift, gain, width, parts, noise)  # type: ignore[no-untyped-call, unused-ignore]
+    return spikes, v
+
+
+class _Fused(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        currents: Tensor,
+        shift: Tensor,
+        gain: Tensor,
+        width: float,
+        parts: tuple[Any, Any, Any],
+        noise: Tensor | Stream | None,
+    ) -> tuple[Tensor | None, Tensor]:
+        kernels = _kernels()
+        assert kernels is not None
+        filter, feedback, fire = parts
+        shape = currents.shape[:2] + currents.shape[3:]
+        v = currents.new_empty(shape)
+        spikes = currents.new_empty(shape) if fire else None
+        size = math.prod(shape[2:])
+        neurons = shape[2:]
+        spread(
+            kernels.forward,
+            shape[0] * math.ceil(size / kernels.BLOCK),
+            v.numel(),
+            _rows(currents, 3),
+            *_filter_arguments(filter),
+            shift.detach().expand(neurons).reshape(-1).numpy(),
+            np.float32(width),
+            gain.detach().expand(neurons).reshape(-1).numpy(),
+            *_feedback_arguments(feedback),
+            *_fire_arguments(fire)[0],
+            *_noise_arguments(noise),
+            _EMPTY if spikes is None else _rows(spikes),
+            _rows(v),
+        )
+        # A deterministic threshold's spikes can be told from v.
+        told = isinstance(fire, surrogate.Threshold)
+        ctx.save_for_backward(None if told else spikes, v, shift, gain)
+        ctx.parts, ctx.width, ctx.currents_shape = parts, width, currents.shape
+        ctx.set_materialize_grads(False)
+        return spikes, v
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable  # type: ignore[untyped-decorator, unused-ignore]
+    def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
+        kernels = _kernels()
+        assert kernels is not None
+        spikes, v, shift, gain = ctx.saved_tensors
+        filter, feedback, fire = ctx.parts
+        grad_currents = v.new_empty(ctx.currents_shape)
+        neurons = v.shape[2:]
+        size = math.prod(neurons)
+        grad_shift, grad_gain = v.new_empty((2, len(v), *neurons))
+        spread(
+            kernels.backward,
+            len(v) * math.ceil(size / kernels.BLOCK),
+            v.numel(),
+            *(_EMPTY if grad is None else _rows(grad) for grad in grads),
+            *_filter_arguments(filter),
+            np.float32(ctx.width),
+            gain.detach().expand(neurons).reshape(-1).numpy(),
+            *_feedback_arguments(feedback),
+            *_fire_arguments(fire)[1],
+            _EMPTY if spikes is None else _rows(spikes),
+            _rows(v),
+            _rows(grad_currents, 3),
+            _rows(grad_shift, 1),
+            _rows(grad_gain, 1),
+        )
+        return (
+            grad_currents,
+            grad_shift.sum(0).sum_to_size(shift.shape),
+            grad_gain.sum(0).sum_to_size(gain.shape),
+            None,
+            None,
+            None,
+        )
