@@ -24,8 +24,8 @@ class Bottleneck:
     Attributes:
         code: the readout spikes and their probabilities.
         decoded: distribution over r, batch shape `(M B, S)`.
-        distortion: `-log q(r)` in nats, `(M B, S)`.
-        rate: KL to the prior in nats, `(M B, T)`.
+        distortion: `-log q(r)` in nats, `(M B, S)`, times the steps' weights where there are some.
+        rate: KL to the prior in nats, `(M B, T)`, likewise.
     """
 
     code: SpikeCode
@@ -80,18 +80,22 @@ class VDIB(nn.Module):
         decoded: Distribution = self.decoder(seen)
         return decoded
 
-    def forward(self, x: Spikes, r: Tensor, noise: Noise | Tensor) -> Bottleneck:
+    def forward(
+        self, x: Spikes, r: Tensor, noise: Noise | Tensor, weights: Tensor | None = None
+    ) -> Bottleneck:
         """Encode, decode and measure, with hard spikes and no gradient estimator.
 
         Args:
             x: `(B, T, *N_x)` spikes.
             r: the natural signal, `(B, ...)`.
             noise: of the readout's threshold: an address or uniform numbers `(M B, T, N_y)`.
+            weights: `(T,)`, what the distortion and the rate of each step count in the loss, where
+                every step is decoded; 1 by default.
         """
-        return self._measure(self.encode(x, noise), r)
+        return self._measure(self.encode(x, noise), r, weights)
 
     def training_loss(
-        self, x: Spikes, r: Tensor, noise: Noise | Tensor
+        self, x: Spikes, r: Tensor, noise: Noise | Tensor, weights: Tensor | None = None
     ) -> tuple[Tensor, Bottleneck]:
         """A scalar whose gradient is the estimator's, and what it was made from.
 
@@ -99,7 +103,7 @@ class VDIB(nn.Module):
         """
         if isinstance(noise, Noise):
             noise = noise.with_samples(self.estimator.num_samples)
-        out = self._measure(self.encoder(x, noise, self.estimator.fire), r)
+        out = self._measure(self.encoder(x, noise, self.estimator.fire), r, weights)
         if len(out.rate) != self.estimator.num_samples * len(x):
             raise ValueError(
                 f"noise: got {len(out.rate)} rows for {len(x)} inputs, "
@@ -108,8 +112,12 @@ class VDIB(nn.Module):
         to_go = returns(per_step(out.distortion, x.shape[1]), out.rate, self.beta).detach()
         return out.loss(self.beta) + self.estimator.term(out.code.log_prob(), to_go), out
 
-    def _measure(self, code: SpikeCode, r: Tensor) -> Bottleneck:
+    def _measure(self, code: SpikeCode, r: Tensor, weights: Tensor | None) -> Bottleneck:
         decoded = self.decode(code.spikes)
         r = r.repeat(code.spikes.shape[0] // r.shape[0], *[1] * (r.dim() - 1))
         kl = rate(code.logits, self.prior(code.spikes))
-        return Bottleneck(code, decoded, distortion(decoded, r), kl)
+        costs = distortion(decoded, r)
+        if weights is not None:
+            assert self.every_step
+            costs, kl = weights * costs, weights * kl
+        return Bottleneck(code, decoded, costs, kl)
