@@ -51,7 +51,7 @@ def cached(settings: Mapping[str, Any], make: Callable[[], Arrays], folder: Path
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with scratch.open("wb") as file:
-            np.savez(file, **arrays)
+            np.savez(file, allow_pickle=False, **arrays)
             file.flush()
             os.fsync(file.fileno())
         os.replace(scratch, path)

@@ -150,6 +150,7 @@ def read_image(path: Path) -> NDArray[np.uint8]:
 
     try:
         with Image.open(path) as image:
-            return np.asarray(image.convert("L"), np.uint8)
+            grey: NDArray[np.uint8] = np.asarray(image.convert("L"), np.uint8)
+            return grey
     except (UnidentifiedImageError, OSError) as error:
         raise ValueError(f"{path} is no image that can be read: {error}") from None

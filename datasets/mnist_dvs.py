@@ -61,7 +61,7 @@ class MNISTDVS(RecordingSet):
         if split is not None and split not in RANGES:
             raise ValueError(f"split: got {split!r}, expected 'train', 'validation' or 'test'")
         first, last = numbers or (RANGES[split] if split else (1, 1000))
-        folders = [Path(root)] if root else default_folders("mnist_dvs")
+        folders = [Path(root)] if root is not None else default_folders("mnist_dvs")
         self.files = [
             (digit, number, path)
             for digit, number, path in find(folders, scale)

@@ -55,7 +55,7 @@ class NMNIST(RecordingSet):
             raise ValueError(f"no split {split!r} or no target {target!r}")
         if fold is not None and not 0 <= fold < num_folds:
             raise ValueError(f"fold: got {fold}, expected 0 to {num_folds - 1}")
-        folders = [Path(root)] if root else default_folders("nmnist")
+        folders = [Path(root)] if root is not None else default_folders("nmnist")
         official_test = split == "test" and fold is None
         part = "Test" if official_test else "Train"
         found = _find(folders, part)
