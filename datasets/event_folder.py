@@ -137,7 +137,8 @@ def _image_of(recording: Path) -> Path | None:
 
 
 def _digit(digit: int) -> NDArray[np.uint8]:
-    return class_images()[digit]
+    image: NDArray[np.uint8] = class_images()[digit]
+    return image
 
 
 def read_image(path: Path) -> NDArray[np.uint8]:

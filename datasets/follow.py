@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from vdib.datasets.place import placed
 from vdib.datasets.recording import Recording
 
 _PASSES = 2
@@ -49,24 +50,15 @@ class Follow:
 
     def __call__(self, recording: Recording) -> Recording:
         """The events in the moving window."""
-        width, height = self.size
         if not len(recording):
             return replace(recording, sensor_size=self.size)
         x, y = (
-            np.floor(place - middle + side / 2)
+            place - middle + side / 2
             for place, middle, side in zip(
                 (recording.x, recording.y), self.centre(recording), self.size, strict=True
             )
         )
-        inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
-        return replace(
-            recording,
-            x=x[inside].astype(np.int16),
-            y=y[inside].astype(np.int16),
-            t=recording.t[inside],
-            p=recording.p[inside],
-            sensor_size=self.size,
-        )
+        return placed(recording, x, y, self.size)
 
     def centre(self, recording: Recording) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Where the window's middle is at each event, x and y, (N,) pixels."""

@@ -95,7 +95,7 @@ class MNISTDVS(RecordingSet):
 def default_folders(name: str) -> list[Path]:
     """Where a data set is looked for: below `$VDIB_DATA`, then in the user's cache."""
     given = os.environ.get("VDIB_DATA")
-    return [Path(given) / name] * bool(given) + [cache_folder() / name]
+    return [*([Path(given) / name] if given else []), cache_folder() / name]
 
 
 def find(folders: Sequence[Path], scale: int) -> list[tuple[int, int, Path]]:

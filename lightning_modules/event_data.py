@@ -314,7 +314,7 @@ class EventFolderData(EventData):
 
 def _batch(examples: SpikeExamples) -> SpikeBatch:
     spikes, image, label, id = examples
-    return SpikeBatch(spikes.dense(), image.flatten(1), label, id)
+    return SpikeBatch(spikes, image.flatten(1), label, id)
 
 
 def _loader(

@@ -1,0 +1,78 @@
+"""The recent past of a recording, again and again, in memory that does not grow with it.
+
+N: events.
+"""
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from vdib.datasets.recording import Recording
+
+
+@dataclass(frozen=True)
+class Running:
+    """A look back over `past` us, every `every` us or every `events` events.
+
+    Looks fall at `start + every`, `start + 2 every`, .. with `start` the time of the first event,
+    up to the last event and once beyond it; or at each `events`-th event, without those left over.
+
+    >>> piece = Recording(
+    ...     x=np.zeros(4, np.int16), y=np.zeros(4, np.int16), t=np.array([0, 5, 12, 31]),
+    ...     p=np.ones(4, bool), sensor_size=(1, 1), origin=None,
+    ... )
+    >>> [(end, seen.t.tolist()) for end, seen in Running(past=15, every=10)([piece])]
+    [(10, [0, 5]), (20, [5, 12]), (30, []), (40, [31])]
+    >>> [(end, seen.t.tolist()) for end, seen in Running(past=15, events=2)([piece])]
+    [(6, [0, 5]), (32, [31])]
+    """
+
+    past: int
+    every: int | None = None
+    events: int | None = None
+
+    def __post_init__(self) -> None:
+        steps = [step for step in (self.every, self.events) if step is not None]
+        if len(steps) != 1 or steps[0] < 1 or self.past < 1:
+            raise ValueError(
+                f"got past {self.past}, every {self.every} and events {self.events}, "
+                "expected a past of 1 us or more and one of the others, 1 or more"
+            )
+
+    def __call__(self, pieces: Iterable[Recording]) -> Iterator[tuple[int, Recording]]:
+        """The end of each look (us) and the events with `end - past <= t < end`."""
+        held: deque[Recording] = deque()
+        end, left = None, self.events or 0
+        for piece in pieces:
+            if not len(piece):
+                continue
+            if end is None and self.every:
+                end = int(piece.t[0]) + self.every
+            held.append(piece)
+            if self.every:
+                assert end is not None
+                while end <= piece.t[-1]:
+                    yield end, self._look(held, end)
+                    end += self.every
+            else:
+                assert self.events is not None
+                while left <= len(piece):
+                    at = int(piece.t[left - 1]) + 1
+                    yield at, self._look(held, at)
+                    left += self.events
+                left -= len(piece)
+            while len(held) > 1 and held[0].t[-1] < piece.t[-1] - self.past:
+                held.popleft()
+        if end is not None:
+            yield end, self._look(held, end)
+
+    def _look(self, held: Iterable[Recording], end: int) -> Recording:
+        seen = []
+        for piece in held:
+            first, last = np.searchsorted(piece.t, (end - self.past, end))
+            part = slice(first, last)
+            seen.append((piece.x[part], piece.y[part], piece.t[part], piece.p[part]))
+        x, y, t, p = (np.concatenate(column) for column in zip(*seen, strict=True))
+        return replace(piece, x=x, y=y, t=t, p=p, num_skipped=0)
