@@ -13,6 +13,7 @@ from vdib.encoder import SpikeCode, SpikingEncoder
 from vdib.estimator import Bernoulli, Estimator, returns
 from vdib.noise import Noise
 from vdib.objective import distortion, per_step, rate
+from vdib.sparse import Spikes
 from vdib.window import recent
 
 
@@ -68,8 +69,8 @@ class VDIB(nn.Module):
         self.beta = beta
         self.every_step = every_step
 
-    def encode(self, x: Tensor, noise: Noise | Tensor) -> SpikeCode:
-        """Spikes `(B, T, *N_x)` to a code of hard readout spikes."""
+    def encode(self, x: Spikes, noise: Noise | Tensor) -> SpikeCode:
+        """Spikes `(B, T, *N_x)`, dense or as lists, to a code of hard readout spikes."""
         code: SpikeCode = self.encoder(x, noise, Bernoulli())
         return code
 
@@ -79,18 +80,18 @@ class VDIB(nn.Module):
         decoded: Distribution = self.decoder(seen)
         return decoded
 
-    def forward(self, x: Tensor, r: Tensor, noise: Noise | Tensor) -> Bottleneck:
+    def forward(self, x: Spikes, r: Tensor, noise: Noise | Tensor) -> Bottleneck:
         """Encode, decode and measure, with hard spikes and no gradient estimator.
 
         Args:
-            x: `(B, T, *N_x)` spikes.
+            x: `(B, T, *N_x)` spikes, dense or as lists.
             r: the natural signal, `(B, ...)`.
             noise: of the readout's threshold: an address or uniform numbers `(M B, T, N_y)`.
         """
         return self._measure(self.encode(x, noise), r)
 
     def training_loss(
-        self, x: Tensor, r: Tensor, noise: Noise | Tensor
+        self, x: Spikes, r: Tensor, noise: Noise | Tensor
     ) -> tuple[Tensor, Bottleneck]:
         """A scalar whose gradient is the estimator's, and what it was made from.
 

@@ -54,6 +54,15 @@ class SparseSpikes:
     def device(self) -> torch.device:
         return self.neuron.device
 
+    @property
+    def requires_grad(self) -> bool:
+        """False: no gradient reaches a list."""
+        return False
+
+    def detach(self) -> "SparseSpikes":
+        """Itself."""
+        return self
+
     def to(self, device: torch.device | str) -> "SparseSpikes":
         """The same spikes on another device."""
         return SparseSpikes(self.offset.to(device), self.neuron.to(device), self.shape)
@@ -97,3 +106,7 @@ class SparseSpikes:
         offset = torch.cat([count.new_zeros(1), count.cumsum(0)])
         neuron = torch.cat([part.neuron for part in parts])
         return cls(offset, neuron, (sum(map(len, parts)), *first.shape[1:]))
+
+
+Spikes = Tensor | SparseSpikes
+"""`(B, T, *N)`, dense or as lists."""
