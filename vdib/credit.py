@@ -26,6 +26,7 @@ from torch import Tensor, nn
 
 from vdib.noise import Stream
 from vdib.scan import Fire
+from vdib.sparse import SparseSpikes, Spikes
 from vdib.srm import SRM
 
 Noise = Tensor | Stream | None
@@ -37,7 +38,7 @@ class BPTT(nn.Module):
     def respond(
         self,
         layer: SRM,
-        spikes: Tensor,
+        spikes: Spikes,
         fire: Fire,
         noise: Noise = None,
         hidden: Sequence[Tensor] = (),
@@ -53,7 +54,7 @@ class BPTT(nn.Module):
         """
         return layer(spikes, fire, noise)  # type: ignore[no-any-return]
 
-    def drive(self, layer: SRM, spikes: Tensor) -> Tensor:
+    def drive(self, layer: SRM, spikes: Spikes) -> Tensor:
         """The layer's drive `(B, T, *N)` from the spikes below, `(B, T, *N_in)`."""
         return layer.drive(spikes)
 
@@ -68,7 +69,7 @@ class _ByDrive(BPTT):
     def respond(
         self,
         layer: SRM,
-        spikes: Tensor,
+        spikes: Spikes,
         fire: Fire,
         noise: Noise = None,
         hidden: Sequence[Tensor] = (),
@@ -80,9 +81,9 @@ class _ByDrive(BPTT):
 class EProp(_ByDrive):
     """Spikes below receive the same-step learning signal only."""
 
-    def drive(self, layer: SRM, spikes: Tensor) -> Tensor:
+    def drive(self, layer: SRM, spikes: Spikes) -> Tensor:
         value = layer.drive(spikes.detach())
-        if not spikes.requires_grad:
+        if isinstance(spikes, SparseSpikes) or not spikes.requires_grad:
             return value
         return value + layer.same_step_drive(spikes - spikes.detach())  # adds 0, carries gradient
 
@@ -103,7 +104,7 @@ class DirectFeedback(_ByDrive):
             matrix = torch.randn(num_readout, size, generator=generator) / math.sqrt(num_readout)
             self.register_buffer(f"matrix_{i}", matrix)
 
-    def drive(self, layer: SRM, spikes: Tensor) -> Tensor:
+    def drive(self, layer: SRM, spikes: Spikes) -> Tensor:
         return layer.drive(spikes.detach())
 
     def feed_back(self, drive: Tensor, hidden: Sequence[Tensor]) -> Tensor:

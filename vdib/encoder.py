@@ -13,7 +13,7 @@ from vdib.credit import BPTT
 from vdib.filters import State
 from vdib.noise import Noise
 from vdib.scan import Fire
-from vdib.sparse import SparseSpikes, Spikes
+from vdib.sparse import Spikes
 from vdib.srm import SRM, hidden_conv, hidden_dense, readout_dense
 from vdib.surrogate import Threshold
 
@@ -77,7 +77,7 @@ class SpikingEncoder(nn.Module):
         """N_y."""
         return self.readout.shape[0]
 
-    def _hidden(self, x: Tensor) -> tuple[Tensor, ...]:
+    def _hidden(self, x: Spikes) -> tuple[Tensor, ...]:
         """The spikes of each hidden layer, `(B, T, *N_h)`."""
         hidden: list[Tensor] = []
         for layer in self.layers:
@@ -85,17 +85,17 @@ class SpikingEncoder(nn.Module):
             hidden.append(x)
         return tuple(hidden)
 
-    def drive(self, x: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+    def drive(self, x: Spikes) -> tuple[Tensor, tuple[Tensor, ...]]:
         """The readout's drive `(B, T, N_y)` and the hidden spikes: all that involves the input."""
         hidden = self._hidden(x)
         drive = self.credit.drive(self.readout, (x, *hidden)[-1])
         return self.credit.feed_back(drive, hidden), hidden
 
-    def forward(self, x: Tensor, noise: Tensor | Noise, fire: Fire) -> SpikeCode:
+    def forward(self, x: Spikes, noise: Tensor | Noise, fire: Fire) -> SpikeCode:
         """Encode a batch of whole sequences.
 
         Args:
-            x: `(B, T, N_x)` or `(B, T, C, H, W)` spikes.
+            x: `(B, T, N_x)` or `(B, T, C, H, W)` spikes, dense or as lists.
             noise: an address, or uniform numbers in (0, 1), `(M B, T, N_y)`; the hidden layers run
                 once per input whatever M.
             fire: how readout spikes are drawn, and what gradient they carry.
@@ -149,15 +149,14 @@ class SpikingEncoder(nn.Module):
         """Scale every layer's weights on a batch so that potentials are of the threshold's order.
 
         Args:
-            x: `(B, T, N_x)` or `(B, T, C, H, W)` spikes.
+            x: `(B, T, N_x)` or `(B, T, C, H, W)` spikes, dense or as lists.
             rate: spikes per step the readout starts from, in (0, 1).
         """
-        spikes = x.dense() if isinstance(x, SparseSpikes) else x
         with torch.no_grad():
             for layer in self.layers:
-                layer.calibrate(spikes)
-                spikes, _ = layer(spikes, self.threshold)
-            self.readout.calibrate(spikes, rate=rate)
+                layer.calibrate(x)
+                x, _ = layer(x, self.threshold)
+            self.readout.calibrate(x, rate=rate)
 
 
 def build_encoder(

@@ -70,7 +70,7 @@ class VDIB(nn.Module):
         self.every_step = every_step
 
     def encode(self, x: Spikes, noise: Noise | Tensor) -> SpikeCode:
-        """Spikes `(B, T, *N_x)` to a code of hard readout spikes."""
+        """Spikes `(B, T, *N_x)`, dense or as lists, to a code of hard readout spikes."""
         code: SpikeCode = self.encoder(x, noise, Bernoulli())
         return code
 
@@ -86,7 +86,7 @@ class VDIB(nn.Module):
         """Encode, decode and measure, with hard spikes and no gradient estimator.
 
         Args:
-            x: `(B, T, *N_x)` spikes.
+            x: `(B, T, *N_x)` spikes, dense or as lists.
             r: the natural signal, `(B, ...)`.
             noise: of the readout's threshold: an address or uniform numbers `(M B, T, N_y)`.
             weights: `(T,)`, what the distortion and the rate of each step count in the loss, where

@@ -54,6 +54,15 @@ class SparseSpikes:
     def device(self) -> torch.device:
         return self.neuron.device
 
+    @property
+    def requires_grad(self) -> bool:
+        """False: no gradient reaches a list."""
+        return False
+
+    def detach(self) -> "SparseSpikes":
+        """Itself."""
+        return self
+
     def to(self, device: torch.device | str) -> "SparseSpikes":
         """The same spikes on another device."""
         return SparseSpikes(self.offset.to(device), self.neuron.to(device), self.shape)

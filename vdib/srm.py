@@ -17,9 +17,11 @@ import torch
 from torch import Tensor, nn
 
 from vdib import fused
+from vdib.events import EventLinear
 from vdib.filters import ExponentialPair, Filter, RaisedCosines, State
 from vdib.noise import Stream
 from vdib.scan import ExponentialFeedback, Feedback, Fire, KernelFeedback, over, scan
+from vdib.sparse import Spikes
 
 
 class SRM(nn.Module):
@@ -58,13 +60,18 @@ class SRM(nn.Module):
         self.bias = nn.Parameter(torch.zeros(own))
         self.gain = nn.Parameter(torch.full(own, width))
 
-    def currents(self, x: Tensor) -> Tensor:
+    def currents(self, x: Spikes) -> Tensor:
         """What the spikes `(B, T, *N_in)` send through the weights, `(B, T, K, *N)`."""
-        currents = self._currents(x.flatten(0, 1))
+        if isinstance(x, Tensor):
+            currents = self._currents(x.flatten(0, 1))
+        elif isinstance(self.synapses, Dense):
+            currents = self._currents(x)
+        else:
+            currents = self._currents(x.dense(self.bias.dtype).flatten(0, 1))
         return currents.view(*x.shape[:2], *currents.shape[1:])
 
-    def _currents(self, x: Tensor, detach: bool = False) -> Tensor:
-        """Spikes of any number of steps `(R, *N_in)` to `(R, K, *N)`."""
+    def _currents(self, x: Spikes, detach: bool = False) -> Tensor:
+        """Spikes of any number of steps `(R, *N_in)`, or lists of them, to `(R, K, *N)`."""
         if detach:
             weights = {name: w.detach() for name, w in self.synapses.named_parameters()}
             out = torch.func.functional_call(self.synapses, weights, (x,))
@@ -76,11 +83,11 @@ class SRM(nn.Module):
     def _distance(self, potential: Tensor) -> Tensor:
         return (potential + (self.bias - self.threshold)) / self.width
 
-    def drive(self, x: Tensor) -> Tensor:
+    def drive(self, x: Spikes) -> Tensor:
         """Distance from threshold but for the neurons' own feedback, for all steps at once.
 
         Args:
-            x: `(B, T, *N_in)` spikes.
+            x: `(B, T, *N_in)` spikes, dense or as lists.
 
         Returns:
             `(B, T, *N)`.
@@ -100,12 +107,12 @@ class SRM(nn.Module):
         return now.view(*x.shape[:2], *self.shape) / self.width
 
     def forward(
-        self, x: Tensor, fire: Fire, noise: Tensor | Stream | None = None
+        self, x: Spikes, fire: Fire, noise: Tensor | Stream | None = None
     ) -> tuple[Tensor, Tensor]:
         """Spikes and distances from threshold over a whole sequence.
 
         Args:
-            x: `(B, T, *N_in)` spikes.
+            x: `(B, T, *N_in)` spikes, dense or as lists.
             fire: how the neurons fire.
             noise: `(B, T, *N)`, uniform in (0, 1), or a stream of B rows, for a stochastic
                 threshold.
@@ -161,7 +168,7 @@ class SRM(nn.Module):
         return s, v, (synaptic, self.feedback.write(own, s))
 
     @torch.no_grad()
-    def calibrate(self, x: Tensor, spread: float = 1.0, rate: float | None = None) -> None:
+    def calibrate(self, x: Spikes, spread: float = 1.0, rate: float | None = None) -> None:
         """Scale the weights so that the potentials of `x` are of the order of the threshold.
 
         Afterwards the feed-forward part of the potential has root mean square `spread` times the
@@ -169,7 +176,7 @@ class SRM(nn.Module):
         that probability per step.
 
         Args:
-            x: `(B, T, *N_in)` spikes, a batch of the kind the layer will see.
+            x: `(B, T, *N_in)` spikes, dense or as lists, a batch of the kind the layer will see.
             spread: dimensionless.
             rate: spikes per step, in (0, 1).
 
@@ -204,14 +211,22 @@ class PooledConv2d(nn.Module):
         return out
 
 
-def _dense(num_inputs: int, num_outputs: int) -> nn.Module:
-    return nn.Sequential(nn.Flatten(), nn.Linear(num_inputs, num_outputs, bias=False))
+class Dense(nn.Sequential):
+    """All inputs to all outputs, `(R, *N_in)` or lists of spikes to `(R, N_out)`."""
+
+    def __init__(self, num_inputs: int, num_outputs: int) -> None:
+        super().__init__(nn.Flatten(), EventLinear(num_inputs, num_outputs))
+
+    def forward(self, x: Spikes) -> Tensor:
+        flatten, weights = self
+        out: Tensor = weights(flatten(x) if isinstance(x, Tensor) else x)
+        return out
 
 
 def hidden_dense(num_inputs: int, num_neurons: int, filter: Filter | None = None) -> SRM:
     """A dense hidden layer with the reference kernels (`ExponentialPair`, exponential feedback)."""
     filter = filter or ExponentialPair()
-    synapses = _dense(num_inputs, filter.num_kernels * num_neurons)
+    synapses = Dense(num_inputs, filter.num_kernels * num_neurons)
     return SRM(synapses, (num_neurons,), filter, ExponentialFeedback())
 
 
@@ -237,5 +252,5 @@ def hidden_conv(
 def readout_dense(num_inputs: int, num_neurons: int, filter: Filter | None = None) -> SRM:
     """The readout layer with the reference kernels (raised cosines both ways, over 10 steps)."""
     filter = filter or RaisedCosines()
-    synapses = _dense(num_inputs, filter.num_kernels * num_neurons)
+    synapses = Dense(num_inputs, filter.num_kernels * num_neurons)
     return SRM(synapses, (num_neurons,), filter, KernelFeedback())

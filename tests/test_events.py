@@ -1,0 +1,138 @@
+"""Event-driven products against dense ones."""
+
+import pytest
+import torch
+
+from vdib import events, fused
+from vdib.credit import BPTT, DirectFeedback, EProp
+from vdib.encoder import build_encoder
+from vdib.estimator import PassThrough
+from vdib.events import EventLinear
+from vdib.noise import Noise
+from vdib.sparse import SparseSpikes
+from vdib.srm import hidden_conv, hidden_dense
+from vdib.surrogate import Threshold
+
+
+@pytest.fixture(params=[1, 2], autouse=True)
+def threads(request, monkeypatch):
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    monkeypatch.setattr(fused, "SMALL", 0)
+    monkeypatch.setattr(events, "LARGE", 0)
+    yield
+    torch.set_num_threads(before)
+
+
+def spike_train(*shape, rate=0.1, seed=1):
+    generator = torch.Generator().manual_seed(seed)
+    return (torch.rand(shape, generator=generator) < rate).float()
+
+
+def counted(monkeypatch):
+    """How often the event-driven product was taken."""
+    calls = []
+    gather = events._gather
+    monkeypatch.setattr(events, "_gather", lambda *args: calls.append(1) or gather(*args))
+    return calls
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.02, 0.1, 0.4])
+@pytest.mark.parametrize(("num_inputs", "num_outputs"), [(1, 1), (13, 64), (50, 131)])
+@pytest.mark.parametrize("plain", [False, True])
+def test_currents_and_gradients_are_the_dense_ones(
+    num_inputs, num_outputs, rate, plain, monkeypatch
+):
+    torch.manual_seed(0)
+    weights = EventLinear(num_inputs, num_outputs)
+    spikes = spike_train(4, 9, num_inputs, rate=rate)
+    dense = spikes.flatten(0, 1).requires_grad_()
+    upstream = torch.randn(36, num_outputs)
+    expected = torch.nn.functional.linear(dense, weights.weight)
+    expected_grads = torch.autograd.grad(expected, (weights.weight, dense), upstream)
+    few = spikes.mean() <= events.DENSE
+    calls = counted(monkeypatch)
+
+    lists = SparseSpikes.of(spikes)
+    with fused.plain() if plain else torch.enable_grad():
+        out = weights(lists)
+        (grad,) = torch.autograd.grad(out, weights.weight, upstream)
+    torch.testing.assert_close(out, expected, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(grad, expected_grads[0], rtol=1e-5, atol=1e-5)
+    assert len(calls) == few
+
+    if not plain:
+        out = weights(dense)
+        grads = torch.autograd.grad(out, (weights.weight, dense), upstream)
+        torch.testing.assert_close(out, expected, rtol=1e-5, atol=1e-5)
+        for grad, other in zip(grads, expected_grads, strict=True):
+            torch.testing.assert_close(grad, other, rtol=1e-5, atol=1e-5)
+        assert len(calls) == 2 * few
+
+
+def test_double_precision():
+    weights = EventLinear(13, 5).double()
+    spikes = spike_train(4, 9, 13).double()
+    upstream = torch.randn(36, 5, dtype=torch.float64)
+    out = weights(SparseSpikes.of(spikes))
+    expected = torch.nn.functional.linear(spikes.flatten(0, 1), weights.weight)
+    torch.testing.assert_close(out, expected)
+    (grad,) = torch.autograd.grad(out, weights.weight, upstream)
+    torch.testing.assert_close(grad, torch.autograd.grad(expected, weights.weight, upstream)[0])
+
+
+def test_listing_is_what_lists_are():
+    spikes = spike_train(31, 70)
+    lists, expected = events.listed(spikes), SparseSpikes.of(spikes[:, None])
+    assert torch.equal(lists.offset, expected.offset)
+    assert torch.equal(lists.neuron, expected.neuron)
+    assert lists.shape == expected.shape
+
+
+def test_what_is_no_spike_train_is_not_listed():
+    spikes = spike_train(31, 70)
+    for value in (0.5, 2.0, -1.0, float("nan")):
+        other = spikes.clone()
+        other[4, 5] = value
+        assert events.listed(other) is None
+    assert events.listed(spike_train(31, 70, rate=0.9)) is None
+
+
+@pytest.mark.parametrize("credit", [BPTT(), EProp(), DirectFeedback((20, 11), 9)])
+@pytest.mark.parametrize("samples", [1, 2])
+def test_encoders_take_lists(credit, samples):
+    torch.manual_seed(0)
+    encoder, other = (build_encoder((2, 5, 3), 9, hidden=(20, 11)) for _ in range(2))
+    encoder.credit = other.credit = credit
+    spikes = spike_train(4, 31, 2, 5, 3)
+    other.load_state_dict(encoder.state_dict())
+    encoder.calibrate(SparseSpikes.of(spikes), rate=0.2)
+    with fused.plain():
+        other.calibrate(spikes, rate=0.2)
+    noise = Noise(0, 1, torch.arange(4), samples)
+    code = encoder(SparseSpikes.of(spikes), noise, PassThrough())
+    with fused.plain():
+        expected = other(spikes, noise, PassThrough())
+    assert torch.equal(code.spikes, expected.spikes)
+    torch.testing.assert_close(code.logits, expected.logits, rtol=1e-4, atol=1e-4)
+    upstream = torch.randn(code.spikes.shape)
+    grads = torch.autograd.grad((code.spikes * upstream).sum(), list(encoder.parameters()))
+    wanted = torch.autograd.grad((expected.spikes * upstream).sum(), list(other.parameters()))
+    for grad, want in zip(grads, wanted, strict=True):
+        torch.testing.assert_close(grad, want, rtol=1e-4, atol=1e-4 * float(want.abs().max()))
+
+
+def test_convolutional_layers_take_lists():
+    torch.manual_seed(0)
+    layer = hidden_conv((2, 9, 8), 3, kernel_size=3)
+    spikes = spike_train(2, 14, 2, 9, 8)
+    layer.calibrate(SparseSpikes.of(spikes))
+    fired, v = layer(SparseSpikes.of(spikes), Threshold())
+    expected, expected_v = layer(spikes, Threshold())
+    assert torch.equal(fired, expected)
+    assert torch.equal(v, expected_v)
+
+
+def test_lists_of_another_number_of_neurons_are_refused():
+    with pytest.raises(ValueError, match="expected 5 inputs, got 6"):
+        hidden_dense(5, 4).drive(SparseSpikes.of(spike_train(2, 3, 6)))
