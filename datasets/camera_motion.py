@@ -133,18 +133,44 @@ class Saccades:
 
 @dataclass(frozen=True)
 class Refreshed:
-    """A path as a display shows it: held from one frame to the next.
+    """A path as a display shows it: frame by frame, each fading into the next.
 
-    x(t) = path(floor(t frame_hz + phase) / frame_hz - phase / frame_hz)
+        x_k = path(k-th frame),   frames at (k - phase) / frame_hz
+        x(t) = x_k - sum_(j >= 0) (x_(k-j) - x_(k-j-1)) exp(-(t - t_(k-j)) / response),   k: the last
+
+    What fades is the light, but the move of a frame is a fraction of a pixel, and then light fades
+    as if the image slid. The sum is cut where frames have faded, after eight at most.
+
+    Args:
+        path: what is displayed.
+        frame_hz: frames per second, Hz.
+        phase: of the frames at time 0, in frames.
+        response_us: time constant of the display's pixels, us; 0 is at once.
+
+    >>> path = FreePath((0, 1_000_000), ((0, 0), (10, 0)))
+    >>> Refreshed(path, frame_hz=10).position(np.array([0.0, 99e3, 101e3]))[:, 0].tolist()
+    [0.0, 0.0, 1.0]
     """
 
     path: Path
     frame_hz: float
     phase: float = 0.0
+    response_us: float = 0.0
 
     def position(self, t: NDArray[np.float64]) -> NDArray[np.float64]:
-        frame = np.floor(t * (self.frame_hz * 1e-6) + self.phase)
-        return self.path.position((frame - self.phase) * (1e6 / self.frame_hz))
+        period = 1e6 / self.frame_hz
+        frame = np.floor(t / period + self.phase)
+        shown = self.path.position((frame - self.phase) * period)  # (N, 2)
+        place = shown.copy()
+        since = t - (frame - self.phase) * period
+        for j in range(8):
+            fading = np.exp(-(since + j * period) / max(self.response_us, 1e-9))[:, None]
+            if fading.max(initial=0.0) < 1e-4:
+                break
+            before = self.path.position((frame - j - 1 - self.phase) * period)
+            place -= (shown - before) * fading
+            shown = before
+        return place
 
 
 def _between(

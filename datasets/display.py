@@ -1,8 +1,9 @@
 """An image on a display, as the pixels of a camera see it: log intensity on a fine grid.
 
-H W: the image's pixels; G G': points of the grid, `fine` per pixel of the sensor and side.
+H W: the image's pixels; G G': points of the grid, `points_per_pixel` a sensor pixel and side.
 """
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -17,14 +18,21 @@ Grid = NDArray[np.float64]
 class Display:
     """Display and optics: from grey values to the light on a sensor's pixels.
 
-        Y(x) = sum over image pixels h of u_h^gamma  (Gauss(blur) * box of h)(x)     in [0, 1]
-        L(x) = log(black + Y(x))                                     log units of e, 0 at white
+        g(x) = sum over image pixels h of u_h (Gauss(smoothing) * box of h)(x)    enlarged image
+        l(x) = clip(1/2 + contrast (g(x) - middle), 0, 1)                         what is shown
+        Y(x) = (Gauss(blur) * l^gamma)(x)                                         light in [0, 1]
+        L(x) = log(black + Y(x))                                                  log units of e
 
-    with grey values u in [0, 1]; `inverted` shows 1 - Y. A flickering backlight multiplies all
-    light by 1 + depth sin(2 pi flicker t).
+    with grey values u in [0, 1], u = 0 beside the image; `inverted` takes 1 - l for l. A
+    flickering backlight multiplies all light by 1 + depth sin(2 pi flicker t).
 
     Args:
-        scale: sensor pixels per image pixel.
+        scale: sensor pixels per image pixel, vertically.
+        aspect: horizontal over vertical scale, dimensionless (a screen seen at an angle).
+        smoothing: standard deviation of the enlargement's interpolation, image pixels, beyond that
+            of the image's pixels themselves; near 0 they are squares, 0.29 is about bilinear.
+        contrast, middle: what is shown of the grey values, dimensionless; 1 and 1/2 leave them as
+            they are, a high contrast makes black and white of them, parted at `middle`.
         gamma: of the display, dimensionless.
         black: luminance of black and of stray light over that of white, dimensionless, above 0.
         blur: standard deviation of the optics and the pixel's area together, sensor pixels.
@@ -33,6 +41,10 @@ class Display:
     """
 
     scale: float = 1.0
+    aspect: float = 1.0
+    smoothing: float = 0.1
+    contrast: float = 1.0
+    middle: float = 0.5
     gamma: float = 2.2
     black: float = 0.1
     blur: float = 0.4
@@ -41,17 +53,22 @@ class Display:
     flicker_depth: float = 0.0
 
     def __post_init__(self) -> None:
-        for name in ("scale", "gamma", "black", "blur"):
+        for name in ("scale", "aspect", "smoothing", "contrast", "gamma", "black", "blur"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} is {getattr(self, name)}, expected more than 0")
         if not 0 <= self.flicker_depth < 1:
             raise ValueError(f"flicker_depth is {self.flicker_depth}, expected 0 <= depth < 1")
 
-    def luminance(self, image: ArrayLike | torch.Tensor, fine: int) -> tuple[Grid, Grid]:
+    @property
+    def points_per_pixel(self) -> int:
+        """How fine the grid is: at least 4, and 1.5 in a standard deviation of the blur."""
+        return max(4, math.ceil(1.5 / self.blur))
+
+    def luminance(self, image: ArrayLike | torch.Tensor) -> tuple[Grid, Grid]:
         """Y on the grid (G, G'), and the grid's place (2,): (x, y) of its first point.
 
         Places are in sensor pixels from the image's centre. `image` is (H, W): uint8, or floats
-        in [0, 1]. Around the image there are at least two points of black.
+        in [0, 1]. Around the image there are at least two points of background.
         """
         grey = np.asarray(image)
         if grey.ndim != 2 or 0 in grey.shape:
@@ -59,10 +76,16 @@ class Display:
         u = grey / 255.0 if grey.dtype == np.uint8 else grey.astype(float)
         if not (u.min() >= 0 and u.max() <= 1):
             raise ValueError(f"grey values from {u.min()} to {u.max()}, expected 0 to 1 or uint8")
-        rows, columns = (_lens(side, self.scale, self.blur, fine) for side in u.shape)
-        light = rows.weights @ u**self.gamma @ columns.weights.T  # (G, G')
-        light = 1 - light if self.inverted else light
+        rows = self._lens(u.shape[0], self.scale)
+        columns = self._lens(u.shape[1], self.scale * self.aspect)
+        g = rows.weights @ u @ columns.weights.T  # (G, G')
+        shown = np.clip(0.5 + self.contrast * (g - self.middle), 0, 1)
+        light = (1 - shown if self.inverted else shown) ** self.gamma
+        light = _blurred(_blurred(light, self.blur * self.points_per_pixel).T, self.blur * self.points_per_pixel).T
         return light, np.array([columns.first, rows.first])
+
+    def _lens(self, side: int, scale: float) -> "_Lens":
+        return _lens(side, scale, self.smoothing, self.blur, self.points_per_pixel)
 
     def log_intensity(self, luminance: Grid) -> Grid:
         """L, log units of e."""
@@ -76,20 +99,33 @@ class Display:
 
 @dataclass(frozen=True)
 class _Lens:
-    """One axis of the blur: (G, H) weights, and the first point's place from the centre."""
+    """One axis of the enlargement: (G, H) weights, and the first point's place from the centre."""
 
     weights: Grid
     first: float
 
 
 @lru_cache(64)
-def _lens(side: int, scale: float, blur: float, fine: int) -> _Lens:
+def _lens(side: int, scale: float, smoothing: float, blur: float, fine: int) -> _Lens:
     """Integrals of a Gaussian at every point of the grid over every pixel of the image.
 
-    w_gh = Phi((right_h - x_g) / blur) - Phi((left_h - x_g) / blur)
+    w_gh = Phi((right_h - x_g) / sigma) - Phi((left_h - x_g) / sigma),   sigma = smoothing scale
     """
-    reach = int(np.ceil((side * scale / 2 + 5 * blur) * fine)) + 2
+    sigma = smoothing * scale
+    reach = math.ceil((side * scale / 2 + 5 * sigma + 4 * blur) * fine) + 2
     point = torch.arange(-reach, reach + 1, dtype=torch.float64) / fine  # (G,)
     edge = (torch.arange(side + 1, dtype=torch.float64) - side / 2) * scale  # (H + 1,)
-    below = torch.special.ndtr((edge - point[:, None]) / blur)  # (G, H + 1)
+    below = torch.special.ndtr((edge - point[:, None]) / sigma)  # (G, H + 1)
     return _Lens(below.diff(dim=1).numpy(), -reach / fine)
+
+
+def _blurred(light: Grid, sigma: float) -> Grid:
+    """Convolution of the rows' index (G, G') with a Gaussian of `sigma` points, edges repeated."""
+    reach = math.ceil(3 * sigma)
+    tap = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)
+    tap /= tap.sum()
+    padded = np.pad(light, ((reach, reach), (0, 0)), mode="edge")
+    blurred = np.zeros_like(light)
+    for k, weight in enumerate(tap):
+        blurred += weight * padded[k : k + len(light)]
+    return blurred

@@ -131,8 +131,8 @@ class DVSCamera:
     ) -> Iterator[Recording]:
         from vdib.datasets import dvs_pixel as pixel  # here, for numba takes a while to import
 
-        fine = pixel.FINE
-        luminance, first = display.luminance(image, fine)
+        fine = display.points_per_pixel
+        luminance, first = display.luminance(image)
         level = display.log_intensity(luminance)
         gain = self._gain(luminance)
         moving = _reached(self, luminance, first, fine, path, duration_us)
@@ -144,14 +144,14 @@ class DVSCamera:
         p = self._parameters()
         state = np.empty((self.width * self.height, pixel.NUM_STATES))
         row, column, weight = _looking(path, np.zeros(1), first, fine)
-        pixel.start(state, self.width, level, row, column, weight, key, p)
+        pixel.start(state, self.width, fine, level, row, column, weight, key, p)
 
         origin = Origin(f"simulated {name}", "simulated")
         for t0 in range(0, duration_us, piece_us):
             t1 = min(t0 + piece_us, duration_us)
             t = np.arange(t0, t1, self.step_us, dtype=float)  # (T,) starts of the steps
             row, column, weight = _looking(path, t + self.step_us, first, fine)
-            scene = (level, gain, row, column, weight, display.ripple(t + self.step_us))
+            scene = (fine, level, gain, row, column, weight, display.ripple(t + self.step_us))
             events = _enough_room(pixel, state, reached, still, self, scene, (t0, t1), key, p)
             yield self._recording(*events, before=t1, origin=origin)
 

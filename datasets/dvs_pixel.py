@@ -29,7 +29,7 @@ NUM_STATES = 8
 # Parameters, in the order of the vector that `run` takes.
 THETA_ON, THETA_OFF, MISMATCH, JITTER, REFRACTORY, LEAK, NOISE_ON, NOISE_OFF = range(8)
 NUM_PARAMETERS = 8
-FINE = 4  # grid points of the scene per pixel of the sensor, a side
+
 
 
 @njit(cache=True, nogil=True, inline="always")
@@ -90,14 +90,14 @@ def _light(level, i, j, weight):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def start(state, width, level, row, column, weight, key, p):  # type: ignore[no-untyped-def]
+def start(state, width, fine, level, row, column, weight, key, p):  # type: ignore[no-untyped-def]
     """Pixels at rest in the light of time 0, with the leak at a random phase.
 
     `state` (P, NUM_STATES) is filled; the other arguments are those of `run`.
     """
     for pixel in range(len(state)):
-        i = min(max(row[0] + FINE * (pixel // width), 0), level.shape[0] - 2)
-        j = min(max(column[0] + FINE * (pixel % width), 0), level.shape[1] - 2)
+        i = min(max(row[0] + fine * (pixel // width), 0), level.shape[0] - 2)
+        j = min(max(column[0] + fine * (pixel % width), 0), level.shape[1] - 2)
         s = state[pixel]
         s[ON], s[OFF] = _thresholds(key, pixel, 0, p)
         s[V] = _light(level, i, j, weight[0])
@@ -163,13 +163,13 @@ def _within(s, key, pixel, v0, v1, t0, t1, p, out_t, out_p, found):  # type: ign
 
 
 @njit(cache=True, nogil=True)
-def run(state, pixels, width, level, gain, row, column, weight, ripple, t0, dt, key, p, out_t, out_p, out_i):  # type: ignore[no-untyped-def]  # fmt: skip
+def run(state, pixels, width, fine, level, gain, row, column, weight, ripple, t0, dt, key, p, out_t, out_p, out_i):  # type: ignore[no-untyped-def]  # fmt: skip
     """Events of `pixels` over the T steps of a piece.
 
     Args:
         state: (P, NUM_STATES) of all pixels of the sensor, changed in place.
         pixels: (Q,) which of them, numbered y width + x.
-        level, gain: (G, G') the scene's log intensity, and a, on a grid of FINE points a pixel.
+        level, gain: (G, G') the scene's log intensity, and a, on a grid of `fine` points a pixel.
         row, column: (T,) the grid point up and left of where pixel (0, 0) looks.
         weight: (T, 4) of that point, its right, lower and diagonal neighbours.
         ripple: (T,) what flicker adds to every log intensity.
@@ -184,7 +184,7 @@ def run(state, pixels, width, level, gain, row, column, weight, ripple, t0, dt, 
     found = 0
     for pixel in pixels:
         s = state[pixel]
-        y, x = FINE * (pixel // width), FINE * (pixel % width)
+        y, x = fine * (pixel // width), fine * (pixel % width)
         before = found
         v = s[V]
         for k in range(len(row)):
