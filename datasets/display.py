@@ -81,7 +81,9 @@ class Display:
         g = rows.weights @ u @ columns.weights.T  # (G, G')
         shown = np.clip(0.5 + self.contrast * (g - self.middle), 0, 1)
         light = (1 - shown if self.inverted else shown) ** self.gamma
-        light = _blurred(_blurred(light, self.blur * self.points_per_pixel).T, self.blur * self.points_per_pixel).T
+        light = _blurred(
+            _blurred(light, self.blur * self.points_per_pixel).T, self.blur * self.points_per_pixel
+        ).T
         return light, np.array([columns.first, rows.first])
 
     def _lens(self, side: int, scale: float) -> "_Lens":

@@ -31,7 +31,6 @@ THETA_ON, THETA_OFF, MISMATCH, JITTER, REFRACTORY, LEAK, NOISE_ON, NOISE_OFF = r
 NUM_PARAMETERS = 8
 
 
-
 @njit(cache=True, nogil=True, inline="always")
 def _mix(z):  # type: ignore[no-untyped-def]
     """SplitMix64's finaliser on uint64 (as in vdib/noise.py)."""

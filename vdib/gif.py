@@ -1,0 +1,99 @@
+"""Animations of events beside images, written frame by frame: memory does not grow with them.
+
+H, W: pixels of a picture; h, w: rows and columns of a sensor.
+"""
+
+import os
+from pathlib import Path
+from types import TracebackType
+from typing import IO
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import GifImagePlugin, Image
+
+_GREYS = 252
+ON, OFF, SILENT, GAP = range(_GREYS, 256)
+"""Entries of the palette behind the greys: events, none, and what lies between pictures."""
+
+_COLOURS = {ON: (189, 31, 1), OFF: (63, 144, 218), SILENT: (240, 240, 240), GAP: (255, 255, 255)}
+
+
+def grey(image: NDArray[np.floating]) -> NDArray[np.uint8]:
+    """An image in [0, 1] as entries of the palette."""
+    entries: NDArray[np.uint8] = np.rint(np.clip(image, 0, 1) * (_GREYS - 1)).astype(np.uint8)
+    return entries
+
+
+def events(on: NDArray[np.integer], off: NDArray[np.integer]) -> NDArray[np.uint8]:
+    """Counts of events (h, w) as entries of the palette: red where more were ON, blue where OFF."""
+    return np.where(on + off == 0, SILENT, np.where(on >= off, ON, OFF)).astype(np.uint8)
+
+
+def beside(pictures: list[NDArray[np.uint8]], height: int = 168) -> NDArray[np.uint8]:
+    """Pictures side by side, each enlarged to about `height` pixels, in whole steps."""
+    rows = []
+    for picture in pictures:
+        factor = max(1, round(height / picture.shape[0]))
+        rows.append(np.repeat(np.repeat(picture, factor, 0), factor, 1))
+    tall, gap = max(len(row) for row in rows), 8
+    padded = []
+    for row in rows:
+        above = (tall - len(row)) // 2
+        around = ((above + gap, tall - len(row) - above + gap), (gap // 2, gap // 2))
+        padded.append(np.pad(row, around, constant_values=GAP))
+    return np.concatenate(padded, 1)
+
+
+class GIFWriter:
+    """An animated GIF that appears under its name at the end: whatever has been added by then.
+
+    Args:
+        path: of the file.
+
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "two.gif"
+    >>> with GIFWriter(path) as animation:
+    ...     for level in (0.0, 1.0):
+    ...         animation.add(beside([grey(np.full((4, 4), level))], height=4), ms=100)
+    >>> with Image.open(path) as image:
+    ...     image.n_frames
+    2
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._partial = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        self._file: IO[bytes] = self._partial.open("wb")
+        self._begun = False
+
+    def add(self, frame: NDArray[np.uint8], ms: float) -> None:
+        """A frame (H, W) of palette entries, shown for `ms` (10 ms or more: GIF counts those)."""
+        image = Image.frombytes("P", frame.shape[::-1], frame.tobytes())
+        palette = np.repeat(np.arange(256), 3).reshape(256, 3) * 255 // (_GREYS - 1)
+        for entry, colour in _COLOURS.items():
+            palette[entry] = colour
+        image.putpalette(palette.astype(np.uint8).ravel().tolist())
+        duration = max(10, round(ms))
+        chunks: list[bytes] = []
+        if not self._begun:
+            chunks += GifImagePlugin.getheader(image, info={"loop": 0, "duration": duration})[0]
+            self._begun = True
+        chunks += GifImagePlugin.getdata(image, duration=duration, include_color_table=False)
+        self._file.writelines(chunks)
+
+    def __enter__(self) -> "GIFWriter":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        with self._file:
+            self._file.write(b";")
+        if self._begun:
+            os.replace(self._partial, self.path)
+        else:
+            self._partial.unlink()
