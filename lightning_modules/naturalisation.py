@@ -19,6 +19,7 @@ from vdib.lightning_modules.vdib_module import (
     DECODERS,
     ESTIMATORS,
     SpikeBatch,
+    SpikeData,
     VDIBModule,
     chosen_encoder,
     chosen_prior,
@@ -57,6 +58,7 @@ class NaturalisationModule(VDIBModule):
         lr: peak learning rate of Adam, which falls to zero along a cosine.
         encoder_lr: the encoder's, where it is to differ.
         frozen_encoder: leave the encoder as it was drawn: the baseline.
+        init_from: a run, or a checkpoint, whose weights to start from.
         seed: of the noise.
     """
 
@@ -98,6 +100,7 @@ class NaturalisationModule(VDIBModule):
         lr: float = 2e-3,
         encoder_lr: float | None = None,
         frozen_encoder: bool = False,
+        init_from: str | None = None,
         seed: int = 0,
     ) -> None:
         steps = num_steps if window_steps is None else window_steps
@@ -115,7 +118,7 @@ class NaturalisationModule(VDIBModule):
             ESTIMATORS[estimator](num_steps) if isinstance(estimator, str) else estimator,
             beta,
         )
-        super().__init__(vdib, num_steps, rho, lr, encoder_lr, seed)
+        super().__init__(vdib, num_steps, rho, lr, encoder_lr, seed, init_from)
         self.window_steps = steps
         self.image_shape = tuple(image_shape)
         # In a list: no part of the model, nor of its checkpoints.
@@ -129,11 +132,10 @@ class NaturalisationModule(VDIBModule):
         judged: Tensor = judge(images).argmax(1)
         return judged
 
-    def setup(self, stage: str) -> None:
-        super().setup(stage)
-        if stage == "fit":
-            mean = self.data.mean_target().clamp(1e-4, 1 - 1e-4)
-            self.vdib.decoder.start_from(torch.logit(mean))
+    def start(self, data: SpikeData) -> None:
+        super().start(data)
+        mean = data.mean_target().clamp(1e-4, 1 - 1e-4)
+        self.vdib.decoder.start_from(torch.logit(mean))
 
     def forward(self, spikes: Spikes, ids: Tensor) -> Tensor:
         """Naturalise: spikes `(B, T, *N)` and stable ids `(B,)` to images `(B, H, W)`."""

@@ -4,9 +4,11 @@ Legend: B batch, T steps, N_y readout neurons.
 """
 
 import math
+import os
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Protocol
 
 import torch
@@ -117,6 +119,7 @@ class VDIBModule(LightningModule):
         lr: peak learning rate of Adam, which falls to zero along a cosine.
         encoder_lr: the encoder's, where it is to differ.
         seed: of the noise.
+        init_from: a run, or a checkpoint, whose weights to start from.
 
     Attributes:
         TABLE: what a run is summed up by: keys of its summary, and their words.
@@ -133,6 +136,7 @@ class VDIBModule(LightningModule):
         lr: float,
         encoder_lr: float | None,
         seed: int,
+        init_from: str | None = None,
     ) -> None:
         super().__init__()
         if not lr > 0 or not (encoder_lr is None or encoder_lr >= 0):
@@ -142,6 +146,7 @@ class VDIBModule(LightningModule):
         self.lr = lr
         self.encoder_lr = lr if encoder_lr is None else encoder_lr
         self.seed = seed
+        self.init_from = None if init_from is None else os.path.abspath(init_from)
         # Firing probabilities of the code averaged over the validation set, per step and neuron.
         readout = vdib.encoder.num_readout
         self.register_buffer("marginal", torch.full((num_steps, readout), rho))
@@ -164,8 +169,29 @@ class VDIBModule(LightningModule):
         return data
 
     def setup(self, stage: str) -> None:
-        if stage == "fit":  # before a checkpoint is restored
-            self.vdib.encoder.calibrate(self.data.examples("train", 256).spikes, self.rho)
+        if stage != "fit":
+            return
+        # Before a checkpoint is restored.
+        if self.init_from is None:
+            self.start(self.data)
+        else:
+            self._take_weights(Path(self.init_from))
+
+    def start(self, data: SpikeData) -> None:
+        """Bring freshly drawn weights to where training had better start."""
+        self.vdib.encoder.calibrate(data.examples("train", 256).spikes, self.rho)
+
+    def _take_weights(self, path: Path) -> None:
+        path = path / "checkpoints" / "best.ckpt" if path.is_dir() else path
+        try:
+            state = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
+        except Exception as error:  # whatever the bytes of a wrong file happen to mean
+            raise ValueError(f"init_from: {path} is missing, damaged, or no checkpoint") from error
+        try:
+            self.load_state_dict(state)
+        except RuntimeError as error:
+            reason = str(error).splitlines()[1].strip()
+            raise ValueError(f"init_from: {path} is of another model: {reason}") from error
 
     def training_step(self, batch: SpikeBatch, batch_idx: int) -> Tensor:
         noise = Noise(self.seed, self.global_step, batch.id)

@@ -16,32 +16,30 @@ from numpy.typing import NDArray
 from tqdm import tqdm  # type: ignore[import-untyped]
 
 
-def recordings_in(words: Sequence[str], lines: Iterator[str]) -> list[tuple[Path, Path]]:
-    """Files and where their images go below the output folder, without ending.
-
-    A folder stands for the recordings below it, `-` for a list of files and folders in `lines`.
-    """
+def recordings_in(words: Sequence[str], lines: Iterator[str]) -> list[Path]:
+    """A folder stands for the recordings below it, `-` for the files and folders in `lines`."""
     from vdib.datasets.event_folder import RECORDINGS
 
-    found: list[tuple[Path, Path]] = []
+    files: list[Path] = []
     for word in words:
-        if word == "-":
-            named = [line.strip() for line in lines]
-            found += recordings_in([line for line in named if line and line != "-"], iter(()))
-            continue
         path = Path(word)
-        if path.is_dir():
-            inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in RECORDINGS)
-            found += [(p, p.relative_to(path).with_suffix("")) for p in inside]
+        if word == "-":
+            named = (line.strip() for line in lines)
+            files += recordings_in([line for line in named if line not in ("", "-")], iter(()))
+        elif path.is_dir():
+            files += sorted(p for p in path.rglob("*") if p.suffix.lower() in RECORDINGS)
         else:
-            found.append((path, Path(path.stem)))
-    taken: dict[Path, int] = {}
-    apart = []
-    for path, name in found:
-        taken[name] = taken.get(name, 0) + 1
-        times = taken[name]
-        apart.append((path, name if times == 1 else name.with_name(f"{name.name}-{times}")))
-    return apart
+            files.append(path)
+    return files
+
+
+def names_of(files: Sequence[Path]) -> list[str]:
+    """What the images of files are called: as the files; where another is, with a number."""
+    names: list[str] = []
+    for path in files:
+        same = sum(path.stem == other.stem for other in files[: len(names)])
+        names.append(f"{path.stem}-{same + 1}" if same else path.stem)
+    return names
 
 
 def _numbers(count: int) -> Callable[[str], tuple[int, ...]]:
@@ -123,7 +121,8 @@ def _naturalise(options: argparse.Namespace) -> int:
 
     failed: list[str] = []
     skipped = 0
-    with tqdm(files, unit="recording", disable=None) as bar:
+    named = zip(files, names_of(files), strict=True)
+    with tqdm(named, total=len(files), unit="recording", disable=None) as bar:
         for path, name in bar:
             out = options.out / name
             try:
@@ -133,7 +132,8 @@ def _naturalise(options: argparse.Namespace) -> int:
                 else:
                     skipped += whole(model, path, read, out)
             except (OSError, ValueError, ImportError) as error:
-                words = str(error).splitlines()[0]
+                missing = isinstance(error, FileNotFoundError)
+                words = f"{path}: no such file" if missing else str(error).splitlines()[0]
                 failed.append(words if str(path) in words else f"{path}: {words}")
     done = len(files) - len(failed)
     print(f"{done} of {len(files)} recordings naturalised in {options.out}")
