@@ -236,7 +236,7 @@ def _reached(
     duration_us: int,
 ) -> NDArray[np.bool_]:
     """Which pixels (P,) ever see anything but the background."""
-    lit = np.abs(luminance - luminance[0, 0]) > 1e-4
+    lit = np.abs(luminance - luminance[0, 0]) > 1e-8
     rows, columns = np.flatnonzero(lit.any(1)), np.flatnonzero(lit.any(0))
     seen = np.zeros((camera.height, camera.width), np.bool_)
     if not len(rows):

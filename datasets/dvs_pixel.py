@@ -122,22 +122,20 @@ def _within(s, key, pixel, v0, v1, t0, t1, p, out_t, out_p, found):  # type: ign
         begin = max(t0, s[RELEASED])
         if math.isnan(s[R]):
             s[R] = v0 + slope * (begin - t0)
-        if slope == 0.0:
-            # From the release, not from the step's start: steps of any length agree to the bit.
-            rest, since = v0 - s[R], s[RELEASED]
-        else:
-            rest = v0 + slope * (begin - t0) - s[R] + p[LEAK] * (begin - s[RELEASED])
-            since = begin
+        rest = v0 + slope * (begin - t0) - s[R]
+        d = rest + p[LEAK] * (begin - s[RELEASED])
         t, polarity = math.inf, 1
-        if rest >= s[ON]:
+        if d >= s[ON]:
             t = begin
-        elif -rest >= s[OFF]:
+        elif -d >= s[OFF]:
             t, polarity = begin, 0
+        elif slope == 0.0 and p[LEAK] > 0.0:
+            # Reckoned from the release, so that steps of any length agree to the bit.
+            t = max(begin, s[RELEASED] + (s[ON] - rest) / p[LEAK])
         elif rate > 0.0:
-            t = since + (s[ON] - rest) / rate
+            t = begin + (s[ON] - d) / rate
         elif rate < 0.0:
-            t, polarity = since + (s[OFF] + rest) / -rate, 0
-        t = max(t, begin)
+            t, polarity = begin + (s[OFF] + d) / -rate, 0
         while s[STRIKE] < begin:  # noise finds the pixel held
             s[STRIKE] += _waiting(key, pixel, s[STRIKES], noise)
             s[STRIKES] += 1.0
