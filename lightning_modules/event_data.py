@@ -5,8 +5,9 @@ Legend: B batch, T steps, C H W channels, rows and columns of input neurons.
 
 import os
 from abc import abstractmethod
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -47,8 +48,10 @@ class EventData(LightningDataModule):
         prepare: from a recording to spikes.
         image_shape: H and W of what recordings become.
         judged: whether that are digits.
+        found: settings left open that the files decided.
     """
 
+    found: Mapping[str, Any] = MappingProxyType({})
     prepare: Preparation
     image_shape: tuple[int, ...] = (28, 28)
     judged = True
@@ -262,7 +265,9 @@ class EventFolderData(EventData):
 
     Args:
         root: the folder.
-        sensor_size: width and height, where the files do not say.
+        sensor_size: width and height of the camera (default: as the first recording says).
+        image_shape: height and width of what recordings become (default: as the images are).
+        judged: whether that are digits, which the judge knows (default: as the classes are called).
         crop: left, top, width and height in pixels.
         follow: width and height of a window that follows what moves, instead of a crop.
         downsample: pixels a side that share an input neuron.
@@ -276,6 +281,8 @@ class EventFolderData(EventData):
         self,
         root: str,
         sensor_size: tuple[int, int] | None = None,
+        image_shape: tuple[int, int] | None = None,
+        judged: bool | None = None,
         crop: tuple[int, int, int, int] | None = None,
         follow: tuple[int, int] | None = None,
         downsample: int = 1,
@@ -293,9 +300,16 @@ class EventFolderData(EventData):
             raise ValueError("crop and follow: expected one of the two")
         self.root = os.path.abspath(root)
         self.options = ReadOptions(on_error=on_error, sensor_size=sensor_size)
-        train = EventFolder(self.root, "train", self.options)
-        self.image_shape = train.images.shape[1:]
-        self.judged = train.judged
+        if sensor_size is None or image_shape is None or judged is None:
+            train = EventFolder(self.root, "train", self.options)
+            sensor_size = sensor_size or train.recording(0).sensor_size
+            height, width = train.images.shape[1:]
+            image_shape = image_shape or (height, width)
+            judged = train.judged if judged is None else judged
+        # Said in the run's config.yaml, so that the run is of use where the folder is not.
+        self.found = {"sensor_size": sensor_size, "image_shape": image_shape, "judged": judged}
+        self.image_shape = image_shape
+        self.judged = judged
         self.prepare = Preparation(
             (Follow(follow),) if follow else (),
             SpikeBinning(
@@ -305,7 +319,7 @@ class EventFolderData(EventData):
                 crop=crop,
                 downsample=downsample,
             ),
-            sensor_size or train.recording(0).sensor_size,
+            sensor_size,
         )
 
     def recordings(self, split: Split) -> Sequence[RecordingSet]:

@@ -33,6 +33,8 @@ def _fit(args: list[str]) -> int:
         # Only now that all is there is anything written.
         cli.folder.mkdir(parents=True, exist_ok=True)
         cli.config.ckpt_path = None  # of this call, not of the run
+        for name, value in getattr(cli.datamodule, "found", {}).items():
+            cli.config.data.init_args[name] = value
         cli.parser.save(cli.config, cli.folder / "config.yaml", overwrite=True)
         cli.metrics.go_on(state.get("global_step", 0))
         print(f"vdib: training in {cli.folder}", flush=True)
