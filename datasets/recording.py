@@ -80,6 +80,14 @@ class Recording:
     def __len__(self) -> int:
         return len(self.t)
 
+    def between(self, start: int, stop: int) -> "Recording":
+        """The events with `start <= t < stop` (us)."""
+        part = slice(*np.searchsorted(self.t, (start, stop)))
+        if part == slice(0, len(self)):
+            return self
+        x, y, t, p = self.x[part], self.y[part], self.t[part], self.p[part]
+        return replace(self, x=x, y=y, t=t, p=p)
+
 
 def read_recording(path: str | PathLike[str], **options: Any) -> Recording:
     """The whole recording in a file; `options` are the fields of `ReadOptions`.
