@@ -82,6 +82,7 @@ def extract(archive: Path, root: Path) -> int:
     Raises:
         OSError: the archive is damaged, too large unpacked, or holds no recordings (one line).
     """
+    root.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=root, prefix=".") as scratch:
         try:
             with zipfile.ZipFile(archive) as zipped:

@@ -5,11 +5,11 @@ N: events.
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
-from vdib.datasets.recording import Recording
+from vdib.datasets.recording import Recording, joined
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,6 @@ class Running:
         stops[-1] = last
         parts = []
         for piece, stop in zip(held, stops, strict=True):
-            part = slice(np.searchsorted(piece.t[:stop], end - self.past), stop)
-            parts.append((piece.x[part], piece.y[part], piece.t[part], piece.p[part]))
-        x, y, t, p = (np.concatenate(column) for column in zip(*parts, strict=True))
-        return replace(held[-1], x=x, y=y, t=t, p=p, num_skipped=0)
+            first = int(np.searchsorted(piece.t[:stop], end - self.past))
+            parts.append(piece.part(first, stop))
+        return joined(parts)
