@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,7 @@ def scattered(
 def pieces(recording: Recording, cuts: Iterable[int]) -> list[Recording]:
     """The recording cut before these events."""
     edges = [0, *sorted(cuts), len(recording)]
-    return [recording.part(a, b) for a, b in zip(edges, edges[1:], strict=False)]
+    return [recording.part(a, b) for a, b in pairwise(edges)]
 
 
 def fields(recording: Recording) -> list[list[Any]]:
