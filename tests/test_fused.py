@@ -222,3 +222,11 @@ def test_what_has_no_kernel_takes_the_plain_code():
 def test_the_compiler_is_not_loaded_before_it_is_needed():
     code = "import sys, vdib.encoder; assert not {'numba', 'llvmlite'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_uniform_is_that_of_the_stream():
+    stream = Noise(5, 2**62, torch.tensor([0, -1, 2**63 - 1]), samples=2).stream(3)
+    drawn = fused.uniform(stream, 7, (3, 11))
+    assert torch.equal(drawn, stream.uniform(7, (3, 11)))
+    with fused.plain():
+        assert torch.equal(fused.uniform(stream, 7, (3, 11)), drawn)

@@ -96,7 +96,8 @@ def _known(part: object) -> bool:
 
 
 @lru_cache
-def _filter_arguments(filter: Hashable) -> tuple[Any, ...]:
+def _filter_arguments(filter: Hashable) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    """Of the forward and of the backward pass."""
     kernels = _kernels()
     assert kernels is not None
     kind, decays, found = kernels.NO_FILTER, (0.0, 0.0, 1.0), []
@@ -104,9 +105,12 @@ def _filter_arguments(filter: Hashable) -> tuple[Any, ...]:
         kind, decays = kernels.EXPONENTIAL_PAIR, (filter.membrane, filter.synapse, filter.peak)
     elif isinstance(filter, RaisedCosines):
         kind, found = kernels.BANK, taps(filter.kernel(filter.duration))
-    lags, channels = (np.array([tap[i] for tap in found], np.int64) for i in (0, 1))
-    weights = np.array([tap[2] for tap in found], np.float32)
-    return kind, np.array(decays, np.float32), lags, channels, weights
+    lag, channel = (np.array([tap[i] for tap in found], np.int64) for i in (0, 1))
+    weight = np.array([tap[2] for tap in found], np.float32)
+    begin = kind, np.array(decays, np.float32)
+    order = np.argsort(channel, kind="stable")
+    first = np.searchsorted(channel[order], np.arange(max(channel, default=-1) + 2))
+    return (*begin, lag, channel, weight), (*begin, lag[order], first, weight[order])
 
 
 @lru_cache
@@ -180,6 +184,18 @@ def spread(kernel: Callable[..., None], items: int, elements: int, *arguments: A
         future.result()
 
 
+def uniform(stream: Stream, num_steps: int, shape: tuple[int, ...]) -> Tensor:
+    """`stream.uniform(num_steps, shape)`, drawn by the kernel where there is one."""
+    out = torch.empty(len(stream), num_steps, *shape, device=stream.keys.device)
+    if not fits(out):
+        return stream.uniform(num_steps, shape)
+    kernels = _kernels()
+    assert kernels is not None
+    keys = stream.keys.contiguous().numpy().view(np.uint64)
+    spread(kernels.draw, len(out), out.numel(), keys, np.uint64(0), _rows(out, 1))
+    return out
+
+
 def drive(currents: Tensor, filter: Filter, shift: Tensor, width: float) -> Tensor:
     """`(eps * currents + shift) / width`, `(B, T, K, *N)` to `(B, T, *N)`.
 
@@ -246,7 +262,7 @@ class _Fused(torch.autograd.Function):
             shape[0] * math.ceil(size / kernels.BLOCK),
             v.numel(),
             _rows(currents, 3),
-            *_filter_arguments(filter),
+            *_filter_arguments(filter)[0],
             shift.detach().expand(neurons).reshape(-1).numpy(),
             np.float32(width),
             gain.detach().expand(neurons).reshape(-1).numpy(),
@@ -279,7 +295,7 @@ class _Fused(torch.autograd.Function):
             len(v) * math.ceil(size / kernels.BLOCK),
             v.numel(),
             *(_EMPTY if grad is None else _rows(grad) for grad in grads),
-            *_filter_arguments(filter),
+            *_filter_arguments(filter)[1],
             np.float32(ctx.width),
             gain.detach().expand(neurons).reshape(-1).numpy(),
             *_feedback_arguments(feedback),

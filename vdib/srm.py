@@ -77,6 +77,8 @@ class SRM(nn.Module):
             out = torch.func.functional_call(self.synapses, weights, (x,))
         else:
             out = self.synapses(x)
+        if out.dtype in (torch.bfloat16, torch.float16):
+            out = out.float()  # of mixed precision, potentials are the part that adds up over time
         currents: Tensor = out.view(-1, self.filter.num_kernels, *self.shape)
         return currents
 
