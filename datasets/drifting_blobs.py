@@ -116,9 +116,7 @@ class DriftingBlobs:
         centre, size = np.empty_like(eta), np.empty_like(eta)
         if state is None:  # theta[0] is drawn from what eta[0], which nothing needs, was made of
             theta = -math.pi + 2 * math.pi * u[:, 0, 0]
-            state = BlobState(
-                theta, np.ones_like(theta), np.full_like(theta, self.amplitude.start)
-            )
+            state = BlobState(theta, np.ones_like(theta), np.full_like(theta, self.amplitude.start))
             centre[:, 0], size[:, 0] = state.theta, state.amplitude
         theta, v, a = (field.copy() for field in state)
         kick, swell = 0.14 * eta, self.amplitude.drive * eta
