@@ -117,9 +117,9 @@ class BlobData(LightningDataModule):
         return self.splits[name]
 
     def common(self, name: Split) -> tuple[Tensor, Tensor]:
-        """Bins and targets of a split, each `(B, T, D)`, training sequences of seed 0."""
-        sequences = self._draw("train", 0) if name == "train" else self.split(name)
-        return sequences.bins, self._later(sequences.bins)
+        """Bins and targets of a split, each `(B, T, D)`, the same for all seeds."""
+        bins = self._draw(name, 0).bins
+        return bins, self._later(bins)
 
     def _draw(self, name: Split, seed: int) -> BlobSet:
         count, num_steps = self.sizes[name]

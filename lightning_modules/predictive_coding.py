@@ -40,6 +40,7 @@ from vdib.sparse import Spikes
 from vdib.stream import BLOCK, Stream
 from vdib.window import FullWindow
 
+SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 TARGETS: dict[str, Callable[[int, int], BlobTarget]] = {
     "patterns": PatternTarget,
     "inputs": InputTarget,
@@ -267,8 +268,9 @@ class PredictiveCodingModule(VDIBModule):
         settings = repr([data.process, data.sizes, data.lag, data.unscored, kind])
 
         def compute() -> float:
-            splits = {name: data.common(name) for name in ("train", "validation", "test")}
-            return reference_nats(splits, scored, self.target, self.num_inputs)
+            with torch.inference_mode(False), torch.enable_grad():  # it is trained during the test
+                splits = {name: data.common(name) for name in SPLITS}
+                return reference_nats(splits, scored, self.target, self.num_inputs)
 
         return remembered(settings, compute)
 
