@@ -7,7 +7,6 @@ a killed table goes on where it was. `--only nmnist mnist_dvs` chooses what to d
 """
 
 import argparse
-import json
 import statistics
 import sys
 from collections.abc import Callable, Sequence
@@ -132,7 +131,7 @@ def nmnist(runs: Path, seeds: int, workers: int) -> None:
                 str(seed),
                 "--data.recordings",
                 "simulated",
-            ]  # fmt: skip
+            ]
             for (window, seed), folder in simulated.items()
         },
         workers,
@@ -155,7 +154,7 @@ def nmnist(runs: Path, seeds: int, workers: int) -> None:
                 str(fold),
                 "--model.init_from",
                 str(simulated[window, seed]),
-            ]  # fmt: skip
+            ]
             for (window, seed, fold), folder in tuned.items()
         },
         workers,
@@ -199,7 +198,7 @@ def mnist_dvs(runs: Path, seeds: int, workers: int) -> None:
                 window,
                 "--seed",
                 str(seed),
-            ]  # fmt: skip
+            ]
             for (target, window, seed), folder in folders.items()
         },
         workers,
@@ -266,9 +265,9 @@ def dt(runs: Path, seeds: int, out: Path) -> None:
             ],
         )
     plot.save(plot.learning_curves(curves, "step (ms); trained at 25 ms", "judge accuracy"), out)
-    print(
-        f"\n{out}: {json.dumps({name: np.mean(y, 0).round(3).tolist() for name, (_, y) in curves.items()})}"
-    )
+    print(f"\n{out}")
+    for name, (_, accuracy) in curves.items():
+        print(f"{name}: {np.mean(accuracy, 0).round(3).tolist()}")
 
 
 def main() -> None:

@@ -157,9 +157,9 @@ def test_last_is_the_last_epoch_and_best_the_best(monkeypatch):
     monkeypatch.setattr(NaturalisationModule, "training_step", spoil)
     drawn, draw = [], plot.rate_distortion
 
-    def spy(bits, nats, epochs, constant):
+    def spy(bits, nats, epochs, constant, per):
         drawn.append(epochs.tolist())
-        return draw(bits, nats, epochs, constant)
+        return draw(bits, nats, epochs, constant, per)
 
     monkeypatch.setattr(plot, "rate_distortion", spy)
     folder = run("spoilt", "--figures_every", "0", epochs=2)
