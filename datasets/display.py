@@ -61,8 +61,8 @@ class Display:
 
     @property
     def points_per_pixel(self) -> int:
-        """How fine the grid is: at least 4, and 1.5 in a standard deviation of the blur."""
-        return max(4, math.ceil(1.5 / self.blur))
+        """How fine the grid is: at least 4, and one in a standard deviation of the blur."""
+        return max(4, math.ceil(1 / self.blur))
 
     def luminance(self, image: ArrayLike | torch.Tensor) -> tuple[Grid, Grid]:
         """Y on the grid (G, G'), and the grid's place (2,): (x, y) of its first point.

@@ -246,8 +246,8 @@ def _reached(
     lit = np.abs(luminance - luminance[0, 0]) > 1e-8
     rows, columns = (side // fine for side in lit.shape)
     unit = lit.reshape(rows, fine, columns, fine).any((1, 3))
-    # A lit point of cell c, moved by the centre in cell m, is seen by pixels c + m to c + m + 2: one
-    # further than it gets, because grid points are seen from a fraction of a pixel away.
+    # A lit point of cell c, moved by the centre in cell m, is seen by pixels c + m to c + m + 2:
+    # one further than it gets, because grid points are seen from a fraction of a pixel away.
     near = np.zeros((rows + 2, columns + 2), np.bool_)
     for down in range(3):
         for along in range(3):

@@ -62,14 +62,16 @@ def test_a_sweep_makes_contrast_over_threshold_events(on: float, off: float) -> 
     screen = np.ones((40, 40))  # its edge crosses the sensor, which lies deep in white afterwards
     rising = camera.record(screen, sweep(-30, 5), 101_000, 0, BLACK)
     assert rising.p.all()
-    assert np.bincount(rising.y * 12 + rising.x, minlength=108).tolist() == [
-        math.floor(contrast / on)
-    ] * 108
+    assert (
+        np.bincount(rising.y * 12 + rising.x, minlength=108).tolist()
+        == [math.floor(contrast / on)] * 108
+    )
     falling = camera.record(screen, sweep(5, -30), 101_000, 0, BLACK)
     assert not falling.p.any()
-    assert np.bincount(falling.y * 12 + falling.x, minlength=108).tolist() == [
-        math.floor(contrast / off)
-    ] * 108
+    assert (
+        np.bincount(falling.y * 12 + falling.x, minlength=108).tolist()
+        == [math.floor(contrast / off)] * 108
+    )
 
 
 def test_a_ramp_of_log_intensity_makes_equal_intervals() -> None:
@@ -91,7 +93,9 @@ def test_a_ramp_of_log_intensity_makes_equal_intervals() -> None:
 def test_on_and_off_are_symmetric(inverted: bool) -> None:
     screen = replace(BLACK, inverted=inverted)
     there = EXACT.record(some_image(), sweep(2, 9), 101_000, 0, screen)
-    turned = replace(EXACT, flip_polarity=True).record(some_image(), sweep(2, 9), 101_000, 0, screen)
+    turned = replace(EXACT, flip_polarity=True).record(
+        some_image(), sweep(2, 9), 101_000, 0, screen
+    )
     assert len(there) > 100
     assert fields(replace(turned, p=~turned.p)) == fields(there)
     # A round trip ends with the light it began with: each pixel's ups and downs differ by less
@@ -105,9 +109,7 @@ def test_on_and_off_are_symmetric(inverted: bool) -> None:
 @pytest.mark.parametrize("cutoff", [5.0, 40.0])
 def test_the_photoreceptor_is_a_first_order_low_pass(cutoff: float) -> None:
     # A jump D of log intensity at 10 ms is seen as D (1 - exp(-2 pi f t)).
-    camera = replace(
-        EXACT, threshold_on=0.5, cutoff_hz=cutoff, dark_cutoff_hz=cutoff, step_us=100
-    )
+    camera = replace(EXACT, threshold_on=0.5, cutoff_hz=cutoff, dark_cutoff_hz=cutoff, step_us=100)
     jump = FreePath((9_999, 10_000), ((-90.0, 4.0), (5.5, 4.0)))
     recording = camera.record(np.ones((40, 40)), jump, 400_000, 0, BLACK)
     contrast = math.log(1.1 / 0.1)
@@ -137,7 +139,9 @@ def test_noise_has_its_rates() -> None:
     # of the recording are few.
     gap = np.sort(intervals(recording))
     expected = 1 - np.exp(-7e-6 * gap)
-    assert np.abs(np.arange(len(gap)) / len(gap) - expected).max() < 2.69 / math.sqrt(len(gap)) + 0.015
+    assert (
+        np.abs(np.arange(len(gap)) / len(gap) - expected).max() < 2.69 / math.sqrt(len(gap)) + 0.015
+    )
 
 
 def test_leak_has_its_rate_and_is_on() -> None:
