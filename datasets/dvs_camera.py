@@ -236,29 +236,24 @@ def _reached(
     duration_us: int,
 ) -> NDArray[np.bool_]:
     """Which pixels (P,) ever see anything but the background."""
-    lit = np.abs(luminance - luminance[0, 0]) > 1e-8
-    rows, columns = np.flatnonzero(lit.any(1)), np.flatnonzero(lit.any(0))
     seen = np.zeros((camera.height, camera.width), np.bool_)
-    if not len(rows):
-        return seen.ravel()
-    cells: set[tuple[int, int]] = set()
+    cells: set[tuple[int, int]] = set()  # whole pixels that the image's centre passes
     for start in range(0, duration_us, _CHUNK * camera.step_us):
         stop = min(start + _CHUNK * camera.step_us, duration_us + camera.step_us)
         place = np.floor(path.position(np.arange(start, stop + 1, camera.step_us, dtype=float)))
-        cells.update(map(tuple, np.unique(place, axis=0).astype(int).tolist()))
-    # A lit point of cell c, moved into cell m, is seen by pixels c + m to c + m + 2: one further
-    # than it gets, because grid points are seen from a quarter of a pixel away.
-    unit = np.floor(first[::-1, None] + np.stack([rows[[0, -1]], columns[[0, -1]]]) / fine)
-    (top, bottom), (left, right) = unit.astype(int)
-    cell = np.zeros((bottom - top + 3, right - left + 3), np.bool_)
-    at_y, at_x = np.nonzero(lit)
-    at_y = np.floor(first[1] + at_y / fine).astype(int) - top
-    at_x = np.floor(first[0] + at_x / fine).astype(int) - left
+        moved = np.flatnonzero((place[1:] != place[:-1]).any(1)) + 1
+        cells.update(map(tuple, place[[0, *moved]].astype(int).tolist()))
+    lit = np.abs(luminance - luminance[0, 0]) > 1e-8
+    rows, columns = (side // fine for side in lit.shape)
+    unit = lit.reshape(rows, fine, columns, fine).any((1, 3))
+    # A lit point of cell c, moved by the centre in cell m, is seen by pixels c + m to c + m + 2:
+    # one further than it gets, because grid points are seen from a fraction of a pixel away.
+    near = np.zeros((rows + 2, columns + 2), np.bool_)
     for down in range(3):
         for along in range(3):
-            cell[at_y + down, at_x + along] = True
+            near[down : down + rows, along : along + columns] |= unit
     for x, y in cells:
-        _paste(seen, cell, left + x, top + y)
+        _paste(seen, near, int(first[0]) + x, int(first[1]) + y)
     return seen.ravel()
 
 

@@ -49,11 +49,12 @@ def _uniform(key, pixel, stream, count):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _normal(key, pixel, stream, count):  # type: ignore[no-untyped-def]
-    """Standard normal, by the polar form of two uniforms (Box & Muller, 1958)."""
+def _normals(key, pixel, stream, count):  # type: ignore[no-untyped-def]
+    """Two standard normals: the polar form of two uniforms (Box & Muller, 1958)."""
     u = _uniform(key, pixel, stream, 2 * count)
-    v = _uniform(key, pixel, stream, 2 * count + 1)
-    return math.sqrt(-2.0 * math.log(u)) * math.cos(_TWO_PI * v)
+    v = _TWO_PI * _uniform(key, pixel, stream, 2 * count + 1)
+    radius = math.sqrt(-2.0 * math.log(u))
+    return radius * math.cos(v), radius * math.sin(v)
 
 
 @njit(cache=True, nogil=True)
@@ -61,11 +62,13 @@ def _thresholds(key, pixel, count, p):  # type: ignore[no-untyped-def]
     """theta (1 + mismatch of this pixel) (1 + noise of this event), never below a tenth."""
     theta_on, theta_off = p[THETA_ON], p[THETA_OFF]
     if p[MISMATCH] > 0.0:
-        theta_on *= max(0.1, 1.0 + p[MISMATCH] * _normal(key, pixel, 0, 0))
-        theta_off *= max(0.1, 1.0 + p[MISMATCH] * _normal(key, pixel, 0, 1))
+        on, off = _normals(key, pixel, 0, 0)
+        theta_on *= max(0.1, 1.0 + p[MISMATCH] * on)
+        theta_off *= max(0.1, 1.0 + p[MISMATCH] * off)
     if p[JITTER] > 0.0:
-        theta_on *= max(0.1, 1.0 + p[JITTER] * _normal(key, pixel, 1, 2 * count))
-        theta_off *= max(0.1, 1.0 + p[JITTER] * _normal(key, pixel, 1, 2 * count + 1))
+        on, off = _normals(key, pixel, 1, count)
+        theta_on *= max(0.1, 1.0 + p[JITTER] * on)
+        theta_off *= max(0.1, 1.0 + p[JITTER] * off)
     return theta_on, theta_off
 
 
@@ -160,7 +163,25 @@ def _within(s, key, pixel, v0, v1, t0, t1, p, out_t, out_p, found):  # type: ign
 
 
 @njit(cache=True, nogil=True)
-def run(state, pixels, width, fine, level, gain, row, column, weight, ripple, t0, dt, key, p, out_t, out_p, out_i):  # type: ignore[no-untyped-def]  # fmt: skip
+def run(  # type: ignore[no-untyped-def]
+    state,
+    pixels,
+    width,
+    fine,
+    level,
+    gain,
+    row,
+    column,
+    weight,
+    ripple,
+    t0,
+    dt,
+    key,
+    p,
+    out_t,
+    out_p,
+    out_i,
+):
     """Events of `pixels` over the T steps of a piece.
 
     Args:
