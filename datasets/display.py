@@ -82,16 +82,9 @@ class Display:
         g = rows.weights @ u @ columns.weights.T  # (G, G')
         shown = np.clip(0.5 + self.contrast * (g - self.middle), 0, 1)
         light = (1 - shown if self.inverted else shown) ** self.gamma
-<<<<<<< HEAD
-        light = _blurred(
-            _blurred(light, self.blur * self.points_per_pixel).T, self.blur * self.points_per_pixel
-        ).T
-        return light, np.array([columns.first, rows.first])
-=======
         sigma = self.blur * self.points_per_pixel
         light = np.ascontiguousarray(_blurred(_blurred(light, sigma).T, sigma).T)
         return light, np.array([columns.first, rows.first], float)
->>>>>>> camera
 
     def _lens(self, side: int, scale: float) -> "_Lens":
         return _lens(side, scale, self.smoothing, self.blur, self.points_per_pixel)
