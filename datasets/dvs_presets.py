@@ -33,8 +33,8 @@ NMNIST_CAMERA = DVSCamera(
 NMNIST_DISPLAY = Display(scale=1.0, blur=0.45, black=0.1)
 NMNIST_PATH = Saccades(
     corners=((13.85, 15.0), (15.4, 20.2), (19.0, 14.95), (14.0, 14.7)),
-    starts_us=(5_000, 105_000, 218_000),
-    lengths_us=(78_000, 85_000, 80_000),
+    starts_us=((5_000, 5_000), (105_000, 105_000), (218_000, 218_000)),
+    lengths_us=((78_000, 78_000), (85_000, 85_000), (80_000, 80_000)),
 )
 NMNIST_DURATION_US = 306_000
 
