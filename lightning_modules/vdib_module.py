@@ -81,13 +81,14 @@ def chosen_encoder(
     surrogate: str,
     credit: str,
     seed: int,
+    num_kernels: int = 8,
 ) -> SpikingEncoder:
     """An encoder of the reference neurons, with surrogate and credit rule by their names."""
     sizes = {"hidden": hidden, "conv": conv, "num_readout": [num_readout]}
     for name, values in sizes.items():
         if any(value < 1 for value in values):
             raise ValueError(f"{name}: got {min(values)}, expected at least 1")
-    encoder = build_encoder(tuple(input_shape), num_readout, hidden, conv)
+    encoder = build_encoder(tuple(input_shape), num_readout, hidden, conv, num_kernels)
     encoder.threshold = surrogates.Threshold(getattr(surrogates, surrogate))
     widths = [math.prod(layer.shape) for layer in encoder.layers]
     rules: dict[str, Callable[[], BPTT]] = {
