@@ -37,6 +37,7 @@ class DVSCamera:
         refractory_us: how long a pixel is held after its event, us.
         cutoff_hz: bandwidth of the photoreceptor (first order) in white light, Hz; 0: unlimited.
         dark_cutoff_hz: bandwidth in no light at all, Hz; between, it is linear in luminance.
+        speed_spread: standard deviation over pixels of the log of their bandwidth, dimensionless.
         noise_on_hz, noise_off_hz: rates of events by chance, per pixel, Hz.
         leak_hz: rate of ON events that the leak of the reference makes in still pixels, Hz.
         step_us: time step of light and photoreceptor, us; events are timed between steps.
@@ -58,6 +59,7 @@ class DVSCamera:
     refractory_us: int = 1000
     cutoff_hz: float = 0.0
     dark_cutoff_hz: float = 0.0
+    speed_spread: float = 0.0
     noise_on_hz: float = 0.0
     noise_off_hz: float = 0.0
     leak_hz: float = 0.0
@@ -70,7 +72,7 @@ class DVSCamera:
                 raise ValueError(f"{name} is {getattr(self, name)}, expected more than 0")
         for name in (
             *("mismatch", "jitter", "refractory_us", "cutoff_hz", "dark_cutoff_hz"),
-            *("noise_on_hz", "noise_off_hz", "leak_hz"),
+            *("speed_spread", "noise_on_hz", "noise_off_hz", "leak_hz"),
         ):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"{name} is {getattr(self, name)}, expected at least 0")
@@ -134,7 +136,7 @@ class DVSCamera:
         fine = display.points_per_pixel
         luminance, first = display.luminance(image)
         level = display.log_intensity(luminance)
-        gain = self._gain(luminance)
+        speed = self._speed(luminance)
         moving = _reached(self, luminance, first, fine, path, duration_us)
         if display.flicker_depth > 0:
             moving[:] = True
@@ -151,23 +153,23 @@ class DVSCamera:
             t1 = min(t0 + piece_us, duration_us)
             t = np.arange(t0, t1, self.step_us, dtype=float)  # (T,) starts of the steps
             row, column, weight = _looking(path, t + self.step_us, first, fine)
-            scene = (fine, level, gain, row, column, weight, display.ripple(t + self.step_us))
+            scene = (fine, level, speed, row, column, weight, display.ripple(t + self.step_us))
             events = _enough_room(pixel, state, reached, still, self, scene, (t0, t1), key, p)
             yield self._recording(*events, before=t1, origin=origin)
 
-    def _gain(self, luminance: NDArray[np.float64]) -> NDArray[np.float64]:
-        """a = 1 - exp(-2 pi f dt) on the grid, f = dark + (cutoff - dark) Y."""
+    def _speed(self, luminance: NDArray[np.float64]) -> NDArray[np.float64]:
+        """x = 2 pi f dt on the grid, f = dark + (cutoff - dark) Y."""
         if not self.cutoff_hz:
-            return np.ones_like(luminance)
+            return np.full_like(luminance, 1e9)
         f = self.dark_cutoff_hz + (self.cutoff_hz - self.dark_cutoff_hz) * luminance
-        return -np.expm1(-2e-6 * np.pi * f * self.step_us)
+        return 2e-6 * np.pi * self.step_us * f
 
     def _parameters(self) -> NDArray[np.float64]:
         """In the order of `vdib.datasets.dvs_pixel`, per us."""
         leak = 1e-6 * self.leak_hz * self.threshold_on
         noise = 1e-6 * self.noise_on_hz, 1e-6 * self.noise_off_hz
         thresholds = self.threshold_on, self.threshold_off, self.mismatch, self.jitter
-        return np.array([*thresholds, self.refractory_us, leak, *noise])
+        return np.array([*thresholds, self.refractory_us, leak, *noise, self.speed_spread])
 
     def _recording(
         self,
