@@ -3,7 +3,6 @@
 import json
 import os
 import sys
-import zipfile
 from collections.abc import Callable, Mapping
 from hashlib import sha256
 from pathlib import Path
@@ -42,21 +41,22 @@ def cached(settings: Mapping[str, Any], make: Callable[[], Arrays], folder: Path
     try:
         with np.load(path, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
-    except FileNotFoundError:
-        pass
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
+    except OSError:
+        pass  # not there, or not for us
+    except Exception:  # whatever the bytes of a damaged file happen to mean
         print(f"vdib: {path} is damaged: making it again", file=sys.stderr)
     arrays = make()
     scratch = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with scratch.open("wb") as file:
-            np.savez(file, allow_pickle=False, **arrays)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(scratch, path)
+        try:
+            with scratch.open("wb") as file:
+                np.savez(file, allow_pickle=False, **arrays)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(scratch, path)
+        finally:
+            scratch.unlink(missing_ok=True)
     except OSError as error:
         print(f"vdib: not kept for the next run: {error}", file=sys.stderr)
-    finally:
-        scratch.unlink(missing_ok=True)
     return arrays

@@ -11,17 +11,17 @@ import os
 import shutil
 import stat
 import sys
-import urllib.error
 import urllib.request
 import zipfile
 from collections.abc import Sequence
-from pathlib import Path, PurePosixPath
+from http.client import HTTPException
+from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from tqdm import tqdm  # type: ignore[import-untyped]
 
 from vdib.datasets.cache import cache_folder
-from vdib.datasets.mnist_dvs import find
+from vdib.datasets.mnist_dvs import NAME, default_folders, find
 
 URL = "http://www2.imse-cnm.csic.es/caviar/MNIST_DVS"
 # Of one public source; the authors publish none.
@@ -38,11 +38,16 @@ MD5 = (
     "73a3007c1c1ab4bfad9ce07ea76d540d",
 )
 MAX_RECORDING = 1 << 26
-"""Bytes of one recording, unpacked: a hundred times what they have, and no more for a zip bomb."""
+"""Bytes of one recording, unpacked: a hundred times what they have."""
+
+MAX_EXPANSION = 100
+"""An archive that would unpack to over so many times its own bytes is taken for an attack."""
 
 
 def download(
-    root: Path | None = None, digits: Sequence[int] = tuple(range(10)), scale: int = 4
+    root: str | os.PathLike[str] | None = None,
+    digits: Sequence[int] = tuple(range(10)),
+    scale: int = 4,
 ) -> Path:
     """The archives of these digits, checked and unpacked; digits that are there are left alone.
 
@@ -52,68 +57,80 @@ def download(
     Raises:
         OSError: the server does not answer, or an archive is not what it should be (one line).
     """
-    root = root or cache_folder() / "mnist_dvs"
-    there = {digit for digit, _, _ in find([root], scale)}
-    for digit in digits:
-        if digit in there:
-            continue
-        root.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(dir=root) as scratch:
+    folder = cache_folder() / "mnist_dvs" if root is None else Path(root)
+    there = find(default_folders("mnist_dvs") if root is None else [folder], scale)
+    for digit in sorted(set(digits) - {digit for digit, _, _ in there}):
+        folder.mkdir(parents=True, exist_ok=True)
+        # Hidden, so that what is left of it after a power cut is not taken for recordings.
+        with TemporaryDirectory(dir=folder, prefix=".") as scratch:
             archive = Path(scratch) / f"grabbed_data{digit}.zip"
-            _fetch(f"{URL}/{archive.name}", archive)
+            _fetch(f"{URL}/{archive.name}", archive, folder)
             found = _md5(archive)
             if found != MD5[digit]:
                 raise OSError(f"{archive.name}: MD5 {found}, expected {MD5[digit]}")
-            extract(archive, root)
-    return root
+            extract(archive, folder)
+    return folder
 
 
 def extract(archive: Path, root: Path) -> int:
-    """Unpack the recordings of an archive below `root`, and nothing else; how many there were.
+    """Unpack the recordings of an archive below `root`, all of them or none; how many there were.
 
-    A member is written only where its name is `.../scaleS/<name>.aedat`, below `root` by its last
-    three parts, and is no link; never more than `MAX_RECORDING` bytes of it.
+    Only members named as recordings are written, `mnist_D_scaleSS_NNNN.aedat`, to
+    `grabbed_dataD/scaleS` whatever folders the archive names, and no links; never more than
+    `MAX_RECORDING` bytes of one, nor `MAX_EXPANSION` times the archive in all.
 
     Raises:
-        OSError: the archive is damaged, or a member is too large (one line).
+        OSError: the archive is damaged, too large unpacked, or holds no recordings (one line).
     """
-    count = 0
-    try:
-        with zipfile.ZipFile(archive) as zipped:
-            for member in zipped.infolist():
-                parts = PurePosixPath(member.filename.replace("\\", "/")).parts[-3:]
-                is_link = stat.S_ISLNK(member.external_attr >> 16)
-                if member.is_dir() or is_link or not parts[-1].endswith(".aedat"):
-                    continue
-                if any(part in ("..", "/") or ":" in part for part in parts):
-                    continue
-                if member.file_size > MAX_RECORDING:
-                    raise OSError(f"{archive}: {member.filename} has {member.file_size} bytes")
-                target = root.joinpath(*parts)
-                target.parent.mkdir(parents=True, exist_ok=True)
-                partial = target.with_name(f".{target.name}.tmp")
-                with zipped.open(member) as source, partial.open("wb") as file:
-                    shutil.copyfileobj(source, file)  # zipfile stops at the size it announced
-                os.replace(partial, target)
-                count += 1
-    except (zipfile.BadZipFile, NotImplementedError) as error:
-        raise OSError(f"{archive} is damaged: {error}") from None
-    return count
+    root.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=root, prefix=".") as scratch:
+        try:
+            with zipfile.ZipFile(archive) as zipped:
+                placed = _unpack(zipped, archive, Path(scratch))
+        except OSError:
+            raise
+        except Exception as error:  # zipfile and zlib raise a dozen types on damaged archives
+            raise OSError(f"{archive} is damaged: {error}") from None
+        for place in placed:
+            (root / place).parent.mkdir(parents=True, exist_ok=True)
+            os.replace(Path(scratch) / place.name, root / place)
+    return len(placed)
 
 
-def _fetch(url: str, path: Path) -> None:
+def _unpack(zipped: zipfile.ZipFile, archive: Path, scratch: Path) -> list[Path]:
+    """Recordings into one folder; where each belongs."""
+    total = sum(member.file_size for member in zipped.infolist())
+    if total > MAX_EXPANSION * archive.stat().st_size:
+        raise OSError(f"{archive}: {total} bytes unpacked, over {MAX_EXPANSION} times its own")
+    placed = []
+    for member in zipped.infolist():
+        name = member.filename.replace("\\", "/").split("/")[-1]
+        recording = NAME.fullmatch(name)
+        if recording is None or stat.S_ISLNK(member.external_attr >> 16):
+            continue
+        if member.file_size > MAX_RECORDING:
+            raise OSError(f"{archive}: {name} has {member.file_size} bytes")
+        with zipped.open(member) as source, (scratch / name).open("wb") as file:
+            shutil.copyfileobj(source, file)  # zipfile stops at the size it announced
+        placed.append(Path(f"grabbed_data{recording[1]}", f"scale{int(recording[2])}", name))
+    if not placed:
+        raise OSError(f"{archive} holds no recordings (mnist_D_scaleSS_NNNN.aedat)")
+    return placed
+
+
+def _fetch(url: str, path: Path, root: Path) -> None:
     try:
         with urllib.request.urlopen(url, timeout=30) as answer, path.open("wb") as file:
             total = int(answer.headers.get("Content-Length") or 0) or None
-            with tqdm(desc=path.name, total=total, unit="B", unit_scale=True) as bar:
+            with tqdm(desc=path.name, total=total, unit="B", unit_scale=True, disable=None) as bar:
                 while block := answer.read(1 << 20):
                     file.write(block)
                     bar.update(len(block))
-    except (urllib.error.URLError, TimeoutError, OSError) as error:
-        reason = getattr(error, "reason", error)
+    except (OSError, HTTPException) as error:
+        reason = getattr(error, "reason", error) or type(error).__name__
         raise OSError(
             f"{url}: {reason}; the server is often down: get the file elsewhere and unpack it "
-            f"below {path.parent.parent}"
+            f"anywhere below {root}"
         ) from None
 
 

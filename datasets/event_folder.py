@@ -54,21 +54,21 @@ class EventFolder(RecordingSet):
             raise ValueError(f"split: got {split!r}, expected 'train', 'validation' or 'test'")
         self.root = Path(root)
         self.options = options or ReadOptions()
-        every = sorted(p for p in self.root.rglob("*") if p.suffix.lower() in RECORDINGS)
+        every = recordings_below(self.root)
         marked = any((self.root / name).is_dir() for name in SPLITS)
         kept = [p for p in every if split in (None, self._split(p, marked))]
         if not kept:
             where = self.root / (split or "") if marked else self.root
             raise FileNotFoundError(
                 f"no {split or ''} recordings ({', '.join(RECORDINGS)}) below {where}, "
-                f"where {len(every)} lie in all"
+                f"where {len(every)} lie in all: more of them, or folders {', '.join(SPLITS)}"
             )
         self.files = kept
         self.name = f"{self.root.name} {split or 'recordings'}"
         classes = [self._class(path, marked) for path in every]
         self.classes = _numbered(classes)
-        digits = all(name.isdigit() and int(name) < 10 for name in classes)
-        self.judged = digits and bool(classes[0])
+        self.judged = all(name.isdecimal() and int(name) < 10 for name in classes)
+        digits = None
         images: dict[Path | str, NDArray[np.uint8]] = {}
         chosen: list[Path | str] = []
         for path in kept:
@@ -79,8 +79,11 @@ class EventFolder(RecordingSet):
                     f"{path} is to become which image? Put {path.stem}.png beside it, "
                     f"or {path.parent.name}.png beside its folder"
                 )
-            if key not in images:
-                images[key] = read_image(key) if isinstance(key, Path) else _digit(int(key))
+            if isinstance(key, str):
+                digits = class_images() if digits is None else digits
+                images[key] = digits[int(key)]
+            elif key not in images:
+                images[key] = read_image(key)
             chosen.append(key)
         sizes = {image.shape for image in images.values()}
         if len(sizes) > 1:
@@ -121,7 +124,7 @@ class EventFolder(RecordingSet):
 
 def _numbered(names: Sequence[str]) -> dict[str, int]:
     ordered = sorted(set(names))
-    if all(name.isdigit() for name in ordered):
+    if all(name.isdecimal() for name in ordered):
         return {name: int(name) for name in ordered}
     return {name: number for number, name in enumerate(ordered)}
 
@@ -136,9 +139,16 @@ def _image_of(recording: Path) -> Path | None:
     return None
 
 
-def _digit(digit: int) -> NDArray[np.uint8]:
-    image: NDArray[np.uint8] = class_images()[digit]
-    return image
+def recordings_below(folder: Path) -> list[Path]:
+    """All recordings, in order; not hidden files, nor the times that `vdib.naturalise` writes."""
+    return sorted(
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in RECORDINGS
+        and not path.name.startswith(".")
+        and path.name != "timestamps.txt"
+        and path.is_file()
+    )
 
 
 def read_image(path: Path) -> NDArray[np.uint8]:

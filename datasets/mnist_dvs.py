@@ -24,7 +24,7 @@ from vdib.datasets.sources import class_images
 SENSOR_SIZE = (128, 128)
 SCALES = (4, 8, 16)
 RANGES = {"train": (1, 800), "validation": (801, 900), "test": (901, 1000)}
-_NAME = re.compile(r"mnist_(\d)_scale(\d\d)_(\d{4})(?:_\w+)?\.aedat")
+NAME = re.compile(r"mnist_(\d)_scale(\d\d)_(\d{4})(?:_\w+)?\.aedat")
 
 
 class MNISTDVS(RecordingSet):
@@ -62,17 +62,15 @@ class MNISTDVS(RecordingSet):
             raise ValueError(f"split: got {split!r}, expected 'train', 'validation' or 'test'")
         first, last = numbers or (RANGES[split] if split else (1, 1000))
         folders = [Path(root)] if root is not None else default_folders("mnist_dvs")
-        self.files = [
-            (digit, number, path)
-            for digit, number, path in find(folders, scale)
-            if first <= number <= last
-        ]
+        every = find(folders, scale)
+        self.files = [item for item in every if first <= item[1] <= last]
         self.name = f"MNIST-DVS {split or 'recordings'}"
         if not self.files:
             raise FileNotFoundError(
                 f"no MNIST-DVS recordings {first} to {last} at scale {scale} "
-                f"(mnist_D_scale{scale:02}_NNNN.aedat) below {' or '.join(map(str, folders))}: "
-                "python -m vdib.datasets.download_mnist_dvs, or --data.simulated true"
+                f"(mnist_D_scale{scale:02}_NNNN.aedat) below {' or '.join(map(str, folders))}, "
+                f"where {len(every)} others lie: python -m vdib.datasets.download_mnist_dvs, "
+                "or --data.recordings simulated"
             )
         labels = [digit for digit, _, _ in self.files]
         if target == "class":
@@ -103,8 +101,9 @@ def find(folders: Sequence[Path], scale: int) -> list[tuple[int, int, Path]]:
     found: dict[tuple[int, int], Path] = {}
     for folder in folders:
         for path in sorted(folder.rglob("mnist_*.aedat")):
-            named = _NAME.fullmatch(path.name)
-            if named and int(named[2]) == scale:
+            named = NAME.fullmatch(path.name)
+            hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+            if named and int(named[2]) == scale and 1 <= int(named[3]) <= 1000 and not hidden:
                 found.setdefault((int(named[1]), int(named[3])), path)
     return [(*key, path) for key, path in sorted(found.items())]
 

@@ -17,6 +17,8 @@ from vdib.datasets.recording import Recording, read_recording
 from vdib.datasets.recording_set import RecordingSet, Shown, Split, Target, file_identity
 from vdib.datasets.sources import class_images
 
+_COUNTS = {"Train": NUM_TRAINING, "Test": 10_000}
+
 __all__ = ["NMNIST", "SENSOR_SIZE", "download_nmnist"]
 
 
@@ -52,7 +54,8 @@ class NMNIST(RecordingSet):
         target: Target = "source",
     ) -> None:
         if split not in (None, "train", "validation", "test") or target not in ("class", "source"):
-            raise ValueError(f"no split {split!r} or no target {target!r}")
+            raise ValueError(f"got split {split!r} and target {target!r}, expected 'train', "
+                             "'validation' or 'test' and 'class' or 'source'")  # fmt: skip
         if fold is not None and not 0 <= fold < num_folds:
             raise ValueError(f"fold: got {fold}, expected 0 to {num_folds - 1}")
         folders = [Path(root)] if root is not None else default_folders("nmnist")
@@ -73,7 +76,8 @@ class NMNIST(RecordingSet):
         self.name = f"N-MNIST {split or 'recordings'}"
         labels = [label for label, _, _ in found]
         if target == "class":
-            self.images, rows = class_images(), labels
+            # Of MNIST's training images from 12,000 on, which no recording of a fold shows.
+            self.images, rows = class_images("mnist"), labels
         else:
             index = [number - 1 for _, number, _ in found]
             every = MNIST("test") if official_test else training_images(0, NUM_TRAINING)
@@ -95,11 +99,11 @@ def _find(folders: list[Path], part: str) -> list[tuple[int, int, Path]]:
     """Label, number and path, in order of the numbers; tonic adds a folder `NMNIST`."""
     for folder in folders:
         for place in (folder / part, folder / "NMNIST" / part):
-            paths = [p for p in place.glob("[0-9]/*.bin") if p.stem.isdigit()]
-            if paths:
-                return sorted(
-                    ((int(p.parent.name), int(p.stem), p) for p in paths), key=lambda item: item[1]
-                )
+            paths = [path for path in place.glob("[0-9]/*.bin") if path.stem.isdecimal()]
+            found = [(int(path.parent.name), int(path.stem), path) for path in paths]
+            found = [item for item in found if 1 <= item[1] <= _COUNTS[part]]
+            if found:
+                return sorted(found, key=lambda item: item[1])
     return []
 
 
@@ -109,12 +113,12 @@ def _in_fold(position: int, fold: int, num_folds: int) -> Split:
     return "validation" if position // num_folds % 10 == 0 else "train"
 
 
-def download_nmnist() -> Path:
-    """Both parts into the user's cache, through tonic (1.1 GB, checksummed)."""
+def download_nmnist(root: str | os.PathLike[str] | None = None) -> Path:
+    """Both parts, through tonic (1.1 GB, checksummed), to a folder or the user's cache."""
     from vdib.datasets.extras import import_extra
 
     tonic = import_extra("tonic", "tonic")
-    folder = cache_folder() / "nmnist"
+    folder = Path(root) if root is not None else cache_folder() / "nmnist"
     for train in (True, False):
         tonic.datasets.NMNIST(str(folder), train=train)
     return folder

@@ -43,6 +43,11 @@ class Crop:
     width: int
     height: int
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of the sensor that it leaves."""
+        return self.width, self.height
+
     def __call__(self, recording: Recording) -> Recording:
         """The events inside, counted from its corner."""
         width, height = recording.sensor_size
@@ -54,7 +59,7 @@ class Crop:
                 f"(left,top,width,height) is not on the {width} x {height} sensor"
             )
         x, y = recording.x - float(self.left), recording.y - float(self.top)
-        return placed(recording, x, y, (self.width, self.height))
+        return placed(recording, x, y, self.size)
 
 
 @dataclass(frozen=True)

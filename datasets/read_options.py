@@ -15,7 +15,7 @@ class ReadOptions:
     rest. A file that cannot be begun (empty, junk, a header without end) raises in either mode.
 
     `sensor_size`: (width, height), instead of the file's. Where neither file nor format states
-    one (DAT, EVT, text and NumPy often do not), the default is the extent of the events.
+    one (DAT, EVT, text and NumPy often do not), it is `default_size`, or the extent of the events.
 
     `unwrap`: continue times over a wrap of the timestamp counter (AEDAT 2.0 and DAT: 32 bits,
     N-MNIST: 23, EVT 2.0: 34) instead of taking it for an error. AEDAT 3.1 counts its wraps
@@ -35,6 +35,7 @@ class ReadOptions:
 
     on_error: Literal["raise", "skip"] = "raise"
     sensor_size: tuple[int, int] | None = None
+    default_size: tuple[int, int] | None = None
     unwrap: bool = False
     flip_x: bool = False
     flip_y: bool = False

@@ -4,7 +4,7 @@ AEDAT 2.0, 3.1 and 4.0, Prophesee DAT, EVT 2.0 and EVT 3.0, N-MNIST's .bin, NumP
 and text. The format is told by the file's content, not by its name.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -30,6 +30,7 @@ __all__ = [
     "ReadOptions",
     "Recording",
     "RecordingError",
+    "joined",
     "read_recording",
     "stream_recording",
 ]
@@ -80,6 +81,19 @@ class Recording:
     def __len__(self) -> int:
         return len(self.t)
 
+    def between(self, start: int, stop: int) -> "Recording":
+        """The events with `start <= t < stop` (us)."""
+        first, last = np.searchsorted(self.t, (start, stop))
+        return self.part(int(first), int(last))
+
+    def part(self, first: int, last: int) -> "Recording":
+        """Events `first` to `last - 1`; what was left out on the way is not said again."""
+        if (first, last) == (0, len(self)) and not self.num_skipped:
+            return self
+        part = slice(first, last)
+        x, y, t, p = self.x[part], self.y[part], self.t[part], self.p[part]
+        return replace(self, x=x, y=y, t=t, p=p, num_skipped=0)
+
 
 def read_recording(path: str | PathLike[str], **options: Any) -> Recording:
     """The whole recording in a file; `options` are the fields of `ReadOptions`.
@@ -123,6 +137,15 @@ _NONE = np.zeros(0, np.int64)
 _NO_EVENTS = EventChunk(_NONE, _NONE, _NONE, _NONE > 0, _NONE)
 
 
+def joined(pieces: Sequence[Recording]) -> Recording:
+    """Pieces of a recording that follow each other, as one."""
+    if len(pieces) == 1:
+        return pieces[0]
+    x, y, t, p = (np.concatenate([getattr(piece, field) for piece in pieces]) for field in "xytp")
+    skipped = sum(piece.num_skipped for piece in pieces)
+    return replace(pieces[0], x=x, y=y, t=t, p=p, num_skipped=skipped)
+
+
 @contextmanager
 def _opened(
     path: str | PathLike[str], options: ReadOptions
@@ -131,7 +154,7 @@ def _opened(
     faults = Faults(Path(path), options.on_error == "skip")
     with faults.path.open("rb") as file:
         source = recognised(file, faults, options)
-        size = options.sensor_size or source.sensor_size
+        size = options.sensor_size or source.sensor_size or options.default_size
         if size and not possible_size(size):
             raise faults.fatal(0, f"a sensor of {size}", f"1 to {MAX_SIDE} pixels a side")
         yield source, faults, size, options

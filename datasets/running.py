@@ -4,12 +4,12 @@ N: events.
 """
 
 from collections import deque
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from vdib.datasets.recording import Recording
+from vdib.datasets.recording import Recording, joined
 
 
 @dataclass(frozen=True)
@@ -42,37 +42,40 @@ class Running:
             )
 
     def __call__(self, pieces: Iterable[Recording]) -> Iterator[tuple[int, Recording]]:
-        """The end of each look (us) and the events with `end - past <= t < end`."""
+        """The end of each look (us) and the events with `end - past <= t < end`.
+
+        Every so many events, of several events at one time those that came first are seen. Looks
+        do not depend on how a recording is cut into pieces.
+        """
         held: deque[Recording] = deque()
         end, left = None, self.events or 0
         for piece in pieces:
             if not len(piece):
                 continue
-            if end is None and self.every:
-                end = int(piece.t[0]) + self.every
             held.append(piece)
             if self.every:
-                assert end is not None
+                end = int(piece.t[0]) + self.every if end is None else end
                 while end <= piece.t[-1]:
-                    yield end, self._look(held, end)
+                    yield end, self._look(held, end, int(np.searchsorted(piece.t, end)))
                     end += self.every
             else:
                 assert self.events is not None
                 while left <= len(piece):
                     at = int(piece.t[left - 1]) + 1
-                    yield at, self._look(held, at)
+                    yield at, self._look(held, at, left)
                     left += self.events
                 left -= len(piece)
             while len(held) > 1 and held[0].t[-1] < piece.t[-1] - self.past:
                 held.popleft()
         if end is not None:
-            yield end, self._look(held, end)
+            yield end, self._look(held, end, len(held[-1]))
 
-    def _look(self, held: Iterable[Recording], end: int) -> Recording:
-        seen = []
-        for piece in held:
-            first, last = np.searchsorted(piece.t, (end - self.past, end))
-            part = slice(first, last)
-            seen.append((piece.x[part], piece.y[part], piece.t[part], piece.p[part]))
-        x, y, t, p = (np.concatenate(column) for column in zip(*seen, strict=True))
-        return replace(piece, x=x, y=y, t=t, p=p, num_skipped=0)
+    def _look(self, held: Sequence[Recording], end: int, last: int) -> Recording:
+        """From `past` before the end on, up to event `last` of the newest piece."""
+        stops = [len(piece) for piece in held]
+        stops[-1] = last
+        parts = []
+        for piece, stop in zip(held, stops, strict=True):
+            first = int(np.searchsorted(piece.t[:stop], end - self.past))
+            parts.append(piece.part(first, stop))
+        return joined(parts)

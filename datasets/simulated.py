@@ -1,5 +1,8 @@
 """MNIST-DVS and N-MNIST, made by the camera of `dvs_camera.py`: any size, any seed, no download."""
 
+from functools import cache
+from hashlib import sha256
+from importlib.resources import files
 from typing import Any
 
 import numpy as np
@@ -12,6 +15,14 @@ from vdib.datasets.sources import Source, class_images, source_images
 
 _FIRST_ID = 100_000
 """Ids of simulated recordings begin here: above those of real ones."""
+
+
+@cache
+def _camera() -> str:
+    """SHA-256 of the camera's source: where it changes, the same seed may mean other events."""
+    names = ("camera_motion", "display", "dvs_camera", "dvs_pixel", "dvs_presets")
+    found = files("vdib.datasets")
+    return sha256(b"".join((found / f"{name}.py").read_bytes() for name in names)).hexdigest()
 
 
 class _Simulated(RecordingSet):
@@ -28,9 +39,6 @@ class _Simulated(RecordingSet):
         FileNotFoundError: source is "mnist", which is neither found nor to be downloaded.
         ValueError: no such split, source or target, or a size below 1.
     """
-
-    version = 1
-    """Of the camera and its settings: raised when the same seed comes to mean other events."""
 
     def __init__(
         self,
@@ -57,7 +65,7 @@ class _Simulated(RecordingSet):
         self.shown = [Shown(*map(int, row)) for row in zip(labels, rows, ids, strict=True)]
         self.name = f"simulated {type(self).__name__.removeprefix('Simulated')} {split}"
         kind = type(found).__name__
-        self._identity = [type(self).__name__, self.version, split, size, seed, kind]
+        self._identity = [type(self).__name__, split, size, seed, kind, _camera()]
 
     def identity(self) -> Any:
         return self._identity

@@ -97,11 +97,12 @@ class EventData(LightningDataModule):
     def split(self, name: Split) -> SpikeSet:
         """The spikes of a split, prepared when first asked for."""
         if name not in self.splits:
-            parts = [
-                SpikeSet.of(recordings, self.prepare, self.cache, self.workers)
-                for recordings in self.recordings(name)
-            ]
-            self.splits[name] = SpikeSet.cat(parts)
+            sets = self.recordings(name)
+            parts = {
+                recordings: SpikeSet.of(recordings, self.prepare, self.cache, self.workers)
+                for recordings in dict.fromkeys(sets)  # once each, however often it is shown
+            }
+            self.splits[name] = SpikeSet.cat([parts[recordings] for recordings in sets])
         return self.splits[name]
 
     def examples(self, split: Split, count: int) -> SpikeBatch:
@@ -190,7 +191,7 @@ class MNISTDVSData(EventData):
             if self.download:
                 from vdib.datasets.download_mnist_dvs import download
 
-                download(scale=self.scale)
+                download(self.root, scale=self.scale)
             parts.append(MNISTDVS(split, self.root, self.scale, self.target))
         if self.kind == "simulated" or (self.kind == "both" and split == "train"):
             size = self.sizes[split]
@@ -207,7 +208,8 @@ class NMNISTData(EventData):
         target: one image per `class`, or each digit's own `source` image.
         num_train, num_validation, num_test: simulated recordings.
         real_weight: how often an epoch shows each real recording to train on.
-        source: of the simulated digits: `mnist`, the `digits` that come along, or `auto`.
+        source: of the simulated digits: `mnist`, the `digits` that come along, or `auto`; beside
+            real recordings only `mnist`, because those may show digits that come along.
         root: folder of the real recordings (default: `$VDIB_DATA/nmnist`, then the cache).
         fold: which fifth of the real recordings in `Train` to test on; none: the official split.
         download: fetch what is missing through tonic (1.1 GB).
@@ -237,6 +239,11 @@ class NMNISTData(EventData):
         super().__init__(num_steps, step_ms, batch_size, cache, workers, seed)
         if real_weight < 1:
             raise ValueError(f"real_weight: got {real_weight}, expected at least 1")
+        if recordings == "both":
+            if source == "digits":
+                raise ValueError("source: got 'digits', expected 'mnist' beside real recordings, "
+                                 "some of which show the digits that come along")  # fmt: skip
+            source = "mnist"
         self.kind = recordings
         self.target: Target = target
         self.sizes = {"train": num_train, "validation": num_validation, "test": num_test}
@@ -251,7 +258,7 @@ class NMNISTData(EventData):
         parts: list[RecordingSet] = []
         if self.kind != "simulated":
             if self.download:
-                download_nmnist()
+                download_nmnist(self.root)
             real = NMNIST(split, self.root, self.fold, target=self.target)
             parts += [real] * (self.real_weight if split == "train" else 1)
         if self.kind == "simulated" or (self.kind == "both" and split == "train"):

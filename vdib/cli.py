@@ -231,6 +231,18 @@ def build(args: list[str], folder: Path | None = None) -> VDIBCLI:
         raise UserError(one_line(error)) from error
 
 
+def prepare(cli: VDIBCLI) -> None:
+    """Find or make the data.
+
+    Raises:
+        UserError: a file that is no recording, a package that is missing (one line).
+    """
+    try:
+        cli.datamodule.prepare_data()
+    except (ValueError, ImportError) as error:
+        raise UserError(str(error).splitlines()[0]) from error
+
+
 def run(main: Callable[[], int]) -> int:
     """A command's exit status: user errors become one line on stderr and 2."""
     quiet()

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from pytorch_lightning import Callback
 
-from vdib.cli import VDIBCLI, UserError, build, run
+from vdib.cli import VDIBCLI, UserError, build, prepare, run
 from vdib.lightning_modules.callbacks import Figures
 
 
@@ -104,6 +104,7 @@ def _evaluate(folder: Path) -> int:
         if not path.is_file():
             raise UserError(f"{folder} is not a finished run: {path} is missing")
     cli = build(["--config", str(folder / "config.yaml")], folder)
+    prepare(cli)
     print(report(cli, measure(cli)))
     return 0
 

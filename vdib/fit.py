@@ -12,7 +12,7 @@ from typing import Any
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.loggers import WandbLogger
 
-from vdib.cli import VDIBCLI, UserError, build, run
+from vdib.cli import VDIBCLI, UserError, build, prepare, run
 from vdib.evaluate import load, measure, report
 
 
@@ -25,7 +25,7 @@ def _fit(args: list[str]) -> int:
     cli = build(args)
     checkpoint = _checkpoint(cli)
     state = _fitting(cli, checkpoint) if checkpoint else {}
-    cli.datamodule.prepare_data()
+    prepare(cli)
     wandb = [logger for logger in cli.trainer.loggers if isinstance(logger, WandbLogger)]
     try:
         for logger in wandb:

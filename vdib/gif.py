@@ -19,6 +19,13 @@ ON, OFF, SILENT, GAP = range(_GREYS, 256)
 _COLOURS = {ON: (189, 31, 1), OFF: (63, 144, 218), SILENT: (240, 240, 240), GAP: (255, 255, 255)}
 
 
+def _palette() -> bytes:
+    palette = np.repeat(np.arange(256), 3).reshape(256, 3) * 255 // (_GREYS - 1)
+    for entry, colour in _COLOURS.items():
+        palette[entry] = colour
+    return palette.astype(np.uint8).tobytes()
+
+
 def grey(image: NDArray[np.floating]) -> NDArray[np.uint8]:
     """An image in [0, 1] as entries of the palette."""
     entries: NDArray[np.uint8] = np.rint(np.clip(image, 0, 1) * (_GREYS - 1)).astype(np.uint8)
@@ -66,17 +73,21 @@ class GIFWriter:
         self._partial = path.with_name(f".{path.name}.{os.getpid()}.tmp")
         self._file: IO[bytes] = self._partial.open("wb")
         self._begun = False
+        self._due = 0.0  # ms that frames so far were to be shown longer than they are
 
     def add(self, frame: NDArray[np.uint8], ms: float) -> None:
-        """A frame (H, W) of palette entries, shown for `ms` (10 ms or more: GIF counts those)."""
+        """A frame (H, W) of palette entries, shown for `ms`.
+
+        GIF counts whole hundredths of a second, from one to eleven minutes. What is rounded off
+        is made up for in the next frames.
+        """
         image = Image.frombytes("P", frame.shape[::-1], frame.tobytes())
-        palette = np.repeat(np.arange(256), 3).reshape(256, 3) * 255 // (_GREYS - 1)
-        for entry, colour in _COLOURS.items():
-            palette[entry] = colour
-        image.putpalette(palette.astype(np.uint8).ravel().tolist())
-        duration = max(10, round(ms))
+        self._due += ms
+        duration = min(max(round(self._due / 10), 1), 0xFFFF) * 10
+        self._due = max(self._due - duration, -10.0)
         chunks: list[bytes] = []
         if not self._begun:
+            image.putpalette(_palette())
             chunks += GifImagePlugin.getheader(image, info={"loop": 0, "duration": duration})[0]
             self._begun = True
         chunks += GifImagePlugin.getdata(image, duration=duration, include_color_table=False)

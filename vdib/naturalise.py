@@ -18,7 +18,7 @@ from tqdm import tqdm  # type: ignore[import-untyped]
 
 def recordings_in(words: Sequence[str], lines: Iterator[str]) -> list[Path]:
     """A folder stands for the recordings below it, `-` for the files and folders in `lines`."""
-    from vdib.datasets.event_folder import RECORDINGS
+    from vdib.datasets.event_folder import recordings_below
 
     files: list[Path] = []
     for word in words:
@@ -27,7 +27,7 @@ def recordings_in(words: Sequence[str], lines: Iterator[str]) -> list[Path]:
             named = (line.strip() for line in lines)
             files += recordings_in([line for line in named if line not in ("", "-")], iter(()))
         elif path.is_dir():
-            files += sorted(p for p in path.rglob("*") if p.suffix.lower() in RECORDINGS)
+            files += recordings_below(path)
         else:
             files.append(path)
     return files
@@ -35,10 +35,17 @@ def recordings_in(words: Sequence[str], lines: Iterator[str]) -> list[Path]:
 
 def names_of(files: Sequence[Path]) -> list[str]:
     """What the images of files are called: as the files; where another is, with a number."""
+    taken = {path.stem for path in files}  # a file called a-2 keeps its name
+    counts: dict[str, int] = {}
     names: list[str] = []
     for path in files:
-        same = sum(path.stem == other.stem for other in files[: len(names)])
-        names.append(f"{path.stem}-{same + 1}" if same else path.stem)
+        name, number = path.stem, counts.get(path.stem, 0) + 1
+        if number > 1:
+            while (name := f"{path.stem}-{number}") in taken:
+                number += 1
+        counts[path.stem] = number
+        taken.add(name)
+        names.append(name)
     return names
 
 
@@ -85,7 +92,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(args: list[str] | None = None) -> int:
-    """The command: 0, 1 where some recording failed, 2 where nothing could be done."""
+    """The command's exit status: 0, 1 where a recording failed, 2 where nothing could begin."""
     options = parser().parse_args(args)
     from vdib.cli import run
 
@@ -100,11 +107,16 @@ def _naturalise(options: argparse.Namespace) -> int:
     files = recordings_in(options.recordings, sys.stdin)
     if not files:
         raise UserError(f"no recordings in {', '.join(options.recordings)}")
-    if options.window_ms is not None and not options.window_ms * 1000 >= 1:
+    if options.window_ms is not None and not 1 <= options.window_ms * 1000 <= 1e15:
         raise UserError(f"--window-ms: got {options.window_ms}, expected 0.001 or more")
     if options.window_events is not None and options.window_events < 1:
         raise UserError(f"--window-events: got {options.window_events}, expected 1 or more")
+    running_mode = options.window_ms is not None or options.window_events is not None
+    if options.original is not None and not (running_mode and options.original.exists()):
+        why = "no such file or folder" if running_mode else "only with --window-ms or -events"
+        raise UserError(f"--original {options.original}: {why}")
     model = load(options.run)
+    options.out.mkdir(parents=True, exist_ok=True)
     place: list[Transform] = [] if options.crop is None else [Crop(*options.crop)]
     if options.zoom is not None:
         assert model.prepare.sensor_size is not None
@@ -134,6 +146,7 @@ def _naturalise(options: argparse.Namespace) -> int:
             except (OSError, ValueError, ImportError) as error:
                 missing = isinstance(error, FileNotFoundError)
                 words = f"{path}: no such file" if missing else str(error).splitlines()[0]
+                words = words.replace("sensor_size=", "--sensor-size W,H")
                 failed.append(words if str(path) in words else f"{path}: {words}")
     done = len(files) - len(failed)
     print(f"{done} of {len(files)} recordings naturalised in {options.out}")

@@ -4,11 +4,12 @@ B: recordings; H, W: pixels of an image; h, w: rows and columns of a sensor.
 """
 
 import os
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from itertools import islice
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import chain, count
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -18,7 +19,7 @@ from torch import Tensor
 
 from vdib import gif
 from vdib.cli import UserError, build
-from vdib.datasets.recording import Recording, read_recording, stream_recording
+from vdib.datasets.recording import Recording, joined, stream_recording
 from vdib.datasets.running import Running
 from vdib.datasets.spike_set import Preparation
 from vdib.evaluate import load as checkpoint
@@ -29,6 +30,8 @@ FRAMES = 16
 """Looks that are naturalised together."""
 
 Transform = Callable[[Recording], Recording]
+Spikes = tuple[NDArray[np.int64], NDArray[np.int64]]
+"""Of a recording: how many in each step `(T,)`, and the neurons that fire `(S,)`."""
 
 
 @dataclass(frozen=True)
@@ -44,14 +47,6 @@ class Naturaliser:
     module: Any
     prepare: Preparation
     place: tuple[Transform, ...] = ()
-
-    @property
-    def past_us(self) -> int:
-        """How much of a recording makes an image: T steps."""
-        binning = self.prepare.binning
-        assert binning.dt is not None
-        assert binning.num_steps is not None
-        return binning.dt * binning.num_steps
 
     def placed(self, recording: Recording) -> Recording:
         """The recording on the sensor that the model was trained for.
@@ -69,35 +64,27 @@ class Naturaliser:
             )
         return recording
 
-    @torch.no_grad()
-    def images(
-        self, recordings: Sequence[Recording], starts: Sequence[int | None]
-    ) -> NDArray[np.floating]:
-        """Images (B, H, W) in [0, 1] of placed recordings.
+    def pieces(self, path: Path, read: Mapping[str, Any]) -> Iterator[Recording]:
+        """A file's recording, placed, piece by piece.
 
-        Args:
-            recordings: B of them.
-            starts: the time (us) at which each one's T steps begin; None as in training.
+        A file that does not say its sensor's size is taken to be from the model's, unless
+        something is to be done to it.
         """
+        default = None if self.place else self.prepare.sensor_size
+        for piece in stream_recording(path, **read, default_size=default):
+            yield self.placed(piece)
 
-        counts, neurons, shape = [], [], self.prepare.shape(recordings[0].sensor_size)
-        for recording, start in zip(recordings, starts, strict=True):
-            prepare = self.prepare
-            if start is not None:
-                prepare = replace(prepare, binning=replace(prepare.binning, start=start))
-            count, neuron = prepare(recording)
-            counts.append(count)
-            neurons.append(neuron)
-        offset = np.cumsum([0, *np.concatenate(counts)])
+    @torch.no_grad()
+    def images(self, spikes: Sequence[Spikes]) -> NDArray[np.floating]:
+        """Images (B, H, W) in [0, 1] of B recordings, as `prepare` returns them."""
+        assert self.prepare.sensor_size is not None
+        counts, neurons = zip(*spikes, strict=True)
+        shape = (len(spikes), len(counts[0]), *self.prepare.shape(self.prepare.sensor_size))
+        offset = np.concatenate(([0], np.cumsum(np.concatenate(counts))))
         neuron = np.concatenate(neurons).astype(np.int32)
-        spikes = SparseSpikes(
-            torch.from_numpy(offset),
-            torch.from_numpy(neuron),
-            (len(recordings), len(counts[0]), *shape),
-        )
+        lists = SparseSpikes(torch.from_numpy(offset), torch.from_numpy(neuron), shape)
         # The same noise for all: an image depends on its recording alone.
-        ids = torch.zeros(len(recordings), dtype=torch.int64)
-        images: Tensor = self.module(spikes, ids)
+        images: Tensor = self.module(lists, torch.zeros(len(spikes), dtype=torch.int64))
         return images.numpy()
 
 
@@ -107,7 +94,6 @@ def load(run: Path) -> Naturaliser:
     Raises:
         UserError: no finished run, or not one that was trained on recordings (one line).
     """
-
     for path in (run / "config.yaml", run / "checkpoints" / "best.ckpt"):
         if not path.is_file():
             raise UserError(f"{run} is not a finished run: {path} is missing")
@@ -119,65 +105,135 @@ def load(run: Path) -> Naturaliser:
     return Naturaliser(cli.model.eval(), cli.datamodule.prepare)
 
 
-def whole(model: Naturaliser, path: Path, read: dict[str, Any], out: Path) -> int:
-    """One image of a recording, from its first T steps; bad records left out."""
+def whole(model: Naturaliser, path: Path, read: Mapping[str, Any], out: Path) -> int:
+    """One image of a recording, `<out>.png`, from its first T steps; no more is read of it.
 
-    recording = read_recording(path, **read)
-    if not len(recording):
-        raise ValueError(f"{path}: no events")
-    (image,) = model.images([model.placed(recording)], [None])
+    Returns:
+        How many bad records were left out.
+    """
+    start, kept, skipped = model.prepare.binning.start, [], 0
+    for piece in model.pieces(path, read):
+        skipped += piece.num_skipped
+        if len(piece):
+            start = int(piece.t[0]) if start is None else start
+            kept.append(piece.between(start, start + model.prepare.past_us))
+            if piece.t[-1] >= start + model.prepare.past_us:
+                break
+    if not any(map(len, kept)):
+        raise ValueError(f"{path}: no events" + (f" from {start} us on" if kept else ""))
+    (image,) = model.images([model.prepare(joined(kept), start)])
     _save(image, out.with_name(f"{out.name}.png"))
-    return recording.num_skipped
+    return skipped
 
 
 def running(
     model: Naturaliser,
     path: Path,
-    read: dict[str, Any],
+    read: Mapping[str, Any],
     out: Path,
-    every: dict[str, int],
+    every: Mapping[str, int],
     original: NDArray[np.uint8] | None,
     bar: Any,
 ) -> int:
-    """Images of a recording's recent past, again and again; bad records left out.
+    """Images of a recording's recent past, again and again, until it ends or breaks off.
 
-    Writes `<out>/frame_NNNNN.png`, `<out>/timestamps.txt` (the end of each look in s since the
+    Writes `<out>/frame_NNNNNN.png`, `<out>/timestamps.txt` (the end of each look in s since the
     first event) and `<out>.gif`: events since the look before, image and, if given, original.
-    """
 
-    skipped, first = 0, None
+    Returns:
+        How many bad records were left out.
+    """
+    skipped, past = 0, model.prepare.past_us
+    first: int | None = None
 
     def pieces() -> Iterator[Recording]:
         nonlocal skipped, first
-        for piece in stream_recording(path, **read):
+        for piece in model.pieces(path, read):
             skipped += piece.num_skipped
             if len(piece):
                 first = int(piece.t[0]) if first is None else first
                 bar.set_postfix_str(f"{path.name} {(piece.t[-1] - first) / 1e6:.1f} s")
-            yield model.placed(piece)
+            yield piece
 
-    looks = Running(model.past_us, **every)(pieces())
-    number, before = 0, None
+    def looks() -> Iterator[_Look]:
+        since = None
+        for end, seen in Running(past, **every)(pieces()):
+            since = first if since is None else since
+            assert since is not None
+            yield _Look(since, end, model.prepare(seen, end - past), _events(seen, since))
+            since = end
+
+    batches = _batches(looks(), FRAMES)
+    begun = next(batches, None)
+    if begun is None:
+        raise ValueError(f"{path}: no events, or fewer than a window holds")
     out.mkdir(parents=True, exist_ok=True)
+    for frame in out.glob("frame_*.png"):  # of an earlier call: there may be fewer this time
+        frame.unlink()
+    beside = [] if original is None else [gif.grey(original / 255)]
+    numbers = count()
     with (
         gif.GIFWriter(out.with_name(f"{out.name}.gif")) as animation,
         (out / "timestamps.txt").open("w", encoding="ascii") as times,
+        ThreadPoolExecutor(1) as aside,  # reads ahead and writes while the model computes
     ):
-        while batch := list(islice(looks, FRAMES)):
-            starts = [end - model.past_us for end, _ in batch]
-            images = model.images([seen for _, seen in batch], starts)
-            for (end, seen), image in zip(batch, images, strict=True):
-                assert first is not None
-                before = first if before is None else before
-                _save(image, out / f"frame_{number:05}.png")
-                times.write(f"{(end - first) / 1e6:.6f}\n")
-                shown = [_events(seen, before), gif.grey(image)]
-                shown += [] if original is None else [gif.grey(original / 255)]
-                animation.add(gif.beside(shown), ms=(end - before) / 1000)
-                number, before = number + 1, end
-    if not number:
-        raise ValueError(f"{path}: no events, or fewer than a window holds")
+
+        def write(batch: list[_Look], images: NDArray[np.floating]) -> None:
+            for look, image in zip(batch, images, strict=True):
+                _save(image, out / f"frame_{next(numbers):06}.png")
+                times.write(f"{(look.end - begun[0].since) / 1e6:.6f}\n")
+                shown = gif.beside([look.events, gif.grey(image), *beside])
+                animation.add(shown, ms=(look.end - look.since) / 1000)
+
+        written: Future[None] | None = None
+        for batch in _ahead(chain([begun], batches), aside):
+            images = model.images([look.spikes for look in batch])
+            if written is not None:
+                written.result()
+            written = aside.submit(write, batch, images)
+        assert written is not None
+        written.result()
     return skipped
+
+
+class _Look(NamedTuple):
+    """What is kept of a look at a recording.
+
+    Attributes:
+        since, end: ends of the look before and of this one, us.
+        spikes: of the last T steps.
+        events: picture of those since the look before, (h, w).
+    """
+
+    since: int
+    end: int
+    spikes: Spikes
+    events: NDArray[np.uint8]
+
+
+def _batches(looks: Iterator[_Look], size: int) -> Iterator[list[_Look]]:
+    """Up to `size` at a time; where they break off with an error, first those before it."""
+    batch: list[_Look] = []
+    try:
+        for look in looks:
+            batch.append(look)
+            if len(batch) == size:
+                yield batch
+                batch = []
+    except (OSError, ValueError):
+        if batch:
+            yield batch
+        raise
+    if batch:
+        yield batch
+
+
+def _ahead(batches: Iterator[list[_Look]], thread: ThreadPoolExecutor) -> Iterator[list[_Look]]:
+    """The same; while one is used, the next is being made."""
+    future = thread.submit(next, batches, [])
+    while batch := future.result():
+        future = thread.submit(next, batches, [])
+        yield batch
 
 
 def _events(recording: Recording, since: int) -> NDArray[np.uint8]:
@@ -192,7 +248,6 @@ def _events(recording: Recording, since: int) -> NDArray[np.uint8]:
 
 
 def _save(image: NDArray[np.floating], path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         Image.fromarray(np.rint(image * 255).astype(np.uint8)).save(partial, format="png")
