@@ -3,6 +3,7 @@
 from functools import cache
 from hashlib import sha256
 from importlib.resources import files
+from hashlib import sha256
 from typing import Any
 
 import numpy as np
@@ -64,11 +65,13 @@ class _Simulated(RecordingSet):
         rows = np.arange(size) if own else labels
         self.shown = [Shown(*map(int, row)) for row in zip(labels, rows, ids, strict=True)]
         self.name = f"simulated {type(self).__name__.removeprefix('Simulated')} {split}"
-        kind = type(found).__name__
-        self._identity = [type(self).__name__, split, size, seed, kind, _camera()]
+        self._settings = [type(self).__name__, split, size, seed, type(found).__name__]
 
     def identity(self) -> Any:
-        return self._identity
+        # The first recording stands for the camera's settings: changed ones make other events.
+        first = self.recording(0)
+        events = b"".join(field.tobytes() for field in (first.x, first.y, first.t, first.p))
+        return [*self._settings, sha256(events).hexdigest()]
 
 
 class SimulatedMNISTDVS(_Simulated):
