@@ -1,8 +1,5 @@
 """MNIST-DVS and N-MNIST, made by the camera of `dvs_camera.py`: any size, any seed, no download."""
 
-from functools import cache
-from hashlib import sha256
-from importlib.resources import files
 from hashlib import sha256
 from typing import Any
 
@@ -16,14 +13,6 @@ from vdib.datasets.sources import Source, class_images, source_images
 
 _FIRST_ID = 100_000
 """Ids of simulated recordings begin here: above those of real ones."""
-
-
-@cache
-def _camera() -> str:
-    """SHA-256 of the camera's source: where it changes, the same seed may mean other events."""
-    names = ("camera_motion", "display", "dvs_camera", "dvs_pixel", "dvs_presets")
-    found = files("vdib.datasets")
-    return sha256(b"".join((found / f"{name}.py").read_bytes() for name in names)).hexdigest()
 
 
 class _Simulated(RecordingSet):
