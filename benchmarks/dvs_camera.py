@@ -158,7 +158,7 @@ def _curves(part: SubFigure, comparison: Comparison) -> None:
             panel,
             "interval (ms)",
             "",
-            f"intervals of a pixel\n{KINDS[kinds[1]]} solid, {KINDS[kinds[0]]} dotted",
+            f"intervals of a pixel\n{KINDS[kinds[1]]} (dots: {KINDS[kinds[0]]})",
         )
 
 

@@ -17,12 +17,11 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from vdib.datasets.camera_motion import Path
+from vdib.datasets.camera_view import looking, reached_pixels
 from vdib.datasets.display import Display
 from vdib.datasets.recording import Origin, Recording
 
 __all__ = ["DVSCamera", "Display"]
-
-_CHUNK = 1 << 14  # steps whose positions are held at a time while looking for the path's extent
 
 
 @dataclass(frozen=True)
@@ -137,7 +136,8 @@ class DVSCamera:
         luminance, first = display.luminance(image)
         level = display.log_intensity(luminance)
         speed = self._speed(luminance)
-        moving = _reached(self, luminance, first, fine, path, duration_us)
+        times = range(0, duration_us + self.step_us + 1, self.step_us)
+        moving = reached_pixels((self.width, self.height), luminance, first, fine, path, times)
         if display.flicker_depth > 0:
             moving[:] = True
         reached, still = np.flatnonzero(moving), np.flatnonzero(~moving)
@@ -145,14 +145,14 @@ class DVSCamera:
         key = np.random.SeedSequence(seed).generate_state(1, np.uint64)[0]
         p = self._parameters()
         state = np.empty((self.width * self.height, pixel.NUM_STATES))
-        row, column, weight = _looking(path, np.zeros(1), first, fine)
+        row, column, weight = looking(path, np.zeros(1), first, fine)
         pixel.start(state, self.width, fine, level, row, column, weight, key, p)
 
         origin = Origin(f"simulated {name}", "simulated")
         for t0 in range(0, duration_us, piece_us):
             t1 = min(t0 + piece_us, duration_us)
             t = np.arange(t0, t1, self.step_us, dtype=float)  # (T,) starts of the steps
-            row, column, weight = _looking(path, t + self.step_us, first, fine)
+            row, column, weight = looking(path, t + self.step_us, first, fine)
             scene = (fine, level, speed, row, column, weight, display.ripple(t + self.step_us))
             events = _enough_room(pixel, state, reached, still, self, scene, (t0, t1), key, p)
             yield self._recording(*events, before=t1, origin=origin)
@@ -211,58 +211,3 @@ def _enough_room(
             state[:] = after
             return t[:found], p_[:found], i[:found]
         room = 2 * found
-
-
-def _looking(
-    path: Path, t: NDArray[np.float64], first: NDArray[np.float64], fine: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
-    """Where on the grid pixel (0, 0) looks at times `t` (T,): row, column, bilinear weights.
-
-    Pixel q sees the image's point q - path(t), which is point (q - path(t) - first) fine of the
-    grid.
-    """
-    at = (-path.position(t) - first) * fine  # (T, 2)
-    corner = np.floor(at)
-    x, y = (at - corner).T
-    weight = np.stack([(1 - y) * (1 - x), (1 - y) * x, y * (1 - x), y * x], 1)  # (T, 4)
-    column, row = corner.T.astype(np.int64)
-    return row, column, weight
-
-
-def _reached(
-    camera: DVSCamera,
-    luminance: NDArray[np.float64],
-    first: NDArray[np.float64],
-    fine: int,
-    path: Path,
-    duration_us: int,
-) -> NDArray[np.bool_]:
-    """Which pixels (P,) ever see anything but the background."""
-    seen = np.zeros((camera.height, camera.width), np.bool_)
-    cells: set[tuple[int, int]] = set()  # whole pixels that the image's centre passes
-    for start in range(0, duration_us, _CHUNK * camera.step_us):
-        stop = min(start + _CHUNK * camera.step_us, duration_us + camera.step_us)
-        place = np.floor(path.position(np.arange(start, stop + 1, camera.step_us, dtype=float)))
-        moved = np.flatnonzero((place[1:] != place[:-1]).any(1)) + 1
-        cells.update(map(tuple, place[[0, *moved]].astype(int).tolist()))
-    lit = np.abs(luminance - luminance[0, 0]) > 1e-8
-    rows, columns = (side // fine for side in lit.shape)
-    unit = lit.reshape(rows, fine, columns, fine).any((1, 3))
-    # A lit point of cell c, moved by the centre in cell m, is seen by pixels c + m to c + m + 2:
-    # one further than it gets, because grid points are seen from a fraction of a pixel away.
-    near = np.zeros((rows + 2, columns + 2), np.bool_)
-    for down in range(3):
-        for along in range(3):
-            near[down : down + rows, along : along + columns] |= unit
-    for x, y in cells:
-        _paste(seen, near, int(first[0]) + x, int(first[1]) + y)
-    return seen.ravel()
-
-
-def _paste(onto: NDArray[np.bool_], patch: NDArray[np.bool_], left: int, top: int) -> None:
-    """Or `patch` into `onto` at (left, top), as far as it lies within."""
-    height, width = onto.shape
-    y0, y1 = max(top, 0), min(top + patch.shape[0], height)
-    x0, x1 = max(left, 0), min(left + patch.shape[1], width)
-    if y0 < y1 and x0 < x1:
-        onto[y0:y1, x0:x1] |= patch[y0 - top : y1 - top, x0 - left : x1 - left]

@@ -4,7 +4,7 @@ Imported where it is first used: numba takes half a second to import.
 
 Per pixel, with t in us, log intensity L and everything else in log units of e:
 
-    photoreceptor   V  <- V + a (L - V),  a = 1 - exp(-c x),  x = 2 pi f dt
+    photoreceptor   V  <- V + a (L - V),  a = 1 - 1 / (1 + c x + (c x)^2 / 2),  x = 2 pi f dt
                     f: bandwidth, which rises with light; c: the pixel's own factor, exp(spread n)
     change          d(t) = V(t) - R + leak (t - t_R)                 V straight within a step
     event           ON when d >= theta+, OFF when d <= -theta-;  also by chance (shot noise)
@@ -14,6 +14,9 @@ Per pixel, with t in us, log intensity L and everything else in log units of e:
 & Delbruck, 2008, https://doi.org/10.1109/JSSC.2007.914337, has the circuit; "v2e: from video
 frames to realistic DVS events", Hu, Liu & Delbruck, 2021, https://arxiv.org/abs/2006.07722, the
 bandwidth that rises with light and the leak.
+
+The step of the photoreceptor is 1 - exp(-c x) with the exponential's rational approximation, which
+costs a third: stable at any x, off by 0.003 at x = 0.3 and by 0.07 at most.
 
 Every random number is a hash of (recording's key, pixel, counter): no order or batch matters.
 """
@@ -211,8 +214,6 @@ def run(  # type: ignore[no-untyped-def]
             i = min(max(row[k] + y, 0), last_row)
             j = min(max(column[k] + x, 0), last_column)
             light = _light(level, i, j, weight[k]) + ripple[k]
-            # 1 - exp(-x) by 1 / exp(x) = 1 / (1 + x + x^2 / 2): within 0.002 where x < 0.3, and 1
-            # where x is large.
             q = s[SPEED] * speed[i, j]
             a = q + 0.5 * q * q
             v1 = v + a / (1.0 + a) * (light - v)
