@@ -107,7 +107,7 @@ def nmnist_recording(
     duration = _length(rng, _NMNIST_DURATION_US)
     camera = _with_threshold(NMNIST_CAMERA, rng, _NMNIST_THRESHOLD_SPREAD)
     return camera.record(
-        image, nmnist_path(late, away), duration, [*_words(seed)], NMNIST_DISPLAY, name
+        image, nmnist_path(late, away), duration, _words(seed), NMNIST_DISPLAY, name
     )
 
 
@@ -133,11 +133,11 @@ def mnist_dvs_recording(
     shown = Refreshed(path, _MNIST_DVS_FRAME_HZ, rng.random(), _MNIST_DVS_RESPONSE_US)
     duration = _length(rng, _MNIST_DVS_DURATION_US)
     camera = _with_threshold(MNIST_DVS_CAMERA, rng, _MNIST_DVS_THRESHOLD_SPREAD)
-    return camera.record(image, shown, duration, [*_words(seed)], MNIST_DVS_DISPLAY, name)
+    return camera.record(image, shown, duration, _words(seed), MNIST_DVS_DISPLAY, name)
 
 
 def _words(seed: int | Sequence[int]) -> list[int]:
-    return [seed] if isinstance(seed, int) else list(seed)
+    return [int(word) for word in np.atleast_1d(np.asarray(seed))]  # of NumPy or torch, too
 
 
 def _between(seed: int | Sequence[int]) -> np.random.Generator:
