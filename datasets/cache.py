@@ -39,7 +39,7 @@ def cached(settings: Mapping[str, Any], make: Callable[[], Arrays], folder: Path
     words = json.dumps(settings, sort_keys=True)
     path = folder / f"{sha256(words.encode()).hexdigest()[:32]}.npz"
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
     except OSError:
         pass  # not there, or not for us
