@@ -256,7 +256,7 @@ class PredictiveCodingModule(VDIBModule):
         figures = {"marginal_nats_per_step": self._constant_nats(data, "test")}
         if self.reference:
             figures["reference_nats_per_step"] = self._reference_nats()
-        if len(data.split("long")):
+        if data.sizes["long"][0]:
             figures["long_nats_per_step"] = self._long_nats(data.examples("long", 1))
         self.log_figures("test", figures, 1)
 
