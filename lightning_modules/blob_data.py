@@ -116,6 +116,10 @@ class BlobData(LightningDataModule):
             self.splits[name] = self._draw(name, self.seed if name == "train" else 0)
         return self.splits[name]
 
+    def targets(self, name: Split) -> Tensor:
+        """The bins at t + lag of all sequences of a split, `(B, T, D)`."""
+        return self._later(self.split(name).bins)
+
     def common(self, name: Split) -> tuple[Tensor, Tensor]:
         """Bins and targets of a split, each `(B, T, D)`, the same for all seeds."""
         bins = self._draw(name, 0).bins

@@ -196,8 +196,7 @@ class PredictiveCodingModule(VDIBModule):
     def setup(self, stage: str) -> None:
         super().setup(stage)
         if stage == "fit":
-            bins = self.data.examples("train", 10_000).target
-            self.vdib.decoder.start_from(self.constant_outputs(bins))
+            self.vdib.decoder.start_from(self.constant_outputs(self.data.targets("train")))
 
     def training_loss(self, batch: SpikeBatch, noise: Noise) -> tuple[Tensor, Bottleneck]:
         target = self.target.of(batch.target)
@@ -257,7 +256,7 @@ class PredictiveCodingModule(VDIBModule):
         figures = {"marginal_nats_per_step": self._constant_nats(data, "test")}
         if self.reference:
             figures["reference_nats_per_step"] = self._reference_nats()
-        if len(data.split("long")):
+        if data.sizes["long"][0]:
             figures["long_nats_per_step"] = self._long_nats(data.examples("long", 1))
         self.log_figures("test", figures, 1)
 
@@ -284,8 +283,7 @@ class PredictiveCodingModule(VDIBModule):
 
     def _constant_nats(self, data: BlobData, split: Split) -> float:
         """What training frequencies cost on a split, in nats per step."""
-        outputs = self.constant_outputs(data.examples("train", 10_000).target)
-        bins = data.examples(split, len(data.split(split))).target
+        outputs, bins = self.constant_outputs(data.targets("train")), data.targets(split)
         scored = scored_steps(bins.shape[1], self.lag, self.unscored)
         target = self.target.of(bins[:, scored].flatten(0, 1))
         return -float(self.target.likelihood(outputs).log_prob(target).mean())

@@ -156,9 +156,8 @@ def _sweep(args: list[str]) -> int:
         return 130
     trials = [t for t in study.trials if "summaries" in t.user_attrs]
     if trials:
-        print(
-            "\n".join(map(str, write(plan.folder, plan.space, trials, asked.plot or plan.metric)))
-        )
+        for path in write(plan.folder, plan.space, trials, asked.plot or plan.metric):
+            print(f"vdib: wrote {path}")
     for done in failures:
         print(f"vdib: {done.name}: exit status {done.code}: {done.error}", file=sys.stderr)
     return 1 if failures else 0
