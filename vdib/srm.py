@@ -200,17 +200,22 @@ class SRM(nn.Module):
 class PooledConv2d(nn.Module):
     """Convolution, then average pooling of its currents: `(R, C_in, H, W)` to `(R, C_out, H', W')`.
 
-    Pooling currents rather than spikes keeps spikes binary and commutes with the filter.
+    Pooling currents rather than spikes keeps spikes binary and commutes with the filter. It also
+    commutes with the convolution: kernels pooled by `p` beforehand, in steps of `p`, are the same
+    map for about a quarter of the time at p = 2.
     """
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int, pool: int) -> None:
         super().__init__()
         self.conv = nn.Conv2d(in_channels, out_channels, kernel_size, padding="same", bias=False)
-        self.pool = nn.AvgPool2d(pool)
+        self.pool = pool
 
     def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.pool(self.conv(x))
-        return out
+        border = self.pool - 1
+        weight = nn.functional.pad(self.conv.weight, (border,) * 4)
+        weight = nn.functional.avg_pool2d(weight, self.pool, stride=1)
+        half = self.conv.kernel_size[0] // 2
+        return nn.functional.conv2d(x, weight, stride=self.pool, padding=half)
 
 
 class Dense(nn.Sequential):
