@@ -28,7 +28,7 @@ from torch import Tensor
 from vdib import surrogate
 from vdib.estimator import Bernoulli, Concrete, PassThrough
 from vdib.filters import ExponentialPair, Filter, RaisedCosines, taps
-from vdib.noise import Stream
+from vdib.noise import Draws, Stream
 from vdib.scan import ExponentialFeedback, Feedback, Fire, KernelFeedback
 
 SMALL = 20_000
@@ -149,7 +149,7 @@ def _fire_arguments(fire: Hashable) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
 _EMPTY = np.zeros((0, 0, 0), np.float32)
 
 
-def _noise_arguments(noise: Tensor | Stream | None) -> tuple[Any, ...]:
+def _noise_arguments(noise: Draws | None) -> tuple[Any, ...]:
     kernels = _kernels()
     assert kernels is not None
     if isinstance(noise, Stream):
@@ -219,7 +219,7 @@ def respond(
     gain: Tensor,
     feedback: Feedback,
     fire: Fire,
-    noise: Tensor | Stream | None = None,
+    noise: Draws | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Spikes and distances from threshold v, each `(B, T, *N)`, as `vdib.scan.scan` of `drive`.
 
@@ -247,7 +247,7 @@ class _Fused(torch.autograd.Function):
         gain: Tensor,
         width: float,
         parts: tuple[Any, Any, Any],
-        noise: Tensor | Stream | None,
+        noise: Draws | None,
     ) -> tuple[Tensor | None, Tensor]:
         kernels = _kernels()
         assert kernels is not None
