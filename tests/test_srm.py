@@ -8,7 +8,7 @@ import torch
 from vdib.estimator import Bernoulli, PassThrough
 from vdib.filters import ExponentialPair, RaisedCosines
 from vdib.scan import ExponentialFeedback, KernelFeedback
-from vdib.srm import SRM, hidden_conv, hidden_dense, readout_dense
+from vdib.srm import SRM, PooledConv2d, hidden_conv, hidden_dense, readout_dense
 from vdib.surrogate import Threshold
 
 BATCH, STEPS = 2, 14
@@ -212,3 +212,12 @@ def test_layers_refuse():
         hidden_conv((1, 3, 1), 2)
     with pytest.raises(ValueError, match="spikes that move no potential"):
         dense().calibrate(torch.zeros(BATCH, STEPS, 5, dtype=torch.float64))
+
+
+@pytest.mark.parametrize(("kernel_size", "pool"), [(5, 2), (3, 3), (1, 2), (5, 1)])
+def test_pooled_kernels_are_pooled_currents(kernel_size, pool):
+    torch.manual_seed(0)
+    synapses = PooledConv2d(2, 3, kernel_size, pool).double()
+    x = torch.randn(4, 2, 11, 8, dtype=torch.float64)
+    expected = torch.nn.functional.avg_pool2d(synapses.conv(x), pool)
+    torch.testing.assert_close(synapses(x), expected, rtol=1e-12, atol=1e-12)

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from vdib import fused
 from vdib.events import EventLinear
 from vdib.filters import ExponentialPair, Filter, RaisedCosines, State
-from vdib.noise import Stream
+from vdib.noise import Draws, Stream
 from vdib.scan import ExponentialFeedback, Feedback, Fire, KernelFeedback, over, scan
 from vdib.sparse import Spikes
 
@@ -108,9 +108,7 @@ class SRM(nn.Module):
         now = torch.einsum("k,rk...->r...", self.filter.kernel(1)[:, 0].to(currents), currents)
         return now.view(*x.shape[:2], *self.shape) / self.width
 
-    def forward(
-        self, x: Spikes, fire: Fire, noise: Tensor | Stream | None = None
-    ) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Spikes, fire: Fire, noise: Draws | None = None) -> tuple[Tensor, Tensor]:
         """Spikes and distances from threshold over a whole sequence.
 
         Args:
@@ -131,7 +129,7 @@ class SRM(nn.Module):
         return self.respond(self._distance(self.filter(currents)), fire, noise)
 
     def respond(
-        self, drive: Tensor, fire: Fire, noise: Tensor | Stream | None = None
+        self, drive: Tensor, fire: Fire, noise: Draws | None = None
     ) -> tuple[Tensor, Tensor]:
         """Spikes and v of a given drive, each `(B, T, *N)`."""
         gain = self.gain / self.width
