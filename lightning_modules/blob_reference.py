@@ -12,8 +12,9 @@ import inspect
 import json
 import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -64,7 +65,7 @@ def histories(bins: Tensor, targets: Tensor, scored: Tensor) -> tuple[Tensor, Te
 
 
 def reference_nats(
-    splits: dict[str, tuple[Tensor, Tensor]],
+    splits: Mapping[Any, tuple[Tensor, Tensor]],
     scored: Tensor,
     target: BlobTarget,
     num_neurons: int,

@@ -226,7 +226,7 @@ class PredictiveCodingModule(VDIBModule):
                 self.manual_backward(loss)
                 optimizer.step()
                 schedule.step()
-                total += float(loss)
+                total += float(loss.detach())
         self.log("train/loss", total / self.updates_per_batch, prog_bar=True)
         return None
 

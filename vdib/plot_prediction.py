@@ -3,6 +3,7 @@
 Shapes: `T` steps, `N` inputs, `M` readout neurons, `L` steps of a filter, `S` seeds.
 """
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,14 +11,19 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from vdib.plot import (
+    FAINT,
+    HALO,
     INK,
     LAYERS,
     ORANGE,
+    PALETTE,
     Array,
     _numpy,
+    _reference,
     _same_length,
     _tidy,
 )
+from vdib.plot_sweep import bands
 
 
 def prediction(
@@ -101,4 +107,83 @@ def meaning(filters: Array, meanings: Array) -> Figure:
         panels[count // 2].set_xlabel(xlabel, color=INK)
         bar = figure.colorbar(image, ax=list(panels), label=unit, pad=0.01, aspect=18)
         bar.outline.set_visible(False)
+    return figure
+
+
+Points = Mapping[float, Sequence[float]]
+"""x -> one value per seed."""
+
+
+def error_against_lag(
+    curves: Mapping[str, Points], reference: Points, constant: tuple[str, float]
+) -> Figure:
+    """Distortion in nats/step against the lag, of curves that come in pairs of window and rate.
+
+    Bands are one standard deviation over seeds; `reference` is what is reached without a
+    bottleneck, `constant` a name and what the best constant answer costs.
+    """
+    figure = Figure((7.5, 4.4), layout="constrained")
+    axes = figure.subplots()
+    styles = {
+        name: {
+            "color": PALETTE[i % 2],
+            "linestyle": ("-", "--", ":")[i // 2],
+            "marker": "os"[i % 2],
+        }
+        for i, name in enumerate(curves)
+    }
+    bands(axes, curves, styles)
+    bands(axes, {"no bottleneck": reference}, {"no bottleneck": {"color": FAINT, "marker": ""}})
+    _reference(axes, *constant)
+    axes.axvline(0, color=FAINT, linewidth=0.6, zorder=0)
+    axes.xaxis.set_major_locator(MaxNLocator(9, integer=True))
+    axes.set_ylim(bottom=0)
+    _tidy(
+        axes, "lag (steps): recall to the left, prediction to the right", "distortion (nats/step)"
+    )
+    figure.legend(loc="outside right upper", frameon=False, labelcolor=INK)
+    return figure
+
+
+def information_plane(
+    curves: Mapping[str, Mapping[float, tuple[Sequence[float], Sequence[float]]]],
+    ceiling: tuple[str, float],
+) -> Figure:
+    """What the code costs against what it tells: name -> beta -> (rates, informations) of seeds.
+
+    Both in bits/step, mean and standard deviation over seeds; `ceiling` is a name and what could be
+    told without a bottleneck.
+    """
+    figure = Figure((6.5, 4.4), layout="constrained")
+    axes = figure.subplots()
+    for i, (name, points) in enumerate(curves.items()):
+        betas = sorted(points)
+        x, y = (np.array([np.mean(points[beta][k]) for beta in betas]) for k in (0, 1))
+        errors = [[np.std(points[beta][k], ddof=1) for beta in betas] for k in (0, 1)]
+        axes.errorbar(
+            x,
+            y,
+            errors[1],
+            errors[0],
+            color=PALETTE[i],
+            marker="os"[i],
+            markersize=5,
+            linewidth=1.4,
+            elinewidth=0.9,
+            label=name,
+        )
+        if i == 0:
+            for beta, at in zip(betas, zip(x, y, strict=True), strict=True):
+                where: dict[str, Any] = {
+                    "xytext": (-6, 7),
+                    "textcoords": "offset points",
+                    "ha": "right",
+                }
+                label = f"beta {beta:g}" if beta == betas[0] else f"{beta:g}"
+                axes.annotate(label, at, color=INK, fontsize=9, path_effects=HALO, **where)
+    _reference(axes, *ceiling)
+    axes.set_xlim(left=0)
+    axes.set_ylim(bottom=0)
+    _tidy(axes, "rate under a fitted marginal (bits/step)", "H(r) - distortion (bits/step)")
+    axes.legend(loc="lower right", frameon=False, labelcolor=INK)
     return figure

@@ -149,25 +149,25 @@ def _sweep(args: list[str]) -> int:
     # Not the same random numbers again where a search goes on.
     study.sampler = optuna.samplers.TPESampler(seed=len(study.trials))
     print(f"vdib: sweeping in {plan.folder}", flush=True)
+    failures: list[Done] = []
+    status = 0
     try:
-        failures = _work(study, plan, asked.workers)
+        _work(study, plan, asked.workers, failures)
     except KeyboardInterrupt:
         print(f"vdib: interrupted; go on with --name {plan.folder.name}", file=sys.stderr)
-        return 130
-    trials = [t for t in study.trials if "summaries" in t.user_attrs]
-    if trials:
+        status = 130
+    if trials := [t for t in study.trials if "summaries" in t.user_attrs]:
         for path in write(plan.folder, plan.space, trials, asked.plot or plan.metric):
             print(f"vdib: wrote {path}")
     for done in failures:
         print(f"vdib: {done.name}: exit status {done.code}: {done.error}", file=sys.stderr)
-    return 1 if failures else 0
+    return status or min(1, len(failures))
 
 
-def _work(study: Any, plan: Plan, workers: int) -> list[Done]:
-    """Ask, run and tell until nothing is left; the runs that failed."""
+def _work(study: Any, plan: Plan, workers: int, failures: list[Done]) -> None:
+    """Ask, run and tell until nothing is left; runs that fail are added to the list."""
     from optuna.trial import TrialState
 
-    failures: list[Done] = []
     given_up: list[Any] = []  # settings of this call's failures
     running: dict[Future[list[Done]], Any] = {}
     total = plan.trials if plan.searching else len(plan.grid())
@@ -179,7 +179,7 @@ def _work(study: Any, plan: Plan, workers: int) -> list[Done]:
             states = [trial.state for trial in study.get_trials(deepcopy=False)]
             bar.update(states.count(TrialState.COMPLETE) - bar.n)
             if not running and TrialState.RUNNING not in states:
-                return failures
+                return
             # Where nothing is left to start, other machines' runs may still have to be taken over.
             finished = wait(running, BEAT, FIRST_COMPLETED).done
             if not running:
