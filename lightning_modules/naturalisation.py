@@ -25,7 +25,7 @@ from vdib.lightning_modules.vdib_module import (
     chosen_prior,
     chosen_window,
 )
-from vdib.metrics import ssim
+from vdib.metrics import SSIM_SIDE, ssim
 from vdib.model import VDIB, Bottleneck
 from vdib.noise import EVALUATION, Noise
 from vdib.objective import BITS_PER_NAT, rate
@@ -161,8 +161,9 @@ class NaturalisationModule(VDIBModule):
             "spikes_per_sample": out.code.spikes.sum((1, 2)).mean(),
             "readout_rate": out.code.spikes.mean(),
             "hidden_rate": sum(hidden) / max(1, len(hidden)),
-            "ssim": ssim(images, batch.target.view_as(images)).mean(),
         }
+        if min(self.image_shape) >= SSIM_SIDE:
+            figures["ssim"] = ssim(images, batch.target.view_as(images)).mean()
         if stage != "val":  # the marginal is being fitted on the validation data
             figures["rate_bits_marginal"] = beside * BITS_PER_NAT
         judged = self.judge(images)

@@ -1,16 +1,20 @@
 """Animations of events beside images, written frame by frame: memory does not grow with them.
 
+Format: "Graphics Interchange Format, version 89a", CompuServe, 1990,
+https://www.w3.org/Graphics/GIF/spec-gif89a.txt.
+
 H, W: pixels of a picture; h, w: rows and columns of a sensor.
 """
 
 import os
+import struct
 from pathlib import Path
 from types import TracebackType
 from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import GifImagePlugin, Image
+from PIL import Image
 
 _GREYS = 252
 ON, OFF, SILENT, GAP = range(_GREYS, 256)
@@ -81,17 +85,20 @@ class GIFWriter:
         GIF counts whole hundredths of a second, from one to eleven minutes. What is rounded off
         is made up for in the next frames.
         """
-        image = Image.frombytes("P", frame.shape[::-1], frame.tobytes())
         self._due += ms
-        duration = min(max(round(self._due / 10), 1), 0xFFFF) * 10
-        self._due = max(self._due - duration, -10.0)
-        chunks: list[bytes] = []
+        hundredths = min(max(round(self._due / 10), 1), 0xFFFF)
+        self._due = max(self._due - 10 * hundredths, -10.0)
+        height, width = frame.shape
         if not self._begun:
-            image.putpalette(_palette())
-            chunks += GifImagePlugin.getheader(image, info={"loop": 0, "duration": duration})[0]
+            self._file.write(struct.pack("<6sHH3s", b"GIF89a", width, height, b"\xf7\0\0"))
+            self._file.write(_palette())
+            self._file.write(b"!\xff\x0bNETSCAPE2.0\x03\x01\0\0\0")  # again and again
             self._begun = True
-        chunks += GifImagePlugin.getdata(image, duration=duration, include_color_table=False)
-        self._file.writelines(chunks)
+        self._file.write(struct.pack("<4sHH", b"!\xf9\x04\0", hundredths, 0))
+        self._file.write(struct.pack("<sHHHHH", b",", 0, 0, width, height, 8 << 8))
+        image = Image.frombytes("P", (width, height), frame.tobytes())
+        self._file.write(image.tobytes("gif", "P", 8, 0))  # 8 bits, rows in order
+        self._file.write(b"\0")
 
     def __enter__(self) -> "GIFWriter":
         return self

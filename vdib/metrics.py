@@ -39,6 +39,10 @@ def wilson_interval(successes: int, trials: int, confidence: float = 0.95) -> tu
     return max(0.0, (centre - half) / scale), min(1.0, (centre + half) / scale)
 
 
+SSIM_SIDE = 11
+"""Pixels that an image must have a side for `ssim`: its window's."""
+
+
 def ssim(image: Tensor, reference: Tensor) -> Tensor:
     """Structural similarity of each image with its reference, both in [0, 1].
 

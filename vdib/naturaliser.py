@@ -230,9 +230,10 @@ def _batches(looks: Iterator[_Look], size: int) -> Iterator[list[_Look]]:
 
 def _ahead(batches: Iterator[list[_Look]], thread: ThreadPoolExecutor) -> Iterator[list[_Look]]:
     """The same; while one is used, the next is being made."""
-    future = thread.submit(next, batches, [])
+    nothing: list[_Look] = []
+    future = thread.submit(next, batches, nothing)
     while batch := future.result():
-        future = thread.submit(next, batches, [])
+        future = thread.submit(next, batches, nothing)
         yield batch
 
 
