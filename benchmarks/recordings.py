@@ -18,10 +18,13 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import numpy as np
 import torch
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from sweep import sweep
 
 from vdib import plot
+from vdib.datasets.cache import cache_folder
 from vdib.datasets.event_images import like_mnist, summed_events, time_surface
 from vdib.datasets.follow import Follow
 from vdib.datasets.mnist_dvs import MNISTDVS
@@ -34,6 +37,7 @@ from vdib.judge import load_judge
 from vdib.metrics import ssim, wilson_interval
 from vdib.naturaliser import load
 
+STAGES = ("nmnist", "mnist_dvs", "dt", "figure")
 FOLDS = 5
 WINDOWS = {"nmnist": ("full", "rate"), "mnist_dvs": ("basis", "rate")}
 TARGETS = ("class", "source")
@@ -64,7 +68,7 @@ def naturalised(run: Path, recordings: RecordingSet, dt_ms: float | None = None)
     prepare = model.prepare
     if dt_ms is not None:
         prepare = replace(prepare, binning=replace(prepare.binning, dt=round(dt_ms * 1000)))
-    spikes = SpikeSet.of(recordings, prepare)
+    spikes = SpikeSet.of(recordings, prepare, cache_folder() / "spikes")
     images, sources, labels = [], [], []
     for at in np.array_split(np.arange(len(spikes)), max(1, len(spikes) // 100)):
         batch = spikes.__getitems__(at.tolist())
@@ -248,9 +252,24 @@ def mnist_dvs(runs: Path, seeds: int, workers: int) -> None:
             print(f"| {target} | {window} | {' | '.join(cells)} |")
 
 
+class Held(RecordingSet):
+    """The recordings of another set, made once and for all."""
+
+    def __init__(self, recordings: RecordingSet) -> None:
+        self.images, self.shown, self.name = recordings.images, recordings.shown, recordings.name
+        self.held = [recordings.recording(i) for i in range(len(recordings))]
+        self.known = recordings.identity()
+
+    def recording(self, index: int) -> Recording:
+        return self.held[index]
+
+    def identity(self) -> Any:
+        return self.known
+
+
 def dt(runs: Path, seeds: int, out: Path) -> None:
     """Robustness to the length of a step, without training again: a figure."""
-    test = SimulatedMNISTDVS("test", 500)
+    test = Held(SimulatedMNISTDVS("test", 500))
     curves = {}
     for window in WINDOWS["mnist_dvs"]:
         curves[f"{window} window"] = (
@@ -273,22 +292,65 @@ def dt(runs: Path, seeds: int, out: Path) -> None:
         print(f"{name}: {np.mean(accuracy, 0).round(3).tolist()}")
 
 
+def figure(runs: Path, out: Path) -> None:
+    """Real recordings of the first fold, one a class, beside what they become."""
+    test = NMNIST("test", fold=0)
+    model = load(runs / "recordings" / "nmnist-real-full-0-0")
+    labels = [shown.label for shown in test.shown]
+    chosen = [labels.index(digit) for digit in range(10)]
+    recordings = [test.recording(i) for i in chosen]
+    images = model.images(recordings, [None] * len(chosen))
+    originals = test.images[[test.shown[i].image for i in chosen]] / 255
+    rows = {
+        "recording": [signed(recording) for recording in recordings],
+        "naturalised": images,
+        "original": originals,
+    }
+    drawn = Figure((10, 3.2), layout="constrained")
+    for axes, (name, row) in zip(drawn.subplots(3, 10), rows.items(), strict=True):
+        for panel, picture in zip(axes, row, strict=True):
+            style = {"cmap": "gray", "vmin": 0, "vmax": 1} if name != "recording" else {}
+            panel.imshow(picture, interpolation="nearest", **style)
+            panel.set(xticks=[], yticks=[])
+            panel.spines[:].set_visible(False)
+        axes[0].set_ylabel(name, color=plot.INK)
+    plot.save(drawn, out)
+    print(f"\n{out}")
+
+
+def signed(recording: Recording) -> NDArray[np.float64]:
+    """Events of the first saccade as colours (h, w, 3): ON red, OFF blue, none white."""
+    width, height = recording.sensor_size
+    first = recording.t < 100_000
+    place = recording.y[first].astype(np.int64) * width + recording.x[first]
+    counts = [
+        np.bincount(place[recording.p[first] == polarity], minlength=width * height)
+        for polarity in (True, False)
+    ]
+    share = np.clip((counts[0] - counts[1]) / 3, -1, 1).reshape(height, width, 1)
+    red, blue = (np.array(to_rgb(colour)) for colour in (plot.RED, plot.BLUE))
+    colour = np.where(share > 0, red, blue)
+    return np.asarray(1 - np.abs(share) * (1 - colour))
+
+
 def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--runs", type=Path, default=Path("runs"))
-    parser.add_argument("--out", type=Path, default=Path("docs/step_length.png"))
-    parser.add_argument("--only", nargs="+", choices=("nmnist", "mnist_dvs", "dt"))
+    parser.add_argument("--out", type=Path, default=Path("docs"))
+    parser.add_argument("--only", nargs="+", choices=STAGES)
     args = parser.parse_args()
-    chosen = args.only or ("nmnist", "mnist_dvs", "dt")
+    chosen = args.only or STAGES
     if "nmnist" in chosen:
         nmnist(args.runs, args.seeds, args.workers)
     if "mnist_dvs" in chosen:
         mnist_dvs(args.runs, args.seeds, args.workers)
     if "dt" in chosen:
-        dt(args.runs, args.seeds, args.out)
+        dt(args.runs, args.seeds, args.out / "step_length.png")
+    if "figure" in chosen:
+        figure(args.runs, args.out / "recordings.png")
 
 
 if __name__ == "__main__":
