@@ -42,7 +42,7 @@ FOLDS = 5
 WINDOWS = {"nmnist": ("full", "rate"), "mnist_dvs": ("basis", "rate")}
 TARGETS = ("class", "source")
 EPOCHS = {"class": 3, "source": 5}
-TUNE = ["--model.lr", "0.0005", "--trainer.max_epochs", "12", "--data.recordings", "real"]
+TUNE = ["--model.lr", "0.0005", "--trainer.max_epochs", "4", "--data.recordings", "real"]
 DT_MS = (10, 12.5, 15, 17.5, 20, 22.5, 25, 27.5, 30, 35, 40)
 
 
