@@ -42,9 +42,8 @@ def write_aedat2(
             if not len(piece):
                 continue
             if not last <= piece.t[0] <= piece.t[-1] < 1 << 31:
-                raise ValueError(
-                    f"times from {piece.t[0]} to {piece.t[-1]} us, expected {last} to {(1 << 31) - 1}"
-                )
+                span = f"times from {piece.t[0]} to {piece.t[-1]} us"
+                raise ValueError(f"{span}, expected {last} to {(1 << 31) - 1}")
             file.write(_words(piece, layout).tobytes())
             count, last = count + len(piece), int(piece.t[-1])
     return count

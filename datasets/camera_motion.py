@@ -23,13 +23,14 @@ class Path(Protocol):
 
 @dataclass(frozen=True)
 class TrianglePath:
-    """Round a triangle for ever at constant speed, as the digits of MNIST-DVS move.
+    """Round a polygon for ever at constant speed: a triangle, or its sides there and back.
 
-        s = L frac(t / period + phase)            length gone on this round, of a perimeter L (px)
-        x(t) = centre + the point at arc length s from the first corner
+        s(t) = L frac(t / period + phase)         length gone on this round, of a perimeter L (px)
+        x(t) = the point at arc length s from the first corner
 
     Args:
-        corners: three corners (x, y) in pixels, in the order of travel.
+        corners: at least three (x, y) in pixels, in the order of travel. The digits of MNIST-DVS
+            go along two sides of a triangle, there and back: corners a, b, c, b.
         period_us: time of a round, us.
         phase: where on the round time 0 is, in rounds.
 
@@ -46,8 +47,8 @@ class TrianglePath:
     phase: float = 0.0
 
     def __post_init__(self) -> None:
-        if len(self.corners) != 3:
-            raise ValueError(f"{len(self.corners)} corners, expected 3")
+        if len(self.corners) < 3:
+            raise ValueError(f"{len(self.corners)} corners, expected at least 3")
         if not self.period_us > 0:
             raise ValueError(f"period_us is {self.period_us}, expected more than 0")
 
@@ -91,27 +92,31 @@ class FreePath:
 
 @dataclass(frozen=True)
 class Saccades:
-    """From rest to rest along straight lines: the camera's micro-saccades of N-MNIST.
+    """From rest to rest, each axis by a motor of its own: the micro-saccades of N-MNIST.
 
-    Saccade k moves from corner k to corner k + 1, starting at `starts_us[k]` and lasting
-    `lengths_us[k]`, along the quintic of least jerk
+    Saccade k moves from corner k to corner k + 1; on each axis it starts at `starts_us[k]` and
+    lasts `lengths_us[k]`, along the quintic of least jerk
 
         x(t) = a + (b - a) (10 s^3 - 15 s^4 + 6 s^5),   s = (t - start) / length in [0, 1]
 
     Sources: "Converting static image datasets to spiking neuromorphic datasets using saccades",
     Orchard, Jayawant, Cohen & Thakor, 2015, https://doi.org/10.3389/fnins.2015.00437 (three
-    saccades of 100 ms along an isosceles triangle); "The coordination of arm movements: an
-    experimentally confirmed mathematical model", Flash & Hogan, 1985,
+    saccades of 100 ms along an isosceles triangle, by a pan and a tilt motor); "The coordination
+    of arm movements: an experimentally confirmed mathematical model", Flash & Hogan, 1985,
     https://doi.org/10.1523/JNEUROSCI.05-07-01688.1985 (the quintic).
 
-    >>> path = Saccades(((0, 0), (4, 2)), starts_us=(10,), lengths_us=(20,))
-    >>> path.position(np.array([0.0, 20.0, 30.0])).tolist()
-    [[0.0, 0.0], [2.0, 1.0], [4.0, 2.0]]
+    Args:
+        corners: (n + 1) points (x, y), pixels.
+        starts_us, lengths_us: n pairs (of x, of y), us.
+
+    >>> path = Saccades(((0, 0), (4, 2)), starts_us=((10, 10),), lengths_us=((20, 40),))
+    >>> path.position(np.array([0.0, 20.0, 30.0, 50.0])).round(3).tolist()
+    [[0.0, 0.0], [2.0, 0.207], [4.0, 1.0], [4.0, 2.0]]
     """
 
     corners: Points
-    starts_us: tuple[float, ...]
-    lengths_us: tuple[float, ...]
+    starts_us: Points
+    lengths_us: Points
 
     def __post_init__(self) -> None:
         if not len(self.corners) == len(self.starts_us) + 1 == len(self.lengths_us) + 1:
@@ -119,14 +124,14 @@ class Saccades:
                 f"{len(self.corners)} corners, {len(self.starts_us)} starts and "
                 f"{len(self.lengths_us)} lengths, expected n + 1, n and n"
             )
-        if not all(length > 0 for length in self.lengths_us):
+        if not all(length > 0 for pair in self.lengths_us for length in pair):
             raise ValueError(f"lengths_us are {self.lengths_us}, expected more than 0")
 
     def position(self, t: NDArray[np.float64]) -> NDArray[np.float64]:
         corner = np.array(self.corners, float)  # (n + 1, 2)
-        place = np.broadcast_to(corner[0], (len(t), 2)).copy()
+        place = np.tile(corner[0], (len(t), 1))  # (N, 2)
         for k, (start, length) in enumerate(zip(self.starts_us, self.lengths_us, strict=True)):
-            s = np.clip((t - start) / length, 0.0, 1.0)[:, None]
+            s = np.clip((t[:, None] - np.array(start)) / np.array(length), 0.0, 1.0)  # (N, 2)
             place += (corner[k + 1] - corner[k]) * (s**3 * (10 - 15 * s + 6 * s**2))
         return place
 
@@ -136,7 +141,7 @@ class Refreshed:
     """A path as a display shows it: frame by frame, each fading into the next.
 
         x_k = path(k-th frame),   frames at (k - phase) / frame_hz
-        x(t) = x_k - sum_(j >= 0) (x_(k-j) - x_(k-j-1)) exp(-(t - t_(k-j)) / response),   k: the last
+        x(t) = x_k - sum_(j >= 0) (x_(k-j) - x_(k-j-1)) exp(-(t - t_(k-j)) / response)   k: last
 
     What fades is the light, but the move of a frame is a fraction of a pixel, and then light fades
     as if the image slid. The sum is cut where frames have faded, after eight at most.
@@ -156,6 +161,10 @@ class Refreshed:
     frame_hz: float
     phase: float = 0.0
     response_us: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not self.frame_hz > 0:
+            raise ValueError(f"frame_hz is {self.frame_hz}, expected more than 0")
 
     def position(self, t: NDArray[np.float64]) -> NDArray[np.float64]:
         period = 1e6 / self.frame_hz

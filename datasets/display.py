@@ -61,14 +61,15 @@ class Display:
 
     @property
     def points_per_pixel(self) -> int:
-        """How fine the grid is: at least 4, and 1.5 in a standard deviation of the blur."""
-        return max(4, math.ceil(1.5 / self.blur))
+        """How fine the grid is: at least 4, and one in a standard deviation of the blur."""
+        return max(4, math.ceil(1 / self.blur))
 
     def luminance(self, image: ArrayLike | torch.Tensor) -> tuple[Grid, Grid]:
         """Y on the grid (G, G'), and the grid's place (2,): (x, y) of its first point.
 
         Places are in sensor pixels from the image's centre. `image` is (H, W): uint8, or floats
-        in [0, 1]. Around the image there are at least two points of background.
+        in [0, 1]. Around the image there is at least a pixel of background; the first point has
+        whole coordinates, and the grid covers whole pixels.
         """
         grey = np.asarray(image)
         if grey.ndim != 2 or 0 in grey.shape:
@@ -81,10 +82,9 @@ class Display:
         g = rows.weights @ u @ columns.weights.T  # (G, G')
         shown = np.clip(0.5 + self.contrast * (g - self.middle), 0, 1)
         light = (1 - shown if self.inverted else shown) ** self.gamma
-        light = _blurred(
-            _blurred(light, self.blur * self.points_per_pixel).T, self.blur * self.points_per_pixel
-        ).T
-        return light, np.array([columns.first, rows.first])
+        sigma = self.blur * self.points_per_pixel
+        light = np.ascontiguousarray(_blurred(_blurred(light, sigma).T, sigma).T)
+        return light, np.array([columns.first, rows.first], float)
 
     def _lens(self, side: int, scale: float) -> "_Lens":
         return _lens(side, scale, self.smoothing, self.blur, self.points_per_pixel)
@@ -104,7 +104,7 @@ class _Lens:
     """One axis of the enlargement: (G, H) weights, and the first point's place from the centre."""
 
     weights: Grid
-    first: float
+    first: int
 
 
 @lru_cache(64)
@@ -114,11 +114,11 @@ def _lens(side: int, scale: float, smoothing: float, blur: float, fine: int) -> 
     w_gh = Phi((right_h - x_g) / sigma) - Phi((left_h - x_g) / sigma),   sigma = smoothing scale
     """
     sigma = smoothing * scale
-    reach = math.ceil((side * scale / 2 + 5 * sigma + 4 * blur) * fine) + 2
-    point = torch.arange(-reach, reach + 1, dtype=torch.float64) / fine  # (G,)
+    reach = math.ceil(side * scale / 2 + 5 * sigma + 4 * blur) + 1  # sensor pixels
+    point = torch.arange(-reach * fine, reach * fine, dtype=torch.float64) / fine  # (G,)
     edge = (torch.arange(side + 1, dtype=torch.float64) - side / 2) * scale  # (H + 1,)
     below = torch.special.ndtr((edge - point[:, None]) / sigma)  # (G, H + 1)
-    return _Lens(below.diff(dim=1).numpy(), -reach / fine)
+    return _Lens(below.diff(dim=1).numpy(), -reach)
 
 
 def _blurred(light: Grid, sigma: float) -> Grid:

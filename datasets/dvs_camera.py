@@ -17,12 +17,11 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from vdib.datasets.camera_motion import Path
+from vdib.datasets.camera_view import looking, reached_pixels
 from vdib.datasets.display import Display
 from vdib.datasets.recording import Origin, Recording
 
 __all__ = ["DVSCamera", "Display"]
-
-_CHUNK = 1 << 14  # steps whose positions are held at a time while looking for the path's extent
 
 
 @dataclass(frozen=True)
@@ -37,6 +36,7 @@ class DVSCamera:
         refractory_us: how long a pixel is held after its event, us.
         cutoff_hz: bandwidth of the photoreceptor (first order) in white light, Hz; 0: unlimited.
         dark_cutoff_hz: bandwidth in no light at all, Hz; between, it is linear in luminance.
+        speed_spread: standard deviation over pixels of the log of their bandwidth, dimensionless.
         noise_on_hz, noise_off_hz: rates of events by chance, per pixel, Hz.
         leak_hz: rate of ON events that the leak of the reference makes in still pixels, Hz.
         step_us: time step of light and photoreceptor, us; events are timed between steps.
@@ -58,6 +58,7 @@ class DVSCamera:
     refractory_us: int = 1000
     cutoff_hz: float = 0.0
     dark_cutoff_hz: float = 0.0
+    speed_spread: float = 0.0
     noise_on_hz: float = 0.0
     noise_off_hz: float = 0.0
     leak_hz: float = 0.0
@@ -70,7 +71,7 @@ class DVSCamera:
                 raise ValueError(f"{name} is {getattr(self, name)}, expected more than 0")
         for name in (
             *("mismatch", "jitter", "refractory_us", "cutoff_hz", "dark_cutoff_hz"),
-            *("noise_on_hz", "noise_off_hz", "leak_hz"),
+            *("speed_spread", "noise_on_hz", "noise_off_hz", "leak_hz"),
         ):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"{name} is {getattr(self, name)}, expected at least 0")
@@ -134,8 +135,9 @@ class DVSCamera:
         fine = display.points_per_pixel
         luminance, first = display.luminance(image)
         level = display.log_intensity(luminance)
-        gain = self._gain(luminance)
-        moving = _reached(self, luminance, first, fine, path, duration_us)
+        speed = self._speed(luminance)
+        times = range(0, duration_us + self.step_us + 1, self.step_us)
+        moving = reached_pixels((self.width, self.height), luminance, first, fine, path, times)
         if display.flicker_depth > 0:
             moving[:] = True
         reached, still = np.flatnonzero(moving), np.flatnonzero(~moving)
@@ -143,31 +145,31 @@ class DVSCamera:
         key = np.random.SeedSequence(seed).generate_state(1, np.uint64)[0]
         p = self._parameters()
         state = np.empty((self.width * self.height, pixel.NUM_STATES))
-        row, column, weight = _looking(path, np.zeros(1), first, fine)
+        row, column, weight = looking(path, np.zeros(1), first, fine)
         pixel.start(state, self.width, fine, level, row, column, weight, key, p)
 
         origin = Origin(f"simulated {name}", "simulated")
         for t0 in range(0, duration_us, piece_us):
             t1 = min(t0 + piece_us, duration_us)
             t = np.arange(t0, t1, self.step_us, dtype=float)  # (T,) starts of the steps
-            row, column, weight = _looking(path, t + self.step_us, first, fine)
-            scene = (fine, level, gain, row, column, weight, display.ripple(t + self.step_us))
+            row, column, weight = looking(path, t + self.step_us, first, fine)
+            scene = (fine, level, speed, row, column, weight, display.ripple(t + self.step_us))
             events = _enough_room(pixel, state, reached, still, self, scene, (t0, t1), key, p)
             yield self._recording(*events, before=t1, origin=origin)
 
-    def _gain(self, luminance: NDArray[np.float64]) -> NDArray[np.float64]:
-        """a = 1 - exp(-2 pi f dt) on the grid, f = dark + (cutoff - dark) Y."""
+    def _speed(self, luminance: NDArray[np.float64]) -> NDArray[np.float64]:
+        """x = 2 pi f dt on the grid, f = dark + (cutoff - dark) Y."""
         if not self.cutoff_hz:
-            return np.ones_like(luminance)
+            return np.full_like(luminance, 1e9)
         f = self.dark_cutoff_hz + (self.cutoff_hz - self.dark_cutoff_hz) * luminance
-        return -np.expm1(-2e-6 * np.pi * f * self.step_us)
+        return 2e-6 * np.pi * self.step_us * f
 
     def _parameters(self) -> NDArray[np.float64]:
         """In the order of `vdib.datasets.dvs_pixel`, per us."""
         leak = 1e-6 * self.leak_hz * self.threshold_on
         noise = 1e-6 * self.noise_on_hz, 1e-6 * self.noise_off_hz
         thresholds = self.threshold_on, self.threshold_off, self.mismatch, self.jitter
-        return np.array([*thresholds, self.refractory_us, leak, *noise])
+        return np.array([*thresholds, self.refractory_us, leak, *noise, self.speed_spread])
 
     def _recording(
         self,
@@ -209,63 +211,3 @@ def _enough_room(
             state[:] = after
             return t[:found], p_[:found], i[:found]
         room = 2 * found
-
-
-def _looking(
-    path: Path, t: NDArray[np.float64], first: NDArray[np.float64], fine: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
-    """Where on the grid pixel (0, 0) looks at times `t` (T,): row, column, bilinear weights.
-
-    Pixel q sees the image's point q - path(t), which is point (q - path(t) - first) fine of the
-    grid.
-    """
-    at = (-path.position(t) - first) * fine  # (T, 2)
-    corner = np.floor(at)
-    x, y = (at - corner).T
-    weight = np.stack([(1 - y) * (1 - x), (1 - y) * x, y * (1 - x), y * x], 1)  # (T, 4)
-    column, row = corner.T.astype(np.int64)
-    return row, column, weight
-
-
-def _reached(
-    camera: DVSCamera,
-    luminance: NDArray[np.float64],
-    first: NDArray[np.float64],
-    fine: int,
-    path: Path,
-    duration_us: int,
-) -> NDArray[np.bool_]:
-    """Which pixels (P,) ever see anything but the background."""
-    lit = np.abs(luminance - luminance[0, 0]) > 1e-8
-    rows, columns = np.flatnonzero(lit.any(1)), np.flatnonzero(lit.any(0))
-    seen = np.zeros((camera.height, camera.width), np.bool_)
-    if not len(rows):
-        return seen.ravel()
-    cells: set[tuple[int, int]] = set()
-    for start in range(0, duration_us, _CHUNK * camera.step_us):
-        stop = min(start + _CHUNK * camera.step_us, duration_us + camera.step_us)
-        place = np.floor(path.position(np.arange(start, stop + 1, camera.step_us, dtype=float)))
-        cells.update(map(tuple, np.unique(place, axis=0).astype(int).tolist()))
-    # A lit point of cell c, moved into cell m, is seen by pixels c + m to c + m + 2: one further
-    # than it gets, because grid points are seen from a quarter of a pixel away.
-    unit = np.floor(first[::-1, None] + np.stack([rows[[0, -1]], columns[[0, -1]]]) / fine)
-    (top, bottom), (left, right) = unit.astype(int)
-    cell = np.zeros((bottom - top + 3, right - left + 3), np.bool_)
-    at_y, at_x = np.nonzero(lit)
-    at_y = np.floor(first[1] + at_y / fine).astype(int) - top
-    at_x = np.floor(first[0] + at_x / fine).astype(int) - left
-    for down in range(3):
-        for along in range(3):
-            cell[at_y + down, at_x + along] = True
-    for x, y in cells:
-        _paste(seen, cell, left + x, top + y)
-    return seen.ravel()
-
-
-def _paste(onto: NDArray[np.bool_], patch: NDArray[np.bool_], left: int, top: int) -> None:
-    """Or `patch` into `onto` at (left, top), as far as it lies within."""
-    height, width = onto.shape
-    y0, y1 = max(top, 0), min(top + patch.shape[0], height)
-    x0, x1 = max(left, 0), min(left + patch.shape[1], width)
-    if y0 < y1 and x0 < x1:
-        onto[y0:y1, x0:x1] |= patch[y0 - top : y1 - top, x0 - left : x1 - left]

@@ -4,7 +4,8 @@ Imported where it is first used: numba takes half a second to import.
 
 Per pixel, with t in us, log intensity L and everything else in log units of e:
 
-    photoreceptor   V  <- V + a (L - V),  a = 1 - exp(-2 pi f dt)    f: bandwidth, rises with light
+    photoreceptor   V  <- V + a (L - V),  a = 1 - 1 / (1 + c x + (c x)^2 / 2),  x = 2 pi f dt
+                    f: bandwidth, which rises with light; c: the pixel's own factor, exp(spread n)
     change          d(t) = V(t) - R + leak (t - t_R)                 V straight within a step
     event           ON when d >= theta+, OFF when d <= -theta-;  also by chance (shot noise)
     afterwards      the pixel is held for the refractory time, then R = V and t_R = t
@@ -13,6 +14,9 @@ Per pixel, with t in us, log intensity L and everything else in log units of e:
 & Delbruck, 2008, https://doi.org/10.1109/JSSC.2007.914337, has the circuit; "v2e: from video
 frames to realistic DVS events", Hu, Liu & Delbruck, 2021, https://arxiv.org/abs/2006.07722, the
 bandwidth that rises with light and the leak.
+
+The step of the photoreceptor is 1 - exp(-c x) with the exponential's rational approximation, which
+costs a third: stable at any x, off by 0.003 at x = 0.3 and by 0.07 at most.
 
 Every random number is a hash of (recording's key, pixel, counter): no order or batch matters.
 """
@@ -23,12 +27,12 @@ from numba import njit, uint64
 
 _TWO_PI = 2.0 * math.pi
 # State of a pixel, a row of float64: V, R, the time it is released (us), the thresholds of the
-# next event, when noise strikes next (us), and two counters of random numbers.
-V, R, RELEASED, ON, OFF, STRIKE, EVENTS, STRIKES = range(8)
-NUM_STATES = 8
+# next event, when noise strikes next (us), two counters of random numbers, and c.
+V, R, RELEASED, ON, OFF, STRIKE, EVENTS, STRIKES, SPEED = range(9)
+NUM_STATES = 9
 # Parameters, in the order of the vector that `run` takes.
-THETA_ON, THETA_OFF, MISMATCH, JITTER, REFRACTORY, LEAK, NOISE_ON, NOISE_OFF = range(8)
-NUM_PARAMETERS = 8
+THETA_ON, THETA_OFF, MISMATCH, JITTER, REFRACTORY, LEAK, NOISE_ON, NOISE_OFF, SPREAD = range(9)
+NUM_PARAMETERS = 9
 
 
 @njit(cache=True, nogil=True, inline="always")
@@ -49,11 +53,12 @@ def _uniform(key, pixel, stream, count):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _normal(key, pixel, stream, count):  # type: ignore[no-untyped-def]
-    """Standard normal, by the polar form of two uniforms (Box & Muller, 1958)."""
+def _normals(key, pixel, stream, count):  # type: ignore[no-untyped-def]
+    """Two standard normals: the polar form of two uniforms (Box & Muller, 1958)."""
     u = _uniform(key, pixel, stream, 2 * count)
-    v = _uniform(key, pixel, stream, 2 * count + 1)
-    return math.sqrt(-2.0 * math.log(u)) * math.cos(_TWO_PI * v)
+    v = _TWO_PI * _uniform(key, pixel, stream, 2 * count + 1)
+    radius = math.sqrt(-2.0 * math.log(u))
+    return radius * math.cos(v), radius * math.sin(v)
 
 
 @njit(cache=True, nogil=True)
@@ -61,11 +66,13 @@ def _thresholds(key, pixel, count, p):  # type: ignore[no-untyped-def]
     """theta (1 + mismatch of this pixel) (1 + noise of this event), never below a tenth."""
     theta_on, theta_off = p[THETA_ON], p[THETA_OFF]
     if p[MISMATCH] > 0.0:
-        theta_on *= max(0.1, 1.0 + p[MISMATCH] * _normal(key, pixel, 0, 0))
-        theta_off *= max(0.1, 1.0 + p[MISMATCH] * _normal(key, pixel, 0, 1))
+        on, off = _normals(key, pixel, 0, 0)
+        theta_on *= max(0.1, 1.0 + p[MISMATCH] * on)
+        theta_off *= max(0.1, 1.0 + p[MISMATCH] * off)
     if p[JITTER] > 0.0:
-        theta_on *= max(0.1, 1.0 + p[JITTER] * _normal(key, pixel, 1, 2 * count))
-        theta_off *= max(0.1, 1.0 + p[JITTER] * _normal(key, pixel, 1, 2 * count + 1))
+        on, off = _normals(key, pixel, 1, count)
+        theta_on *= max(0.1, 1.0 + p[JITTER] * on)
+        theta_off *= max(0.1, 1.0 + p[JITTER] * off)
     return theta_on, theta_off
 
 
@@ -107,6 +114,7 @@ def start(state, width, fine, level, row, column, weight, key, p):  # type: igno
         s[EVENTS] = 0.0
         s[STRIKES] = 1.0
         s[STRIKE] = _waiting(key, pixel, 0, p[NOISE_ON] + p[NOISE_OFF])
+        s[SPEED] = math.exp(p[SPREAD] * _normals(key, pixel, 0, 1)[0]) if p[SPREAD] > 0.0 else 1.0
 
 
 @njit(cache=True, nogil=True)
@@ -160,13 +168,31 @@ def _within(s, key, pixel, v0, v1, t0, t1, p, out_t, out_p, found):  # type: ign
 
 
 @njit(cache=True, nogil=True)
-def run(state, pixels, width, fine, level, gain, row, column, weight, ripple, t0, dt, key, p, out_t, out_p, out_i):  # type: ignore[no-untyped-def]  # fmt: skip
+def run(  # type: ignore[no-untyped-def]
+    state,
+    pixels,
+    width,
+    fine,
+    level,
+    speed,
+    row,
+    column,
+    weight,
+    ripple,
+    t0,
+    dt,
+    key,
+    p,
+    out_t,
+    out_p,
+    out_i,
+):
     """Events of `pixels` over the T steps of a piece.
 
     Args:
         state: (P, NUM_STATES) of all pixels of the sensor, changed in place.
         pixels: (Q,) which of them, numbered y width + x.
-        level, gain: (G, G') the scene's log intensity, and a, on a grid of `fine` points a pixel.
+        level, speed: (G, G') the scene's log intensity, and x, on a grid of `fine` points a pixel.
         row, column: (T,) the grid point up and left of where pixel (0, 0) looks.
         weight: (T, 4) of that point, its right, lower and diagonal neighbours.
         ripple: (T,) what flicker adds to every log intensity.
@@ -188,7 +214,9 @@ def run(state, pixels, width, fine, level, gain, row, column, weight, ripple, t0
             i = min(max(row[k] + y, 0), last_row)
             j = min(max(column[k] + x, 0), last_column)
             light = _light(level, i, j, weight[k]) + ripple[k]
-            v1 = v + gain[i, j] * (light - v)
+            q = s[SPEED] * speed[i, j]
+            a = q + 0.5 * q * q
+            v1 = v + a / (1.0 + a) * (light - v)
             begin = t0 + k * dt
             end = begin + dt
             # Most steps change nothing: seen without the exact treatment.

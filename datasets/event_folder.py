@@ -60,7 +60,8 @@ class EventFolder(RecordingSet):
         if not kept:
             where = self.root / (split or "") if marked else self.root
             raise FileNotFoundError(
-                f"no {f'{split} ' if split else ''}recordings ({', '.join(RECORDINGS)}) below {where}, "
+                f"no {f'{split} ' if split else ''}recordings ({', '.join(RECORDINGS)}) "
+                f"below {where}, "
                 f"where {len(every)} lie in all: more of them, or folders {', '.join(SPLITS)}"
             )
         self.files = kept

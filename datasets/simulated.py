@@ -1,8 +1,6 @@
 """MNIST-DVS and N-MNIST, made by the camera of `dvs_camera.py`: any size, any seed, no download."""
 
-from functools import cache
 from hashlib import sha256
-from importlib.resources import files
 from typing import Any
 
 import numpy as np
@@ -15,14 +13,6 @@ from vdib.datasets.sources import Source, class_images, source_images
 
 _FIRST_ID = 100_000
 """Ids of simulated recordings begin here: above those of real ones."""
-
-
-@cache
-def _camera() -> str:
-    """SHA-256 of the camera's source: where it changes, the same seed may mean other events."""
-    names = ("camera_motion", "display", "dvs_camera", "dvs_pixel", "dvs_presets")
-    found = files("vdib.datasets")
-    return sha256(b"".join((found / f"{name}.py").read_bytes() for name in names)).hexdigest()
 
 
 class _Simulated(RecordingSet):
@@ -64,11 +54,13 @@ class _Simulated(RecordingSet):
         rows = np.arange(size) if own else labels
         self.shown = [Shown(*map(int, row)) for row in zip(labels, rows, ids, strict=True)]
         self.name = f"simulated {type(self).__name__.removeprefix('Simulated')} {split}"
-        kind = type(found).__name__
-        self._identity = [type(self).__name__, split, size, seed, kind, _camera()]
+        self._settings = [type(self).__name__, split, size, seed, type(found).__name__]
 
     def identity(self) -> Any:
-        return self._identity
+        # The first recording stands for the camera's settings: changed ones make other events.
+        first = self.recording(0)
+        events = b"".join(field.tobytes() for field in (first.x, first.y, first.t, first.p))
+        return [*self._settings, sha256(events).hexdigest()]
 
 
 class SimulatedMNISTDVS(_Simulated):

@@ -87,7 +87,9 @@ class Figures(Callback):
         seen = trainer.callback_metrics
         epoch = trainer.current_epoch + 1
         self.path = [point for point in self.path if point[0] < epoch]
-        self.path.append((epoch, float(seen["val/rate_bits"]), float(seen["val/distortion_nats"])))
+        assert isinstance(pl_module, VDIBModule)
+        bits, nats, _ = pl_module.PLANE
+        self.path.append((epoch, float(seen[f"val/{bits}"]), float(seen[f"val/{nats}"])))
         if self.every and epoch % self.every == 0:
             self._write(trainer, pl_module, "validation", self.folder / f"epoch_{epoch:03d}")
 
@@ -102,7 +104,9 @@ class Figures(Callback):
         if self.path:
             epochs, bits, nats = (torch.tensor(column) for column in zip(*self.path, strict=True))
             constant = module.constant(module.data)
-            figures["rate_distortion"] = plot.rate_distortion(bits, nats, epochs, constant)
+            figures["rate_distortion"] = plot.rate_distortion(
+                bits, nats, epochs, constant, module.PLANE[2]
+            )
         for name, figure in figures.items():
             path = folder / f"{name}.png"
             plot.save(figure, path)

@@ -42,7 +42,7 @@ class EventData(LightningDataModule):
         batch_size: B, in training.
         cache: keep binned spikes in the user's cache folder.
         workers: threads that bin.
-        seed: of the order of the examples, and of simulations.
+        seed: of the order of the examples.
 
     Attributes:
         prepare: from a recording to spikes.
@@ -145,6 +145,7 @@ class MNISTDVSData(EventData):
             the real ones to validate and test on.
         target: one image per `class`, or each digit's own `source` image.
         num_train, num_validation, num_test: simulated recordings.
+        simulation_seed: of the simulated recordings, apart from the run's seed.
         source: of the simulated digits: `mnist`, the `digits` that come along, or `auto`.
         root: folder of the real recordings (default: `$VDIB_DATA/mnist_dvs`, then the cache).
         scale: of the real recordings.
@@ -161,6 +162,7 @@ class MNISTDVSData(EventData):
         num_train: int = 10_000,
         num_validation: int = 500,
         num_test: int = 1_000,
+        simulation_seed: int = 0,
         source: Source = "auto",
         root: str | None = None,
         scale: Literal[4, 8, 16] = 4,
@@ -177,6 +179,7 @@ class MNISTDVSData(EventData):
         self.kind = recordings
         self.target: Target = target
         self.sizes = {"train": num_train, "validation": num_validation, "test": num_test}
+        self.simulation_seed = simulation_seed
         self.source: Source = source
         self.root, self.scale, self.download = root, scale, download
         self.prepare = Preparation(
@@ -194,8 +197,8 @@ class MNISTDVSData(EventData):
                 download(self.root, scale=self.scale)
             parts.append(MNISTDVS(split, self.root, self.scale, self.target))
         if self.kind == "simulated" or (self.kind == "both" and split == "train"):
-            size = self.sizes[split]
-            parts.append(SimulatedMNISTDVS(split, size, self.seed, self.target, self.source))
+            size, seed = self.sizes[split], self.simulation_seed
+            parts.append(SimulatedMNISTDVS(split, size, seed, self.target, self.source))
         return parts
 
 
@@ -225,6 +228,7 @@ class NMNISTData(EventData):
         num_validation: int = 500,
         num_test: int = 1_000,
         real_weight: int = 1,
+        simulation_seed: int = 0,
         source: Source = "auto",
         root: str | None = None,
         fold: int | None = None,
@@ -248,6 +252,7 @@ class NMNISTData(EventData):
         self.target: Target = target
         self.sizes = {"train": num_train, "validation": num_validation, "test": num_test}
         self.real_weight = real_weight
+        self.simulation_seed = simulation_seed
         self.source: Source = source
         self.root, self.fold, self.download = root, fold, download
         # From time 0, not from the first event: the saccades have a fixed schedule.
@@ -262,8 +267,8 @@ class NMNISTData(EventData):
             real = NMNIST(split, self.root, self.fold, target=self.target)
             parts += [real] * (self.real_weight if split == "train" else 1)
         if self.kind == "simulated" or (self.kind == "both" and split == "train"):
-            size = self.sizes[split]
-            parts.append(SimulatedNMNIST(split, size, self.seed, self.target, self.source))
+            size, seed = self.sizes[split], self.simulation_seed
+            parts.append(SimulatedNMNIST(split, size, seed, self.target, self.source))
         return parts
 
 

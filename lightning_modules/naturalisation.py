@@ -44,6 +44,7 @@ class NaturalisationModule(VDIBModule):
         hidden: sizes of the dense hidden layers.
         conv: channels of convolutional layers before them.
         num_readout: N_y, stochastic readout neurons.
+        num_kernels: K, synaptic filters of the readout.
         decoder: `logistic`, `mlp`, `cnn`, or a decoder class.
         window: what the decoder sees of the spikes: `full`, a temporal `basis`, or their `rate`.
         window_steps: tau_d; all T by default.
@@ -83,6 +84,7 @@ class NaturalisationModule(VDIBModule):
         hidden: Sequence[int] = (600,),
         conv: Sequence[int] = (),
         num_readout: int = 256,
+        num_kernels: int = 8,
         decoder: Literal["logistic", "mlp", "cnn"]
         | Callable[[FullWindow, int, int], Decoder] = "mlp",
         window: Literal["full", "basis", "rate"] = "full",
@@ -108,7 +110,9 @@ class NaturalisationModule(VDIBModule):
             raise ValueError(
                 f"window_steps: got {steps}, expected 1 to {num_steps}, the steps of the data"
             )
-        encoder = chosen_encoder(input_shape, num_readout, hidden, conv, surrogate, credit, seed)
+        encoder = chosen_encoder(
+            input_shape, num_readout, hidden, conv, surrogate, credit, seed, num_kernels
+        )
         encoder.requires_grad_(not frozen_encoder)
         build = DECODERS[decoder] if isinstance(decoder, str) else decoder
         vdib = VDIB(

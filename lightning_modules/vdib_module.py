@@ -21,7 +21,7 @@ from vdib.credit import BPTT, DirectFeedback, EProp
 from vdib.decoder import CNNDecoder, LogisticDecoder, MLPDecoder
 from vdib.encoder import SpikingEncoder, build_encoder
 from vdib.estimator import Estimator, LeaveOneOut, RelaxedBernoulli, ScoreFunction, StraightThrough
-from vdib.model import VDIB
+from vdib.model import VDIB, Bottleneck
 from vdib.noise import Noise
 from vdib.prior import AutoregressivePrior, BernoulliPrior, MarginalPrior
 from vdib.sparse import Spikes
@@ -81,13 +81,14 @@ def chosen_encoder(
     surrogate: str,
     credit: str,
     seed: int,
+    num_kernels: int = 8,
 ) -> SpikingEncoder:
     """An encoder of the reference neurons, with surrogate and credit rule by their names."""
     sizes = {"hidden": hidden, "conv": conv, "num_readout": [num_readout]}
     for name, values in sizes.items():
         if any(value < 1 for value in values):
             raise ValueError(f"{name}: got {min(values)}, expected at least 1")
-    encoder = build_encoder(tuple(input_shape), num_readout, hidden, conv)
+    encoder = build_encoder(tuple(input_shape), num_readout, hidden, conv, num_kernels)
     encoder.threshold = surrogates.Threshold(getattr(surrogates, surrogate))
     widths = [math.prod(layer.shape) for layer in encoder.layers]
     rules: dict[str, Callable[[], BPTT]] = {
@@ -123,9 +124,13 @@ class VDIBModule(LightningModule):
 
     Attributes:
         TABLE: what a run is summed up by: keys of its summary, and their words.
+        PLANE: what of the validation figures are rate (bits) and distortion (nats), and per what.
+        updates_per_batch: of the weights.
     """
 
     TABLE: ClassVar[Mapping[str, str]]
+    PLANE: ClassVar[tuple[str, str, str]] = ("rate_bits", "distortion_nats", "sample")
+    updates_per_batch: int = 1
     marginal: Tensor
 
     def __init__(
@@ -163,6 +168,14 @@ class VDIBModule(LightningModule):
     def constant(self, data: Any) -> tuple[str, float]:
         """What the best constant answer on the validation data is called, and costs in nats."""
 
+    def settings(self) -> dict[str, float | str]:
+        """What the summary says beside what was measured."""
+        return {}
+
+    def training_loss(self, batch: SpikeBatch, noise: Noise) -> tuple[Tensor, Bottleneck]:
+        """A scalar to differentiate, and what it was made from."""
+        return self.vdib.training_loss(batch.spikes, batch.target, noise)
+
     @property
     def data(self) -> SpikeData:
         data: SpikeData = self.trainer.datamodule  # type: ignore[attr-defined]
@@ -193,9 +206,9 @@ class VDIBModule(LightningModule):
             reason = str(error).splitlines()[1].strip()
             raise ValueError(f"init_from: {path} is of another model: {reason}") from error
 
-    def training_step(self, batch: SpikeBatch, batch_idx: int) -> Tensor:
+    def training_step(self, batch: SpikeBatch, batch_idx: int) -> Tensor | None:
         noise = Noise(self.seed, self.global_step, batch.id)
-        surrogate_loss, out = self.vdib.training_loss(batch.spikes, batch.target, noise)
+        surrogate_loss, out = self.training_loss(batch, noise)
         loss = out.loss(self.vdib.beta).detach()
         if not torch.isfinite(surrogate_loss):
             raise FloatingPointError(f"the loss is {float(loss)} at step {self.global_step}")
@@ -241,7 +254,7 @@ class VDIBModule(LightningModule):
             {"params": encoder, "lr": self.encoder_lr},
         ]
         optimizer = torch.optim.Adam([g for g in groups if g["params"]], lr=self.lr, fused=True)
-        total = max(1, int(self.trainer.estimated_stepping_batches))
+        total = max(1, int(self.trainer.estimated_stepping_batches)) * self.updates_per_batch
         schedule = torch.optim.lr_scheduler.LambdaLR(
             optimizer, lambda step: 0.5 * (1 + math.cos(math.pi * min(step, total) / total))
         )

@@ -258,3 +258,25 @@ def test_what_cannot_be_is_refused() -> None:
         EXACT.record(np.zeros((3, 3)), STILL, 0, 0)
     with pytest.raises(ValueError, match="multiple of step_us"):
         EXACT.stream(np.zeros((3, 3)), STILL, 5000, 0, piece_us=1500)
+
+
+def test_pixels_differ_in_bandwidth() -> None:
+    # One event at half the jump: after log 2 / (2 pi f c), c lognormal over the pixels.
+    camera = replace(
+        EXACT,
+        width=40,
+        height=40,
+        threshold_on=math.log(11) / 2,
+        cutoff_hz=20.0,
+        dark_cutoff_hz=20.0,
+        speed_spread=0.4,
+        step_us=100,
+    )
+    jump = FreePath((9_999, 10_000), ((-190.0, 20.0), (20.0, 20.0)))
+    recording = camera.record(np.ones((90, 90)), jump, 400_000, 0, BLACK)
+    first = np.full(1600, np.inf)
+    np.minimum.at(first, recording.y * 40 + recording.x, recording.t - 10_000.0)
+    factor = np.log(math.log(2) / (4e-5 * math.pi) / first)
+    # Level 1e-6 each: 4.9 standard errors of 1,600 normals, and a step of 100 us in 5,500.
+    assert factor.mean() == pytest.approx(0, abs=4.9 * 0.4 / 40 + 0.02)
+    assert factor.std() == pytest.approx(0.4, abs=4.9 * 0.4 / math.sqrt(3200) + 0.01)

@@ -179,7 +179,8 @@ def test_encoders_under_every_credit(credit, samples):
 
 
 def test_numbers_drawn_inside_are_those_of_the_stream():
-    kernels = fused._kernels()
+    from vdib import kernels  # loads the compiler
+
     stream = Noise(5, 2**62, torch.tensor([0, -1, 2**63 - 1]), samples=2).stream(3)
     expected = stream.uniform(num_steps=7, shape=(11,), start=2)
     drawn = torch.empty(6, 77)
@@ -222,3 +223,11 @@ def test_what_has_no_kernel_takes_the_plain_code():
 def test_the_compiler_is_not_loaded_before_it_is_needed():
     code = "import sys, vdib.encoder; assert not {'numba', 'llvmlite'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_uniform_is_that_of_the_stream():
+    stream = Noise(5, 2**62, torch.tensor([0, -1, 2**63 - 1]), samples=2).stream(3)
+    drawn = fused.uniform(stream, 7, (3, 11))
+    assert torch.equal(drawn, stream.uniform(7, (3, 11)))
+    with fused.plain():
+        assert torch.equal(fused.uniform(stream, 7, (3, 11)), drawn)

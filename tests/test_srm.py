@@ -8,7 +8,7 @@ import torch
 from vdib.estimator import Bernoulli, PassThrough
 from vdib.filters import ExponentialPair, RaisedCosines
 from vdib.scan import ExponentialFeedback, KernelFeedback
-from vdib.srm import SRM, hidden_conv, hidden_dense, readout_dense
+from vdib.srm import SRM, PooledConv2d, hidden_conv, hidden_dense, readout_dense
 from vdib.surrogate import Threshold
 
 BATCH, STEPS = 2, 14
@@ -181,6 +181,20 @@ def test_calibration_sets_the_spread_and_the_rate(make, spread, rate):
         assert silent.max() == pytest.approx(math.log(rate / (1 - rate)))
 
 
+@layers
+def test_mixed_precision_keeps_potentials_single(make):
+    layer = make(torch.float32)
+    x = inputs(layer, torch.float32)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        spikes, v = layer(x, Threshold())
+        (grad,) = torch.autograd.grad(v.square().sum() + spikes.sum(), layer.bias)
+    assert spikes.dtype == v.dtype == grad.dtype == torch.float32
+    expected = layer(x, Threshold())[1]
+    # bfloat16 has 8 bits: currents are off by up to 2^-9 each; no spike is compared, one that
+    # flips changes later potentials by more.
+    torch.testing.assert_close(v[:, 0], expected[:, 0], rtol=2e-2, atol=5e-2)
+
+
 def test_the_reference_layers():
     hidden, pooled, readout = hidden_dense(5, 4), hidden_conv((1, 9, 7), 3), readout_dense(5, 4)
     assert hidden.filter == pooled.filter == ExponentialPair(membrane=0.9, synapse=0.85)
@@ -198,3 +212,12 @@ def test_layers_refuse():
         hidden_conv((1, 3, 1), 2)
     with pytest.raises(ValueError, match="spikes that move no potential"):
         dense().calibrate(torch.zeros(BATCH, STEPS, 5, dtype=torch.float64))
+
+
+@pytest.mark.parametrize(("kernel_size", "pool"), [(5, 2), (3, 3), (1, 2), (5, 1)])
+def test_pooled_kernels_are_pooled_currents(kernel_size, pool):
+    torch.manual_seed(0)
+    synapses = PooledConv2d(2, 3, kernel_size, pool).double()
+    x = torch.randn(4, 2, 11, 8, dtype=torch.float64)
+    expected = torch.nn.functional.avg_pool2d(synapses.conv(x), pool)
+    torch.testing.assert_close(synapses(x), expected, rtol=1e-12, atol=1e-12)

@@ -22,12 +22,15 @@ from vdib.complaints import LOGGERS, one_line
 from vdib.lightning_modules.callbacks import Checkpoint, Figures, Metrics
 
 # Attributes of the data that models are built for.
-LINKED = ("num_steps", "input_shape", "image_shape", "judged")
+LINKED = ("num_steps", "input_shape", "image_shape", "judged", "num_blobs", "lag", "unscored")
 
 # Settings that follow from others: what to set instead.
 TAKEN = {
     **{f"--model.{name}": "the data" for name in LINKED},
-    "--model.num_steps": "--data.num_steps",
+    **{
+        f"--model.{name}": f"--data.{name}"
+        for name in ("num_steps", "num_blobs", "lag", "unscored")
+    },
     "--model.seed": "--seed",
     "--data.seed": "--seed",
 }

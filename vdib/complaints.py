@@ -9,16 +9,18 @@ from collections.abc import Sequence
 from pytorch_lightning import Trainer
 
 from vdib.estimator import LeaveOneOut, RelaxedBernoulli, ScoreFunction, StraightThrough
+from vdib.lightning_modules.blob_data import BlobData
 from vdib.lightning_modules.event_data import EventFolderData, MNISTDVSData, NMNISTData
 from vdib.lightning_modules.image_data import ImageData
 from vdib.lightning_modules.naturalisation import NaturalisationModule
+from vdib.lightning_modules.predictive_coding import PredictiveCodingModule
 from vdib.lightning_modules.vdib_module import DECODERS
 
 LOGGERS = {"wandb": "WandbLogger", "tensorboard": "TensorBoardLogger"}
 
 # What may be asked for by class, with settings of its own.
-MODULES: list[type] = [NaturalisationModule]
-DATA: list[type] = [ImageData, MNISTDVSData, NMNISTData, EventFolderData]
+MODULES: list[type] = [NaturalisationModule, PredictiveCodingModule]
+DATA: list[type] = [ImageData, MNISTDVSData, NMNISTData, EventFolderData, BlobData]
 CLASSES: list[type] = [
     *MODULES,
     *DATA,

@@ -24,12 +24,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vdib.noise import Stream
+from vdib.noise import Draws
 from vdib.scan import Fire
 from vdib.sparse import SparseSpikes, Spikes
 from vdib.srm import SRM
-
-Noise = Tensor | Stream | None
 
 
 class BPTT(nn.Module):
@@ -40,7 +38,7 @@ class BPTT(nn.Module):
         layer: SRM,
         spikes: Spikes,
         fire: Fire,
-        noise: Noise = None,
+        noise: Draws | None = None,
         hidden: Sequence[Tensor] = (),
     ) -> tuple[Tensor, Tensor]:
         """A layer's spikes and v, each `(B, T, *N)`, from the spikes below, `(B, T, *N_in)`.
@@ -71,7 +69,7 @@ class _ByDrive(BPTT):
         layer: SRM,
         spikes: Spikes,
         fire: Fire,
-        noise: Noise = None,
+        noise: Draws | None = None,
         hidden: Sequence[Tensor] = (),
     ) -> tuple[Tensor, Tensor]:
         drive = self.drive(layer, spikes)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from vdib.credit import BPTT
-from vdib.filters import State
+from vdib.filters import RaisedCosines, State
 from vdib.noise import Noise
 from vdib.scan import Fire
 from vdib.sparse import Spikes
@@ -164,6 +164,7 @@ def build_encoder(
     num_readout: int,
     hidden: Sequence[int] = (600,),
     conv: Sequence[int] = (),
+    num_kernels: int = 8,
 ) -> SpikingEncoder:
     """An encoder with the reference neurons of the paper.
 
@@ -172,6 +173,7 @@ def build_encoder(
         num_readout: N_y.
         hidden: sizes of the dense hidden layers.
         conv: channels of convolutional layers before them (5x5, pooled by 2).
+        num_kernels: K, raised cosines of the readout's synapses.
     """
     if conv and len(input_shape) != 3:
         raise ValueError(f"convolutional layers need inputs of shape (C, H, W), got {input_shape}")
@@ -185,4 +187,4 @@ def build_encoder(
     for width in hidden:
         layers.append(hidden_dense(size, width))
         size = width
-    return SpikingEncoder(layers, readout_dense(size, num_readout))
+    return SpikingEncoder(layers, readout_dense(size, num_readout, RaisedCosines(num_kernels)))

@@ -48,6 +48,7 @@ def measure(cli: VDIBCLI) -> dict[str, Any]:
         "name": cli.config.name,
         "seed": cli.config.seed,
         **{name: figures[name] for name in cli.model.TABLE if name in figures},
+        **cli.model.settings(),
         "train_seconds": round(train_seconds, 2),
         "loss_nats": figures["loss"],
         "validation_loss_nats": validation["val/loss"],

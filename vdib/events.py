@@ -18,8 +18,14 @@ from torch.nn.functional import embedding_bag, linear
 from vdib import fused
 from vdib.sparse import SparseSpikes
 
-DENSE = 0.15
-"""Spikes per neuron and step above which the dense product is taken."""
+DENSE = 0.2
+"""Spikes per neuron and step above which the dense product is taken.
+
+Measured on one core of an AMD EPYC without AVX-512, forward and weight gradient: listing dense
+spikes and adding weights takes 0.16 to 0.25 of the dense products' time at 2 %, 0.5 to 0.6 at 10 %,
+0.8 to 1.05 at 20 % and 0.9 to 1.2 at 25 %, from 600-2312 inputs to 256-2048 outputs. It pays for
+hidden layers too, which fire at 5 to 15 %.
+"""
 
 LARGE = 100_000
 """Elements of dense spikes from which on it is worth counting them."""

@@ -11,13 +11,11 @@ Legend: B batch, T steps, K kernels, N neurons (any number of trailing axes).
 
 import math
 import os
-import warnings
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import lru_cache, partial
+from functools import lru_cache
 from itertools import pairwise
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -25,11 +23,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vdib import surrogate
-from vdib.estimator import Bernoulli, Concrete, PassThrough
-from vdib.filters import ExponentialPair, Filter, RaisedCosines, taps
-from vdib.noise import Stream
-from vdib.scan import ExponentialFeedback, Feedback, Fire, KernelFeedback
+from vdib.filters import Filter
+from vdib.kernel_arguments import (
+    compiled,
+    feedback_arguments,
+    filter_arguments,
+    fire_arguments,
+    known,
+)
+from vdib.noise import Draws, Stream
+from vdib.scan import Feedback, Fire
+from vdib.surrogate import Threshold
 
 SMALL = 20_000
 """Elements below which a second thread costs more than it saves."""
@@ -48,17 +52,6 @@ def plain() -> Iterator[None]:
         _enabled = before
 
 
-@lru_cache
-def _kernels() -> ModuleType | None:
-    """Imported at the first use: loading the compiler takes longer than most other imports."""
-    try:
-        from vdib import kernels
-    except ImportError as error:  # numba refuses versions of NumPy that it does not know yet
-        warnings.warn(f"layers run unfused, many times slower: {error}", stacklevel=2)
-        return None
-    return kernels
-
-
 def fits(x: Tensor, *parts: object) -> bool:
     """Whether there is a kernel for `x` and for each of a layer's parts."""
     return (
@@ -67,87 +60,17 @@ def fits(x: Tensor, *parts: object) -> bool:
         and x.dtype == torch.float32
         and x.numel() > 0
         and not torch.compiler.is_compiling()
-        and all(_known(part) for part in parts)
-        and _kernels() is not None
-    )
-
-
-_SURROGATES: dict[Callable[..., Tensor], Callable[..., tuple[str, float, float]]] = {
-    surrogate.boxcar: lambda width=0.5: ("BOXCAR", width, 1 / (2 * width)),
-    surrogate.sigmoid: lambda slope=4.0: ("SIGMOID", slope, 0.0),
-    surrogate.arctan: lambda alpha=2.0: ("ARCTAN", math.pi / 2 * alpha, alpha / 2),
-    surrogate.fast_sigmoid: lambda slope=5.0: ("FAST_SIGMOID", slope, 0.0),
-    surrogate.gaussian: lambda std=0.4: ("GAUSSIAN", std, 1 / (std * math.sqrt(2 * math.pi))),
-    surrogate.exponential: lambda a=1.0, b=2.0: ("ESCAPE", a, b),
-}
-
-
-def _known(part: object) -> bool:
-    if type(part) is surrogate.Threshold:
-        function = part.surrogate
-        if isinstance(function, partial):
-            return function.func in _SURROGATES and not function.args
-        return function in _SURROGATES
-    kinds = (ExponentialPair, RaisedCosines, ExponentialFeedback, KernelFeedback)
-    return type(part) in (*kinds, Bernoulli, PassThrough, Concrete)
-
-
-# What the kernels are told of each part, in the order of their arguments.
-
-
-@lru_cache
-def _filter_arguments(filter: Hashable) -> tuple[Any, ...]:
-    kernels = _kernels()
-    assert kernels is not None
-    kind, decays, found = kernels.NO_FILTER, (0.0, 0.0, 1.0), []
-    if isinstance(filter, ExponentialPair):
-        kind, decays = kernels.EXPONENTIAL_PAIR, (filter.membrane, filter.synapse, filter.peak)
-    elif isinstance(filter, RaisedCosines):
-        kind, found = kernels.BANK, taps(filter.kernel(filter.duration))
-    lags, channels = (np.array([tap[i] for tap in found], np.int64) for i in (0, 1))
-    weights = np.array([tap[2] for tap in found], np.float32)
-    return kind, np.array(decays, np.float32), lags, channels, weights
-
-
-@lru_cache
-def _feedback_arguments(feedback: Hashable) -> tuple[Any, ...]:
-    kernels = _kernels()
-    assert kernels is not None
-    if isinstance(feedback, ExponentialFeedback):
-        return kernels.EXPONENTIAL, np.array([feedback.decay], np.float32)
-    if isinstance(feedback, KernelFeedback):
-        return kernels.FINITE, feedback.kernel(feedback.duration).float().numpy()
-    return kernels.NO_FEEDBACK, np.zeros(0, np.float32)
-
-
-@lru_cache
-def _fire_arguments(fire: Hashable) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
-    """Of the forward and of the backward pass."""
-    kernels = _kernels()
-    assert kernels is not None
-    kind, temperature, slope, p, q = "NO_FIRE", 1.0, "NO_SLOPE", 1.0, 0.0
-    if isinstance(fire, surrogate.Threshold):
-        kind, function = "THRESHOLD", fire.surrogate
-        if isinstance(function, partial):
-            slope, p, q = _SURROGATES[function.func](**function.keywords)
-        else:
-            slope, p, q = _SURROGATES[function]()
-    elif isinstance(fire, Concrete):
-        kind, temperature, slope, p = "CONCRETE", fire.temperature, "SOFT", fire.temperature
-    elif isinstance(fire, Bernoulli):
-        kind, slope = "BERNOULLI", "BY_CHANCE" if isinstance(fire, PassThrough) else "NO_SLOPE"
-    return (
-        (getattr(kernels, kind), np.float32(temperature)),
-        (getattr(kernels, slope), np.float32(p), np.float32(q)),
+        and all(known(part) for part in parts)
+        and compiled()
     )
 
 
 _EMPTY = np.zeros((0, 0, 0), np.float32)
 
 
-def _noise_arguments(noise: Tensor | Stream | None) -> tuple[Any, ...]:
-    kernels = _kernels()
-    assert kernels is not None
+def _noise_arguments(noise: Draws | None) -> tuple[Any, ...]:
+    from vdib import kernels
+
     if isinstance(noise, Stream):
         return kernels.ADDRESSED, _EMPTY, noise.keys.contiguous().numpy().view(np.uint64)
     if isinstance(noise, Tensor):
@@ -180,6 +103,18 @@ def spread(kernel: Callable[..., None], items: int, elements: int, *arguments: A
         future.result()
 
 
+def uniform(stream: Stream, num_steps: int, shape: tuple[int, ...]) -> Tensor:
+    """`stream.uniform(num_steps, shape)`, drawn by the kernel where there is one."""
+    out = torch.empty(len(stream), num_steps, *shape, device=stream.keys.device)
+    if not fits(out):
+        return stream.uniform(num_steps, shape)
+    from vdib import kernels
+
+    keys = stream.keys.contiguous().numpy().view(np.uint64)
+    spread(kernels.draw, len(out), out.numel(), keys, np.uint64(0), _rows(out, 1))
+    return out
+
+
 def drive(currents: Tensor, filter: Filter, shift: Tensor, width: float) -> Tensor:
     """`(eps * currents + shift) / width`, `(B, T, K, *N)` to `(B, T, *N)`.
 
@@ -203,7 +138,7 @@ def respond(
     gain: Tensor,
     feedback: Feedback,
     fire: Fire,
-    noise: Tensor | Stream | None = None,
+    noise: Draws | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Spikes and distances from threshold v, each `(B, T, *N)`, as `vdib.scan.scan` of `drive`.
 
@@ -231,10 +166,10 @@ class _Fused(torch.autograd.Function):
         gain: Tensor,
         width: float,
         parts: tuple[Any, Any, Any],
-        noise: Tensor | Stream | None,
+        noise: Draws | None,
     ) -> tuple[Tensor | None, Tensor]:
-        kernels = _kernels()
-        assert kernels is not None
+        from vdib import kernels
+
         filter, feedback, fire = parts
         shape = currents.shape[:2] + currents.shape[3:]
         v = currents.new_empty(shape)
@@ -246,18 +181,18 @@ class _Fused(torch.autograd.Function):
             shape[0] * math.ceil(size / kernels.BLOCK),
             v.numel(),
             _rows(currents, 3),
-            *_filter_arguments(filter),
+            *filter_arguments(filter)[0],
             shift.detach().expand(neurons).reshape(-1).numpy(),
             np.float32(width),
             gain.detach().expand(neurons).reshape(-1).numpy(),
-            *_feedback_arguments(feedback),
-            *_fire_arguments(fire)[0],
+            *feedback_arguments(feedback),
+            *fire_arguments(fire)[0],
             *_noise_arguments(noise),
             _EMPTY if spikes is None else _rows(spikes),
             _rows(v),
         )
         # A deterministic threshold's spikes can be told from v.
-        told = isinstance(fire, surrogate.Threshold)
+        told = isinstance(fire, Threshold)
         ctx.save_for_backward(None if told else spikes, v, shift, gain)
         ctx.parts, ctx.width, ctx.currents_shape = parts, width, currents.shape
         ctx.set_materialize_grads(False)
@@ -266,8 +201,8 @@ class _Fused(torch.autograd.Function):
     @staticmethod
     @torch.autograd.function.once_differentiable  # type: ignore[untyped-decorator, unused-ignore]
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
-        kernels = _kernels()
-        assert kernels is not None
+        from vdib import kernels
+
         spikes, v, shift, gain = ctx.saved_tensors
         filter, feedback, fire = ctx.parts
         grad_currents = v.new_empty(ctx.currents_shape)
@@ -279,11 +214,11 @@ class _Fused(torch.autograd.Function):
             len(v) * math.ceil(size / kernels.BLOCK),
             v.numel(),
             *(_EMPTY if grad is None else _rows(grad) for grad in grads),
-            *_filter_arguments(filter),
+            *filter_arguments(filter)[1],
             np.float32(ctx.width),
             gain.detach().expand(neurons).reshape(-1).numpy(),
-            *_feedback_arguments(feedback),
-            *_fire_arguments(fire)[1],
+            *feedback_arguments(feedback),
+            *fire_arguments(fire)[1],
             _EMPTY if spikes is None else _rows(spikes),
             _rows(v),
             _rows(grad_currents, 3),

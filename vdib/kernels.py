@@ -7,7 +7,8 @@ and is the only caller. Numba compiles at the first call and keeps the result on
 Rows of a batch and blocks of neurons are independent of each other: a call does the work items
 `first <= w < last`, of which there are `B` times the number of blocks. Within one, time runs
 outside and neurons inside, where they lie side by side and LLVM makes vector instructions of them.
-Nothing here may be compiled with `fastmath`: it would change which neurons spike.
+Nothing here may be compiled with `fastmath`: it would change which neurons spike. All of it is in
+one file, as numba's cache on disk only watches the file of the function that was called.
 
 Legend: B batch, T steps, K kernels, N neurons, L lags; all floats are float32.
 """
@@ -143,6 +144,21 @@ def _slope(kind: Any, p: Any, q: Any, v: Any, spikes: Any, out: Any) -> None:
 
 
 @compiled
+def draw(first: Any, last: Any, keys: Any, start: Any, out: Any) -> None:
+    """Rows `first` to `last` of `out`, `(B, T N)`, of the streams of `keys`, `(B,)`."""
+    for b in range(first, last):
+        uniform(keys[b], start, out[b])
+
+
+@compiled
+def _add(weight: Any, x: Any, out: Any) -> None:
+    """`out += weight[0] x[0] + ...`, from left to right, of four rows x."""
+    p, q, r, s = weight
+    for j in range(len(out)):
+        out[j] = (((out[j] + p * x[0][j]) + q * x[1][j]) + r * x[2][j]) + s * x[3][j]
+
+
+@compiled
 def forward(
     first: Any,
     last: Any,
@@ -193,12 +209,25 @@ def forward(
                     now[j] = (p / peak + shifts[j]) / width
             elif filter_kind == BANK:
                 now[:] = _ZERO
-                for n in range(len(tap_lag)):
-                    if tap_lag[n] <= t:
-                        incoming = currents[b, t - tap_lag[n], tap_kernel[n], start:stop]
-                        weight = tap_weight[n]
-                        for j in range(m):
-                            now[j] += weight * incoming[j]
+                n = 0
+                while n + 4 <= len(tap_lag) and tap_lag[n + 3] <= t:  # one trip for four taps
+                    _add(
+                        (tap_weight[n], tap_weight[n + 1], tap_weight[n + 2], tap_weight[n + 3]),
+                        (
+                            currents[b, t - tap_lag[n], tap_kernel[n], start:stop],
+                            currents[b, t - tap_lag[n + 1], tap_kernel[n + 1], start:stop],
+                            currents[b, t - tap_lag[n + 2], tap_kernel[n + 2], start:stop],
+                            currents[b, t - tap_lag[n + 3], tap_kernel[n + 3], start:stop],
+                        ),
+                        now,
+                    )
+                    n += 4
+                while n < len(tap_lag) and tap_lag[n] <= t:
+                    incoming = currents[b, t - tap_lag[n], tap_kernel[n], start:stop]
+                    weight = tap_weight[n]
+                    for j in range(m):
+                        now[j] += weight * incoming[j]
+                    n += 1
                 for j in range(m):
                     now[j] = (now[j] + shifts[j]) / width
             else:
@@ -236,8 +265,8 @@ def backward(
     grad_v: Any,  # B T N, or empty
     filter_kind: Any,
     decays: Any,
-    tap_lag: Any,
-    tap_kernel: Any,
+    tap_lag: Any,  # of one kernel after the other
+    tap_first: Any,  # K + 1, where the taps of each begin
     tap_weight: Any,
     width: Any,
     gain: Any,
@@ -263,7 +292,7 @@ def backward(
     membrane, synapse, peak = decays[0], decays[1], decays[2]
     kept = len(nu) + 1
     if len(tap_lag) > 0:
-        kept = max(kept, tap_lag[-1] + 1)
+        kept = max(kept, tap_lag.max() + 1)
     total_all = np.empty((kept, BLOCK), np.float32)  # dL/dv of this step and some later ones
     state = np.empty((6, BLOCK), np.float32)
     for item in range(first, last):
@@ -321,14 +350,32 @@ def backward(
                     out[j] = c
             elif filter_kind == BANK:
                 for k in range(grad_currents.shape[2]):
-                    grad_currents[b, t, k, start:stop] = _ZERO
-                for n in range(len(tap_lag)):
-                    if t + tap_lag[n] < num_steps:
+                    out = grad_currents[b, t, k, start:stop]
+                    out[:] = _ZERO
+                    n, end = tap_first[k], tap_first[k + 1]
+                    while n + 4 <= end and t + tap_lag[n + 3] < num_steps:
+                        _add(
+                            (
+                                tap_weight[n] / width,
+                                tap_weight[n + 1] / width,
+                                tap_weight[n + 2] / width,
+                                tap_weight[n + 3] / width,
+                            ),
+                            (
+                                total[(t + tap_lag[n]) % kept],
+                                total[(t + tap_lag[n + 1]) % kept],
+                                total[(t + tap_lag[n + 2]) % kept],
+                                total[(t + tap_lag[n + 3]) % kept],
+                            ),
+                            out,
+                        )
+                        n += 4
+                    while n < end and t + tap_lag[n] < num_steps:
                         later = total[(t + tap_lag[n]) % kept]
                         weight = tap_weight[n] / width
-                        out = grad_currents[b, t, tap_kernel[n], start:stop]
                         for j in range(m):
                             out[j] += weight * later[j]
+                        n += 1
             else:
                 grad_currents[b, t, 0, start:stop] = now
         for j in range(m):

@@ -14,6 +14,7 @@ from vdib.estimator import Bernoulli, Estimator, returns
 from vdib.noise import Noise
 from vdib.objective import distortion, per_step, rate
 from vdib.sparse import Spikes
+from vdib.stream import Stream
 from vdib.window import recent
 
 
@@ -111,6 +112,10 @@ class VDIB(nn.Module):
             )
         to_go = returns(per_step(out.distortion, x.shape[1]), out.rate, self.beta).detach()
         return out.loss(self.beta) + self.estimator.term(out.code.log_prob(), to_go), out
+
+    def stream(self, seed: int, id: int = 0) -> Stream:
+        """A live input under the weights of now, decoded at every step; see `vdib.stream`."""
+        return Stream(self, seed, id)
 
     def _measure(self, code: SpikeCode, r: Tensor, weights: Tensor | None) -> Bottleneck:
         decoded = self.decode(code.spikes)

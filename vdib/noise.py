@@ -69,6 +69,10 @@ class Stream:
         return top.float().add_(0.5).mul_(2.0**-23).view(-1, num_steps, *shape)
 
 
+Draws = Tensor | Stream
+"""The noise of one layer: uniform numbers in (0, 1), `(B, T, *N)`, or a stream of B rows."""
+
+
 @dataclass(frozen=True)
 class Noise:
     """The address of the noise of a batch, down to the example.

@@ -131,17 +131,18 @@ def rate_distortion(
     distortion_nats: Array,
     epochs: Array,
     constant: tuple[str, float] | None = None,
+    per: str = "sample",
 ) -> Figure:
     """The path of the epochs in the rate-distortion plane, on validation data.
 
-    `rate_bits` (E,) in bits/sample, `distortion_nats` (E,) in nats/sample, `epochs` (E,);
-    `constant`, a name and nats/sample, is what the best answer without a code costs.
+    `rate_bits` (E,) in bits and `distortion_nats` (E,) in nats, `per` sample or step; `epochs`
+    (E,); `constant`, a name and nats, is what the best answer without a code costs.
     """
     rate, distortion = _numpy(rate_bits, "E"), _numpy(distortion_nats, "E")
     epoch = _numpy(epochs, "E")
     _same_length(rate_bits=rate, distortion_nats=distortion, epochs=epoch)
     figure, axes = _single(6, 4)
-    _tidy(axes, "rate (bits/sample)", "distortion (nats/sample)")
+    _tidy(axes, f"rate (bits/{per})", f"distortion (nats/{per})")
     axes.plot(rate, distortion, color="#c8c8c8", linewidth=1.2, zorder=1)
     span = {"vmin": epoch.min(), "vmax": max(epoch.max(), epoch.min() + 1)}
     points = axes.scatter(rate, distortion, 28, epoch, cmap="viridis", zorder=2, **span)

@@ -1,0 +1,118 @@
+"""Online learning: its gradients are those of the sequence without the paths it leaves out."""
+
+import pytest
+import tiny
+import torch
+
+from vdib import online
+from vdib.decoder import LogisticDecoder, categorical
+from vdib.encoder import build_encoder
+from vdib.estimator import RelaxedBernoulli, StraightThrough
+from vdib.model import VDIB
+from vdib.objective import distortion, rate
+from vdib.prior import BernoulliPrior, MarginalPrior
+from vdib.window import FullWindow, RateWindow, recent
+
+INPUTS, READOUT, STEPS, BATCH, BETA = 5, 3, 12, 2, 0.4
+
+
+def model(hidden=(), estimator=None, window=FullWindow, prior=None):
+    torch.manual_seed(0)
+    encoder = build_encoder((INPUTS,), READOUT, hidden)
+    for layer in (*encoder.layers, encoder.readout):
+        torch.nn.init.normal_(layer.synapses[1].weight, std=0.8)
+        torch.nn.init.uniform_(layer.gain, 0.8, 1.6)
+        torch.nn.init.normal_(layer.bias, 0.5, 0.3)
+    decoder = LogisticDecoder(window(4), READOUT, 6, likelihood=categorical)
+    torch.nn.init.normal_(decoder.head.weight)
+    prior = prior or BernoulliPrior(0.2)
+    return VDIB(encoder, decoder, prior, estimator or StraightThrough(), BETA, True).double()
+
+
+def batch():
+    generator = torch.Generator().manual_seed(1)
+    x = (torch.rand(BATCH, STEPS, INPUTS, generator=generator) < 0.4).double()
+    r = torch.randint(6, (BATCH, STEPS), generator=generator)
+    return x, r, torch.rand(BATCH, STEPS, READOUT, generator=generator)
+
+
+def online_gradient(bottleneck, x, r, u):
+    """Of the sum over steps, with constant weights; the spikes and costs of each step beside it."""
+    memory = online.begin(bottleneck, x[:, 0])
+    total, spikes, costs, rates = 0, [], [], []
+    for t in range(x.shape[1]):
+        memory = online.advance(bottleneck, x[:, t], u[:, t], memory)
+        d, kl = online.step_loss(bottleneck, memory, r[:, t])
+        total = total + (d + BETA * kl).mean()
+        spikes.append(memory.layers[-1].spikes[:, -1])
+        costs.append(d.detach())
+        rates.append(kl.detach())
+    gradient = tiny.gradient(bottleneck, total)
+    return gradient, *(torch.stack(part, 1) for part in (spikes, costs, rates))
+
+
+def truncated_gradient(bottleneck, x, r, u):
+    """Of the whole sequence, feedback held constant and hidden spikes credited as by e-prop."""
+    encoder, fire = bottleneck.encoder, bottleneck.estimator.fire
+    below = x
+    for layer in (*encoder.layers, encoder.readout):
+        rule = encoder.threshold if layer is not encoder.readout else fire
+        with torch.no_grad():
+            s, _ = layer(below, rule, u)
+        v = layer.given(layer.drive(below.detach()), s)
+        if below.requires_grad:
+            v = v + layer.same_step_drive(below - below.detach())
+        below = s + rule.slope(v.detach(), s) * (v - v.detach())
+    decoded = bottleneck.decoder(recent(below, bottleneck.decoder.window.length, True))
+    kl = rate(v, bottleneck.prior(below.detach()))
+    loss = (distortion(decoded, r).sum(1) + BETA * kl.sum(1)).mean()
+    return tiny.gradient(bottleneck, loss)
+
+
+CASES = {
+    "the reference": {},
+    "rate decoding": {"window": RateWindow},
+    "relaxed spikes": {"estimator": RelaxedBernoulli(0.5)},
+    "a learned marginal": {"prior": MarginalPrior(READOUT, 0.2)},
+    "hidden layers": {"hidden": (4, 3)},
+}
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_gradients_sum_to_those_of_the_truncated_sequence(case):
+    bottleneck, given = model(**case), batch()
+    gradient, _, _, _ = online_gradient(bottleneck, *given)
+    torch.testing.assert_close(gradient, truncated_gradient(bottleneck, *given))
+    assert gradient.abs().max() > 0.1
+
+
+@pytest.mark.parametrize("hidden", [(), (4, 3)])
+def test_spikes_and_costs_are_those_of_the_sequence(hidden):
+    bottleneck, (x, r, u) = model(hidden), batch()
+    _, spikes, costs, rates = online_gradient(bottleneck, x, r, u)
+    with torch.no_grad():
+        out = bottleneck(x, r, u)
+    assert torch.equal(spikes, out.code.spikes)
+    torch.testing.assert_close(costs, out.distortion)
+    torch.testing.assert_close(rates, out.rate)
+
+
+def test_without_refractoriness_nothing_is_left_out():
+    """One layer whose own spikes do not act on it: the sequence's gradient itself."""
+    bottleneck, (x, r, u) = model(), batch()
+    with torch.no_grad():
+        bottleneck.encoder.readout.gain.zero_()
+    gradient, _, _, _ = online_gradient(bottleneck, x, r, u)
+    loss, _ = bottleneck.training_loss(x, r, u)
+    torch.testing.assert_close(gradient, tiny.gradient(bottleneck, loss))
+
+
+def test_memory_is_of_constant_size():
+    bottleneck, (x, _, u) = model((4,)), batch()
+    memory, sizes = online.begin(bottleneck, x[:, 0]), []
+    for t in range(STEPS):
+        memory = online.advance(bottleneck, x[:, t], u[:, t], memory)
+        parts = [p for m in memory.layers for p in (m.traces, m.own, m.spikes, *m.filter)]
+        sizes.append(sum(part.numel() for part in parts))
+        assert not any(part.requires_grad for part in parts)
+    assert len(set(sizes)) == 1
