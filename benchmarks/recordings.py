@@ -299,7 +299,7 @@ def figure(runs: Path, out: Path) -> None:
     labels = [shown.label for shown in test.shown]
     chosen = [labels.index(digit) for digit in range(10)]
     recordings = [test.recording(i) for i in chosen]
-    images = model.images(recordings, [None] * len(chosen))
+    images = model.images([model.prepare(recording) for recording in recordings])
     originals = test.images[[test.shown[i].image for i in chosen]] / 255
     rows = {
         "recording": [signed(recording) for recording in recordings],
