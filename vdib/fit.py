@@ -34,7 +34,8 @@ def _fit(args: list[str]) -> int:
         cli.folder.mkdir(parents=True, exist_ok=True)
         cli.config.ckpt_path = None  # of this call, not of the run
         cli.parser.save(cli.config, cli.folder / "config.yaml", overwrite=True)
-        cli.metrics.go_on(state.get("global_step", 0))
+        # Rows are numbered by batches, of which each may have made several updates.
+        cli.metrics.go_on(state.get("global_step", 0) // cli.model.updates_per_batch)
         print(f"vdib: training in {cli.folder}", flush=True)
         status = _train(cli, checkpoint)
         if status == 0:
