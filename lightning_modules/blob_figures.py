@@ -34,8 +34,8 @@ def draw(
     assert isinstance(one.spikes, Tensor)
     activity = target.activity(vdib.decode(code.spikes))
     then = spikes(one.target, one.spikes.shape[2])
-    shown = (part[0].cpu() for part in (one.spikes, code.spikes, activity, then))
-    figures = {"prediction": plot_prediction.prediction(*shown, scored, lag)}
+    x, y, p, r = (part[0].cpu() for part in (one.spikes, code.spikes, activity, then))
+    figures = {"prediction": plot_prediction.prediction(x, y, p, r, scored, lag)}
     if not vdib.encoder.layers:  # the readout listens to the input itself
         figures["meaning"] = plot_prediction.meaning(
             input_filters(vdib.encoder.readout, one.spikes.shape[1]).cpu(),
