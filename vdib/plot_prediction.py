@@ -23,7 +23,7 @@ from vdib.plot import (
     _same_length,
     _tidy,
 )
-from vdib.plot_sweep import bands
+from vdib.plot_sweep import bands, deviation
 
 
 def prediction(
@@ -159,7 +159,7 @@ def information_plane(
     for i, (name, points) in enumerate(curves.items()):
         betas = sorted(points)
         x, y = (np.array([np.mean(points[beta][k]) for beta in betas]) for k in (0, 1))
-        errors = [[np.std(points[beta][k], ddof=1) for beta in betas] for k in (0, 1)]
+        errors = [[deviation(points[beta][k]) for beta in betas] for k in (0, 1)]
         axes.errorbar(
             x,
             y,
