@@ -40,8 +40,8 @@ from vdib.naturaliser import load
 STAGES = ("nmnist", "mnist_dvs", "dt", "figure")
 FOLDS = 5
 WINDOWS = {"nmnist": ("full", "rate"), "mnist_dvs": ("basis", "rate")}
-TARGETS = ("class", "source")
-EPOCHS = {"class": 3, "source": 5}
+TARGETS = ("source", "class")
+TO_CLASS = ["--model.lr", "0.001", "--trainer.max_epochs", "2", "--model.init_from"]
 TUNE = ["--model.lr", "0.0005", "--trainer.max_epochs", "4", "--data.recordings", "real"]
 DT_MS = (10, 12.5, 15, 17.5, 20, 22.5, 25, 27.5, 30, 35, 40)
 
@@ -192,24 +192,16 @@ def mnist_dvs(runs: Path, seeds: int, workers: int) -> None:
         for window in WINDOWS["mnist_dvs"]
         for seed in range(seeds)
     }
-    results = sweep(
-        {
-            folder: [
-                "--config",
-                "mnist_dvs",
-                "--data.target",
-                target,
-                "--model.window",
-                window,
-                "--seed",
-                str(seed),
-                "--trainer.max_epochs",
-                str(EPOCHS[target]),
-            ]
-            for (target, window, seed), folder in folders.items()
-        },
-        workers,
-    )
+    results: dict[Path, dict[str, Any]] = {}
+    for target in TARGETS:
+        jobs: dict[Path, list[str]] = {}
+        for (_, window, seed), folder in folders.items():
+            if folder == folders[target, window, seed]:
+                jobs[folder] = ["--config", "mnist_dvs", "--data.target", target]
+                jobs[folder] += ["--model.window", window, "--seed", str(seed)]
+                if target == "class":
+                    jobs[folder] += [*TO_CLASS, str(folders["source", window, seed])]
+        results |= sweep(jobs, workers)
     follow = Follow((28, 28))
     print("\nSimulated MNIST-DVS, 1,000 test recordings of all classes\n")
     print("| target | decoding | judge accuracy [95 %] | SSIM | distortion (nats) | "
