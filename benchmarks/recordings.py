@@ -41,9 +41,9 @@ STAGES = ("nmnist", "mnist_dvs", "dt", "figure")
 FOLDS = 5
 WINDOWS = {"nmnist": ("full", "rate"), "mnist_dvs": ("basis", "rate")}
 TARGETS = ("source", "class")
-TO_CLASS = ["--model.lr", "0.001", "--trainer.max_epochs", "2", "--model.init_from"]
+TO_CLASS = ["--model.lr", "0.001", "--trainer.max_epochs", "1", "--model.init_from"]
 TUNE = ["--model.lr", "0.0005", "--trainer.max_epochs", "4", "--data.recordings", "real"]
-DT_MS = (10, 12.5, 15, 17.5, 20, 22.5, 25, 27.5, 30, 35, 40)
+DT_MS = (10, 15, 20, 22.5, 25, 27.5, 30, 40)
 
 
 @dataclass(frozen=True)
@@ -261,7 +261,7 @@ class Held(RecordingSet):
 
 def dt(runs: Path, seeds: int, out: Path) -> None:
     """Robustness to the length of a step, without training again: a figure."""
-    test = Held(SimulatedMNISTDVS("test", 500))
+    test = Held(SimulatedMNISTDVS("test", 300))
     curves = {}
     for window in WINDOWS["mnist_dvs"]:
         curves[f"{window} window"] = (
