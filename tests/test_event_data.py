@@ -214,9 +214,17 @@ def test_settings_are_checked(kind: Any, given: dict[str, Any], message: str) ->
         kind(**given)
 
 
-def test_the_cache_is_used_between_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_cache_is_used_between_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a cached data set only the first recording is made, to see that the camera is the same."""
+    made: list[int] = []
+    camera = simulated.mnist_dvs_recording
+    monkeypatch.setattr(
+        simulated,
+        "mnist_dvs_recording",
+        lambda image, seed: made.append(seed) or camera(image, seed),
+    )
     sizes = {**SIZES, "cache": True}
-    first = MNISTDVSData(num_steps=4, **sizes).split("test")
-    monkeypatch.setattr(simulated, "mnist_dvs_recording", None)
-    second = MNISTDVSData(num_steps=4, **sizes).split("test")
+    first, second = (MNISTDVSData(num_steps=4, **sizes).split("test") for _ in range(2))
     assert np.array_equal(first.neuron, second.neuron)
+    assert made == [made[0], *made[1:5], made[0]]
+    assert len(set(made)) == 4
