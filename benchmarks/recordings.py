@@ -41,7 +41,7 @@ STAGES = ("nmnist", "mnist_dvs", "dt", "figure")
 FOLDS = 5
 WINDOWS = {"nmnist": ("full", "rate"), "mnist_dvs": ("basis", "rate")}
 TARGETS = ("source", "class")
-TO_CLASS = ["--model.lr", "0.001", "--trainer.max_epochs", "1", "--model.init_from"]
+TO_CLASS = ["--trainer.max_epochs", "2", "--model.init_from"]
 TUNE = ["--model.lr", "0.0005", "--trainer.max_epochs", "4", "--data.recordings", "real"]
 DT_MS = (10, 15, 20, 22.5, 25, 27.5, 30, 40)
 
