@@ -70,11 +70,11 @@ def push(steps: int) -> None:
 
 
 def learn(steps: int) -> None:
-    """Learn online from one stream; its loss, and the peak memory of the process."""
+    """Learn online from one stream; the peak memory of the process."""
     bottleneck = model(spikes(PROCESS.bins(Noise(0, 0, torch.arange(50)), 100), 20))
     optimizer = torch.optim.Adam(bottleneck.parameters(), lr=2e-3, fused=True)
     memory = online.begin(bottleneck, torch.zeros(1, 20))
-    noise, recent = Noise(0, 0, torch.arange(1)), 0.0
+    noise = Noise(0, 0, torch.arange(1))
     begun = time.perf_counter()
     for t, bins in enumerate(live(steps)):
         if t % 1_000 == 0:
@@ -84,10 +84,9 @@ def learn(steps: int) -> None:
         optimizer.zero_grad()
         (costs + 0.01 * kl).mean().backward()
         optimizer.step()
-        recent += (float(costs.detach()) - recent) / min(t + 1, 1_000)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     ms = 1_000 * (time.perf_counter() - begun) / steps
-    print(f"{steps:,} updates, {ms:.2f} ms each: {recent:.2f} nats per step, peak {peak:.1f} MiB")
+    print(f"{steps:,} updates, {ms:.2f} ms each, peak memory {peak:.1f} MiB")
 
 
 def main() -> None:
