@@ -39,8 +39,8 @@ def by(rows: Iterable[Row], key: str, value: str) -> dict[float, list[float]]:
 
 def pm(values: Sequence[float], digits: int = 2) -> str:
     """Mean and standard deviation over seeds."""
-    spread = statistics.stdev(values) if len(values) > 1 else math.nan
-    return f"{statistics.mean(values):.{digits}f} ± {spread:.{digits}f}"
+    spread = f" ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else ""
+    return f"{statistics.mean(values):.{digits}f}{spread}"
 
 
 def table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> None:

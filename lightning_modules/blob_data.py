@@ -144,7 +144,7 @@ class BlobData(LightningDataModule):
         """Spikes `(B, T, N)`, and as their target the bins at t + lag, `(B, T, D)`.
 
         Beyond the ends of a sequence the target is that of its first or last step, which is not to
-        be scored: see `vdib.lightning_modules.predictive_coding.scored_steps`.
+        be scored: see `vdib.lightning_modules.blob_targets.scored_steps`.
         """
         return SpikeBatch(
             spikes(batch.bins, self.process.num_neurons),

@@ -1,6 +1,6 @@
-"""What of the active neurons is predicted: their set, or each of them by itself.
+"""What of the active neurons is predicted, their set or each by itself, and which steps count.
 
-Legend: S decodings, D blobs, N neurons, P sets, O outputs of the decoder.
+Legend: T steps, S decodings, D blobs, N neurons, P sets, O outputs of the decoder.
 """
 
 from typing import Protocol
@@ -11,6 +11,19 @@ from torch.distributions import Categorical, Distribution
 
 from vdib.datasets.drifting_blobs import Patterns, spikes
 from vdib.decoder import Likelihood, bernoulli, categorical
+
+
+def scored_steps(num_steps: int, lag: int, unscored: int) -> Tensor:
+    """Which decodings count, `(T,)` bool: those at `unscored <= t` with `0 <= t + lag < T`.
+
+    The decoding at t is compared with the input at t + lag; the first `unscored` decodings do not
+    count, whatever the lag.
+
+    >>> scored_steps(num_steps=6, lag=2, unscored=1)
+    tensor([False,  True,  True,  True, False, False])
+    """
+    t = torch.arange(num_steps)
+    return (t >= unscored) & (t + lag >= 0) & (t + lag < num_steps)
 
 
 class BlobTarget(Protocol):

@@ -17,13 +17,19 @@ from pytorch_lightning.core.optimizer import LightningOptimizer
 from torch import Tensor
 from torch.optim.lr_scheduler import LRScheduler
 
-from vdib import online, plot_prediction
+from vdib import online
 from vdib.datasets.drifting_blobs import spikes
 from vdib.decoder import Decoder
 from vdib.estimator import Estimator
+from vdib.lightning_modules import blob_figures
 from vdib.lightning_modules.blob_data import BlobData, Split
 from vdib.lightning_modules.blob_reference import reference_nats, remembered
-from vdib.lightning_modules.blob_targets import BlobTarget, InputTarget, PatternTarget
+from vdib.lightning_modules.blob_targets import (
+    BlobTarget,
+    InputTarget,
+    PatternTarget,
+    scored_steps,
+)
 from vdib.lightning_modules.vdib_module import (
     DECODERS,
     ESTIMATORS,
@@ -45,19 +51,6 @@ TARGETS: dict[str, Callable[[int, int], BlobTarget]] = {
     "patterns": PatternTarget,
     "inputs": InputTarget,
 }
-
-
-def scored_steps(num_steps: int, lag: int, unscored: int) -> Tensor:
-    """Which decodings count, `(T,)` bool: those at `unscored <= t` with `0 <= t + lag < T`.
-
-    The decoding at t is compared with the input at t + lag; the first `unscored` decodings do not
-    count, whatever the lag.
-
-    >>> scored_steps(num_steps=6, lag=2, unscored=1)
-    tensor([False,  True,  True,  True, False, False])
-    """
-    t = torch.arange(num_steps)
-    return (t >= unscored) & (t + lag >= 0) & (t + lag < num_steps)
 
 
 class PredictiveCodingModule(VDIBModule):
@@ -264,7 +257,8 @@ class PredictiveCodingModule(VDIBModule):
         """Test loss without a bottleneck, in nats per step."""
         data, scored = self.data, scored_steps(self.data.num_steps, self.lag, self.unscored)
         kind = type(self.target).__name__
-        settings = repr([data.process, data.sizes, data.lag, data.unscored, kind])
+        sizes = [data.sizes[name] for name in SPLITS]
+        settings = repr([data.process, sizes, data.lag, data.unscored, kind])
 
         def compute() -> float:
             with torch.inference_mode(False), torch.enable_grad():  # it is trained during the test
@@ -294,43 +288,10 @@ class PredictiveCodingModule(VDIBModule):
 
     def figures(self, batch: SpikeBatch) -> dict[str, Figure]:
         """One sequence, its code and its prediction; what spikes listen to, what they mean."""
-        x = _dense(batch.spikes)[:1]
-        code = self.vdib.encode(x, Noise(self.seed, EVALUATION, batch.id[:1]))
-        activity = self.target.activity(self.vdib.decode(code.spikes))
-        then = spikes(batch.target[:1], self.num_inputs)
-        scored = scored_steps(then.shape[1], self.lag, self.unscored)
-        figures = {
-            "prediction": plot_prediction.prediction(
-                x[0].cpu(),
-                code.spikes[0].cpu(),
-                activity[0].cpu(),
-                then[0].cpu(),
-                scored,
-                self.lag,
-            )
-        }
-        if not code.hidden:
-            figures["meaning"] = plot_prediction.meaning(
-                self._input_filters().cpu(), self._spike_meanings().cpu()
-            )
-        return figures
-
-    def _input_filters(self) -> Tensor:
-        """What an input spike adds to each readout neuron later on, `(N_y, N_x, L)`, in widths."""
-        layer = self.vdib.encoder.readout
-        (weight,) = layer.synapses.parameters()
-        kernel = layer.filter.kernel(self.data.num_steps).to(weight)
-        by_kernel = weight.view(len(kernel), layer.shape[0], -1)
-        return torch.einsum("knj,kl->njl", by_kernel, kernel) / layer.width
-
-    def _spike_meanings(self) -> Tensor:
-        """What a lone spike, l steps ago, says for each input, `(N_y, N_x, tau_d)`, in nats."""
-        decoder = self.vdib.decoder
-        length, size = decoder.window.length, decoder.num_neurons
-        lone = torch.eye(length * size, device=self.device).view(-1, 1, length, size)
-        said = decoder.outputs(lone) - decoder.outputs(torch.zeros_like(lone))
-        by_input = self.target.by_neuron(said[:, 0]).view(length, size, -1)
-        return by_input.flip(0).permute(1, 2, 0)  # from oldest first to steps ago
+        first = SpikeBatch(_dense(batch.spikes)[:1], *(field[:1] for field in batch[1:]))
+        noise = Noise(self.seed, EVALUATION, first.id)
+        scored = scored_steps(first.target.shape[1], self.lag, self.unscored)
+        return blob_figures.draw(self.vdib, self.target, first, noise, scored, self.lag)
 
 
 def _dense(x: Spikes) -> Tensor:

@@ -16,7 +16,9 @@ from vdib import fit
 from vdib.cli import build
 from vdib.datasets import mnist_dvs, nmnist, simulated
 from vdib.datasets.aedat2_writer import write_aedat2
-from vdib.lightning_modules.event_data import EventFolderData, MNISTDVSData, NMNISTData
+from vdib.lightning_modules.event_folder_data import EventFolderData
+from vdib.lightning_modules.mnist_dvs_data import MNISTDVSData
+from vdib.lightning_modules.nmnist_data import NMNISTData
 from vdib.sparse import SparseSpikes
 
 # Lightning calls what jsonargparse has deprecated.

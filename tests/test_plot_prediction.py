@@ -59,4 +59,4 @@ def test_information_plane(rng):
     (container,) = axes.containers
     means = [[points[beta][k].mean() for beta in (0.1, 1.0)] for k in (0, 1)]
     np.testing.assert_allclose(container[0].get_data(), means)
-    assert [text.get_text() for text in axes.texts] == ["beta 0.1", "1", "all"]
+    assert [text.get_text() for text in axes.texts] == ["0.1", "beta 1", "all"]

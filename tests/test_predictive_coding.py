@@ -13,8 +13,8 @@ from vdib.cli import build
 from vdib.datasets.drifting_blobs import spikes
 from vdib.lightning_modules import blob_reference
 from vdib.lightning_modules.blob_data import BlobData
-from vdib.lightning_modules.blob_targets import InputTarget, PatternTarget
-from vdib.lightning_modules.predictive_coding import PredictiveCodingModule, scored_steps
+from vdib.lightning_modules.blob_targets import InputTarget, PatternTarget, scored_steps
+from vdib.lightning_modules.predictive_coding import PredictiveCodingModule
 from vdib.noise import Noise
 from vdib.objective import bernoulli_kl
 

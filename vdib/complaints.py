@@ -10,9 +10,11 @@ from pytorch_lightning import Trainer
 
 from vdib.estimator import LeaveOneOut, RelaxedBernoulli, ScoreFunction, StraightThrough
 from vdib.lightning_modules.blob_data import BlobData
-from vdib.lightning_modules.event_data import EventFolderData, MNISTDVSData, NMNISTData
+from vdib.lightning_modules.event_folder_data import EventFolderData
 from vdib.lightning_modules.image_data import ImageData
+from vdib.lightning_modules.mnist_dvs_data import MNISTDVSData
 from vdib.lightning_modules.naturalisation import NaturalisationModule
+from vdib.lightning_modules.nmnist_data import NMNISTData
 from vdib.lightning_modules.predictive_coding import PredictiveCodingModule
 from vdib.lightning_modules.vdib_module import DECODERS
 

@@ -36,7 +36,8 @@ def _fit(args: list[str]) -> int:
         for name, value in getattr(cli.datamodule, "found", {}).items():
             cli.config.data.init_args[name] = value
         cli.parser.save(cli.config, cli.folder / "config.yaml", overwrite=True)
-        cli.metrics.go_on(state.get("global_step", 0))
+        # Rows are numbered by batches, of which each may have made several updates.
+        cli.metrics.go_on(state.get("global_step", 0) // cli.model.updates_per_batch)
         print(f"vdib: training in {cli.folder}", flush=True)
         status = _train(cli, checkpoint)
         if status == 0:

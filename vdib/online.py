@@ -18,6 +18,7 @@ potentials under them are evaluated again with the weights of now.
 What this leaves out, and so how it is biased against `VDIB.training_loss` with straight-through
 spikes: a spike's influence on its neuron's own later potentials (refractoriness); and, with hidden
 layers, what a hidden spike does to later steps of the layer above (e-prop's bias, `vdib.credit`).
+An autoregressive prior sees the spikes of the window only.
 Over a sequence, under constant weights, the gradients sum to the sequence's without these paths.
 
 Legend: B streams in parallel, K kernels, L = tau_d steps, N_in inputs and N neurons of a layer.

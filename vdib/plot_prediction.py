@@ -23,7 +23,7 @@ from vdib.plot import (
     _same_length,
     _tidy,
 )
-from vdib.plot_sweep import bands
+from vdib.plot_sweep import bands, deviation
 
 
 def prediction(
@@ -159,7 +159,7 @@ def information_plane(
     for i, (name, points) in enumerate(curves.items()):
         betas = sorted(points)
         x, y = (np.array([np.mean(points[beta][k]) for beta in betas]) for k in (0, 1))
-        errors = [[np.std(points[beta][k], ddof=1) for beta in betas] for k in (0, 1)]
+        errors = [[deviation(points[beta][k]) for beta in betas] for k in (0, 1)]
         axes.errorbar(
             x,
             y,
@@ -173,13 +173,13 @@ def information_plane(
             label=name,
         )
         if i == 0:
-            for beta, at in zip(betas, zip(x, y, strict=True), strict=True):
-                where: dict[str, Any] = {
-                    "xytext": (-6, 7),
-                    "textcoords": "offset points",
-                    "ha": "right",
-                }
-                label = f"beta {beta:g}" if beta == betas[0] else f"{beta:g}"
+            for k, (beta, at) in enumerate(zip(betas, zip(x, y, strict=True), strict=True)):
+                # The smallest beta lies close to the next: on the other side of the line.
+                shift, side = ((4, -14), "left") if k == 0 else ((-6, 7), "right")
+                if k == len(betas) - 1:
+                    shift, side = (8, -2), "left"
+                where: dict[str, Any] = {"xytext": shift, "textcoords": "offset points", "ha": side}
+                label = f"beta {beta:g}" if k == len(betas) - 1 else f"{beta:g}"
                 axes.annotate(label, at, color=INK, fontsize=9, path_effects=HALO, **where)
     _reference(axes, *ceiling)
     axes.set_xlim(left=0)

@@ -22,10 +22,15 @@ def bands(
         style = {"color": PALETTE[i % 10], "marker": "o", **dict((styles or {}).get(name, {}))}
         x = sorted(points)
         mean = np.array([np.mean(points[at]) for at in x])
-        spread = np.array([np.std(points[at], ddof=1) if len(points[at]) > 1 else 0 for at in x])
+        spread = np.array([deviation(points[at]) for at in x])
         axes.plot(x, mean, linewidth=1.8, markersize=4, label=name, **style)
         low, high = mean - spread, mean + spread
         axes.fill_between(x, low, high, color=style["color"], alpha=0.2, linewidth=0)
+
+
+def deviation(values: Sequence[float]) -> float:
+    """Sample standard deviation; 0 of a single value, which has none to show."""
+    return float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
 
 
 def compared(keys: Sequence[str], rows: Rows, measured: str) -> Figure:
