@@ -6,11 +6,11 @@ Legend: B batch, T steps, D blobs, N neurons.
 from typing import Literal, NamedTuple
 
 import torch
-from pytorch_lightning import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
 from vdib.datasets.drifting_blobs import PUBLISHED, UNIT, DriftingBlobs, spikes
+from vdib.lightning_modules.data_module import DataModule
 from vdib.lightning_modules.vdib_module import SpikeBatch
 from vdib.noise import Noise
 
@@ -46,7 +46,7 @@ def _collate(batch: BlobBatch) -> BlobBatch:
     return batch
 
 
-class BlobData(LightningDataModule):
+class BlobData(DataModule):
     """Superposed drifting blobs, and the neurons they hit at t + lag.
 
     The four splits are drawn from noise of different addresses. Training sequences follow the seed;

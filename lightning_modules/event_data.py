@@ -10,20 +10,20 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from pytorch_lightning import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader, DistributedSampler
 
 from vdib.datasets.cache import cache_folder
 from vdib.datasets.recording_set import RecordingSet, Split
 from vdib.datasets.spike_set import Preparation, SpikeExamples, SpikeSet, collate
+from vdib.lightning_modules.data_module import DataModule
 from vdib.lightning_modules.vdib_module import SpikeBatch
 
 Recordings = Literal["simulated", "real", "both"]
 """What to train on; `both` validates and tests on the real ones."""
 
 
-class EventData(LightningDataModule):
+class EventData(DataModule):
     """What the event data sets share: binned once, kept on disk, handed over as lists of spikes.
 
     Args:

@@ -6,7 +6,6 @@ Legend: B batch, T steps, N = 784 pixels.
 from typing import Literal
 
 import torch
-from pytorch_lightning import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader, DistributedSampler
 
@@ -14,6 +13,7 @@ from vdib.coding import rate_code, time_code
 from vdib.datasets.digits import Digits
 from vdib.datasets.images import ImageBatch, ImageSet, collate
 from vdib.datasets.mnist import MNIST
+from vdib.lightning_modules.data_module import DataModule
 from vdib.lightning_modules.vdib_module import SpikeBatch
 from vdib.noise import EVALUATION, Noise
 
@@ -21,7 +21,7 @@ DATASETS = {"digits": Digits, "mnist": MNIST}
 CODINGS = {"rate": rate_code, "time": time_code}
 
 
-class ImageData(LightningDataModule):
+class ImageData(DataModule):
     """Digits as spikes: rate or time coded on the device, from the address of each example.
 
     Args:

@@ -421,7 +421,7 @@ WRONG = {
     "--data.batch_size 0": "data needs num_steps >= 2, batch_size >= 1 and num_workers >= 0, "
     "got 30, 0 and 0",
     "--seed -1": "--seed: got -1, expected 0 to 4294967295",
-    "--config nope": "--config nope: neither a file nor one of digits, mnist, predictive_coding",
+    "--config nope": "--config nope: neither a file nor one of digits, mnist, mnist_dvs",
     "--trainer.max_epochs few": "--trainer.max_epochs: got 'few', expected int",
     "--trainer.accelerator abacus": "--trainer: You selected an invalid accelerator name",
     "--trainer.devices 0": "--trainer: `Trainer(devices='0')` value is not a valid input",

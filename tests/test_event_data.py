@@ -230,3 +230,10 @@ def test_the_cache_is_used_between_runs(monkeypatch: pytest.MonkeyPatch) -> None
     assert np.array_equal(first.neuron, second.neuron)
     assert made == [made[0], *made[1:5], made[0]]
     assert len(set(made)) == 4
+
+
+@pytest.mark.parametrize("kind", [MNISTDVSData, NMNISTData])
+def test_a_data_module_is_described_without_being_loaded(kind):
+    data = kind("simulated")
+    assert str(data) == kind.__name__
+    assert data.splits == {}
