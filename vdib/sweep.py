@@ -156,7 +156,8 @@ def _sweep(args: list[str]) -> int:
     except KeyboardInterrupt:
         print(f"vdib: interrupted; go on with --name {plan.folder.name}", file=sys.stderr)
         status = 130
-    if trials := [t for t in study.trials if "summaries" in t.user_attrs]:
+    # A trial that was killed before it was told has its summaries, and a successor.
+    if trials := [t for t in study.trials if t.state == optuna.trial.TrialState.COMPLETE]:
         for path in write(plan.folder, plan.space, trials, asked.plot or plan.metric):
             print(f"vdib: wrote {path}")
     for done in failures:
