@@ -43,7 +43,7 @@ def measured(recordings: list[Path], run: Path, out: Path, *words: str) -> tuple
     )
     call = [sys.executable, "-c", code, *map(str, recordings), "--run", str(run), *words]
     begin = time.perf_counter()
-    done = subprocess.run([*call, "--out", str(out)], capture_output=True, text=True, check=True)
+    done = subprocess.run([*call, "--out", str(out)], stdout=subprocess.PIPE, text=True, check=True)
     return time.perf_counter() - begin, int(done.stdout.split()[-1]) / 1024
 
 
