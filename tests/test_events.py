@@ -50,7 +50,7 @@ def test_currents_and_gradients_are_the_dense_ones(
     upstream = torch.randn(36, num_outputs)
     expected = torch.nn.functional.linear(dense, weights.weight)
     expected_grads = torch.autograd.grad(expected, (weights.weight, dense), upstream)
-    few = spikes.mean() <= events.DENSE
+    few = spikes.mean() <= events.DENSE[torch.float32]
     calls = counted(monkeypatch)
 
     lists = SparseSpikes.of(spikes)
@@ -81,9 +81,41 @@ def test_double_precision():
     torch.testing.assert_close(grad, torch.autograd.grad(expected, weights.weight, upstream)[0])
 
 
-def test_listing_is_what_lists_are():
-    spikes = spike_train(31, 70)
-    lists, expected = events.listed(spikes), SparseSpikes.of(spikes[:, None])
+@pytest.mark.parametrize("rate", [0.02, 0.4])
+@pytest.mark.parametrize("dense", [False, True])
+def test_mixed_precision(rate, dense, monkeypatch):
+    torch.manual_seed(0)
+    weights = EventLinear(50, 131)
+    spikes = spike_train(4, 9, 50, rate=rate)
+    rows = spikes.flatten(0, 1).bfloat16().requires_grad_()
+    upstream = torch.randn(36, 131).bfloat16()
+    rounded = weights.weight.detach().bfloat16().double().requires_grad_()
+    expected = rows.double() @ rounded.t()
+    expected_grads = torch.autograd.grad(expected, (rounded, rows), upstream.double())
+    calls = counted(monkeypatch)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        out = weights(rows if dense else SparseSpikes.of(spikes))
+    assert out.dtype == torch.bfloat16
+    assert len(calls) == (rate < 0.05)
+    rounding = {"rtol": 2**-8, "atol": 1e-6}
+    torch.testing.assert_close(out.double(), expected, **rounding)
+    wanted = (weights.weight, rows) if dense else (weights.weight,)
+    grad, *to_spikes = torch.autograd.grad(out, wanted, upstream)
+    if calls:  # its gradient is never rounded
+        assert grad.dtype == torch.float32
+        torch.testing.assert_close(grad.double(), expected_grads[0], rtol=1e-5, atol=1e-5)
+    else:
+        torch.testing.assert_close(grad.double(), expected_grads[0], rtol=2**-8, atol=1e-2)
+    for found in to_spikes:
+        torch.testing.assert_close(
+            found.double(), expected_grads[1].double(), rtol=2**-7, atol=0.02
+        )
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_listing_is_what_lists_are(dtype):
+    spikes = spike_train(31, 70).to(dtype)
+    lists, expected = events.listed(spikes, 0.2), SparseSpikes.of(spikes[:, None])
     assert torch.equal(lists.offset, expected.offset)
     assert torch.equal(lists.neuron, expected.neuron)
     assert lists.shape == expected.shape
@@ -94,8 +126,8 @@ def test_what_is_no_spike_train_is_not_listed():
     for value in (0.5, 2.0, -1.0, float("nan")):
         other = spikes.clone()
         other[4, 5] = value
-        assert events.listed(other) is None
-    assert events.listed(spike_train(31, 70, rate=0.9)) is None
+        assert events.listed(other, 0.2) is None
+    assert events.listed(spike_train(31, 70, rate=0.9), 0.2) is None
 
 
 @pytest.mark.parametrize("credit", [BPTT(), EProp(), DirectFeedback((20, 11), 9)])

@@ -115,6 +115,47 @@ def test_either_output_alone(filter, fire, reached):
     assert_fused_is_plain(lambda: layer(x, fire, noise), parameters, soft, reached)
 
 
+@pytest.mark.parametrize("fire", [Threshold(), PassThrough(), Concrete(0.5)], ids=str)
+@pytest.mark.parametrize("feedback", FEEDBACKS, ids=str)
+@pytest.mark.parametrize("filter", FILTERS, ids=str)
+def test_bfloat16_is_how_numbers_are_stored(filter, feedback, fire):
+    """Of the same rounded currents, everything that follows is what float32 gives, rounded."""
+    layer = layer_of(filter, feedback, 1, 601)
+    generator = torch.Generator().manual_seed(1)
+    shape = (3, 29, filter.num_kernels, 601)
+    currents = torch.randn(shape, generator=generator).bfloat16().requires_grad_()
+    noise = Noise(0, 3, torch.arange(3)).stream(1)
+    upstream = torch.randn((2, 3, 29, 601), generator=generator).bfloat16()
+
+    def run(currents):
+        shift, gain = (layer.bias - 0.3).detach().requires_grad_(), layer.gain.detach() / 1.6
+        gain.requires_grad_()
+        parts = currents, filter, shift, 1.6, gain, feedback, fire, noise
+        spikes, v = fused.respond(*parts)
+        loss = (upstream[0] * spikes).sum()
+        if not isinstance(fire, Threshold):  # its v is not for use
+            loss = loss + (upstream[1] * v).sum()
+        return spikes, v, torch.autograd.grad(loss, (currents, shift, gain))
+
+    spikes, v, (grad, *grads) = run(currents)
+    full = currents.detach().float().requires_grad_()
+    expected_spikes, expected_v, (expected, *others) = run(full)
+    assert torch.equal(spikes.float(), expected_spikes)
+    assert grad.dtype == torch.bfloat16
+    if isinstance(fire, Threshold):
+        assert spikes.dtype == v.dtype == torch.bfloat16
+        assert torch.equal(v, expected_v.bfloat16())
+        close(grad.float(), expected, 0.02)  # by a slope at a rounded v
+        tolerance = 0.02
+    else:
+        assert spikes.dtype == v.dtype == torch.float32
+        assert torch.equal(v, expected_v)
+        assert torch.equal(grad, expected.bfloat16())
+        tolerance = 1e-6
+    for found, other in zip(grads, others, strict=True):
+        close(found, other, tolerance)
+
+
 # One of everything, blocks of neurons that end early, and several of them.
 @pytest.mark.parametrize("shape", [(1, 1, 1), (1, 40, 1), (5, 1, 3), (1, 12, 513), (3, 7, 1_300)])
 @pytest.mark.parametrize("fire", [Threshold(), PassThrough()], ids=str)

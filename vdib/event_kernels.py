@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from vdib.half import wide
 from vdib.kernels import compiled
 
 BLOCK = 64
@@ -22,7 +23,7 @@ def count(first: Any, last: Any, spikes: Any, counts: Any) -> None:
     for r in range(first, last):
         ones = others = 0
         for j in range(spikes.shape[1]):
-            value = spikes[r, j]
+            value = wide(spikes[r, j])
             ones += value == _ONE
             others += (value != _ONE) & (value != _ZERO)
         counts[r] = ones if others == 0 else -1
@@ -36,7 +37,7 @@ def fill(first: Any, last: Any, spikes: Any, offset: Any, neuron: Any) -> None:
         n = 0
         for j in range(spikes.shape[1]):  # writes always and steps on at a spike: no branch
             found[n] = j
-            n += spikes[r, j] == _ONE
+            n += wide(spikes[r, j]) == _ONE
         neuron[offset[r] : offset[r + 1]] = found[:n]
 
 
@@ -63,7 +64,8 @@ def grad_weight(
         turned[:] = _ZERO
         for r in range(len(offset) - 1):
             if offset[r] < offset[r + 1]:
-                row[:m] = grad[r, start : start + m]
+                for i in range(m):
+                    row[i] = wide(grad[r, start + i])
                 for s in range(offset[r], offset[r + 1]):
                     column = turned[neuron[s]]
                     for i in range(BLOCK):

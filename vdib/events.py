@@ -3,7 +3,8 @@
     current[r, i] = sum of w[i, j] over the neurons j that fire in row r
 
 Inputs may come as lists of spikes; spikes that come dense are listed first where that pays. The sum
-is the dense product's, up to the order of its terms.
+is the dense product's, up to the order of its terms. In a region of mixed precision weights are
+rounded to bfloat16 as the dense product's are, and currents and their gradients come in bfloat16.
 Legend: R rows (batch and time), N_in input and N output neurons.
 """
 
@@ -18,13 +19,15 @@ from torch.nn.functional import embedding_bag, linear
 from vdib import fused
 from vdib.sparse import SparseSpikes
 
-DENSE = 0.2
-"""Spikes per neuron and step above which the dense product is taken.
+DENSE = {torch.float32: 0.2, torch.bfloat16: 0.05}
+"""Spikes per neuron and step above which the dense product is taken, by the product's type.
 
-Measured on one core of an AMD EPYC without AVX-512, forward and weight gradient: listing dense
-spikes and adding weights takes 0.16 to 0.25 of the dense products' time at 2 %, 0.5 to 0.6 at 10 %,
-0.8 to 1.05 at 20 % and 0.9 to 1.2 at 25 %, from 600-2312 inputs to 256-2048 outputs. It pays for
-hidden layers too, which fire at 5 to 15 %.
+Measured for float32 on one core of an AMD EPYC without AVX-512, forward and weight gradient:
+listing dense spikes and adding weights takes 0.16 to 0.25 of the dense products' time at 2 %, 0.5
+to 0.6 at 10 %, 0.8 to 1.05 at 20 % and 0.9 to 1.2 at 25 %, from 600-2312 inputs to 256-2048
+outputs. It pays for hidden layers too, which fire at 5 to 15 %. For bfloat16, estimated: where it
+is worth choosing, dense products take less than a quarter of float32's time, and adding weights
+three fifths.
 """
 
 LARGE = 100_000
@@ -37,21 +40,21 @@ def _kernels() -> ModuleType:
     return event_kernels
 
 
-def listed(spikes: Tensor) -> SparseSpikes | None:
-    """The spikes `(R, N_in)` as lists, `(R, 1, N_in)`; None where they are not few, or not 0 or 1.
+def listed(spikes: Tensor, most: float) -> SparseSpikes | None:
+    """The spikes `(R, N_in)` as lists, `(R, 1, N_in)`; None where they are not 0 or 1.
 
-    Only for what `vdib.fused.fits`.
+    And where more than `most` of them, of all, are 1. Only for what `vdib.fused.fits`.
     """
     kernels = _kernels()
-    rows = spikes.detach().contiguous()
+    rows = fused.array(spikes)
     counts = torch.empty(len(rows), dtype=torch.int64)
-    fused.spread(kernels.count, len(rows), rows.numel(), rows.numpy(), counts.numpy())
-    if counts.min() < 0 or counts.sum() > DENSE * rows.numel():
+    fused.spread(kernels.count, len(rows), rows.size, rows, counts.numpy())
+    if counts.min() < 0 or counts.sum() > most * rows.size:
         return None
     offset = nn.functional.pad(counts.cumsum(0), (1, 0))
     neuron = torch.empty(int(offset[-1]), dtype=torch.int32)
     lists = offset.numpy(), neuron.numpy()
-    fused.spread(kernels.fill, len(rows), rows.numel(), rows.numpy(), *lists)
+    fused.spread(kernels.fill, len(rows), rows.size, rows, *lists)
     return SparseSpikes(offset, neuron, (len(rows), 1, rows.shape[1]))
 
 
@@ -63,24 +66,34 @@ class EventLinear(nn.Linear):
 
     def forward(self, x: Tensor | SparseSpikes) -> Tensor:
         """Currents of spikes `(R, N_in)`, or of lists of `(B, T, *N_in)` with R = B T."""
+        dtype = _dtype(self.weight)
         if isinstance(x, SparseSpikes):
             if x.num_neurons != self.in_features:
                 raise ValueError(f"expected {self.in_features} inputs, got {x.num_neurons}")
-            if x.density <= DENSE:
-                return _product(self.weight, x)
-            return linear(x.dense(self.weight.dtype).view(-1, x.num_neurons), self.weight)
+            if x.density <= DENSE.get(dtype, DENSE[torch.float32]):
+                return _product(self.weight, x, dtype)
+            return linear(x.dense(dtype).view(-1, x.num_neurons), self.weight)
         if x.numel() >= LARGE and fused.fits(x) and fused.fits(self.weight):
-            lists = listed(x)
+            lists = listed(x, DENSE[dtype])
             if lists is not None:
-                return _product(self.weight, lists, x)
+                return _product(self.weight, lists, dtype, x)
         return linear(x, self.weight)
 
 
-def _product(weight: Tensor, lists: SparseSpikes, spikes: Tensor | None = None) -> Tensor:
+def _dtype(weight: Tensor) -> torch.dtype:
+    """Of the product: the weights' own, or that of mixed precision."""
+    device = weight.device.type
+    is_mixed = weight.dtype == torch.float32 and torch.is_autocast_enabled(device)
+    return torch.get_autocast_dtype(device) if is_mixed else weight.dtype
+
+
+def _product(
+    weight: Tensor, lists: SparseSpikes, dtype: torch.dtype, spikes: Tensor | None = None
+) -> Tensor:
     """Currents of `lists`; where they came from dense `spikes`, these receive a gradient."""
     if not fused.fits(weight):
-        return _gather(weight, lists.offset, lists.neuron)
-    out: Tensor = _Product.apply(weight, spikes, lists.offset, lists.neuron)  # type: ignore[no-untyped-call, unused-ignore]
+        return _gather(weight.to(dtype), lists.offset, lists.neuron)
+    out: Tensor = _Product.apply(weight, spikes, lists.offset, lists.neuron, dtype)  # type: ignore[no-untyped-call, unused-ignore]
     return out
 
 
@@ -94,10 +107,15 @@ class _Product(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, weight: Tensor, spikes: Tensor | None, offset: Tensor, neuron: Tensor
+        ctx: Any,
+        weight: Tensor,
+        spikes: Tensor | None,
+        offset: Tensor,
+        neuron: Tensor,
+        dtype: torch.dtype,
     ) -> Tensor:
         ctx.save_for_backward(weight, offset, neuron)
-        return _gather(weight, offset, neuron)
+        return _gather(weight.to(dtype), offset, neuron)
 
     @staticmethod
     @torch.autograd.function.once_differentiable  # type: ignore[untyped-decorator, unused-ignore]
@@ -112,8 +130,8 @@ class _Product(torch.autograd.Function):
                 kernels.grad_weight,
                 math.ceil(len(weight) / kernels.BLOCK),
                 len(neuron) * len(weight),
-                *(x.detach().contiguous().numpy() for x in (offset, neuron, grad, grad_weight)),
+                *map(fused.array, (offset, neuron, grad, grad_weight)),
             )
         if ctx.needs_input_grad[1]:
-            grad_spikes = grad @ weight
-        return grad_weight, grad_spikes, None, None
+            grad_spikes = grad @ weight.to(grad.dtype)
+        return grad_weight, grad_spikes, None, None, None

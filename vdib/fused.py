@@ -2,6 +2,9 @@
 
 What `vdib.filters` and `vdib.scan` compute, on CPUs, in single precision, for the filters,
 feedbacks and thresholds that have kernels: spikes agree to the last one, gradients to rounding.
+Currents that come in bfloat16, of mixed precision, are read as such and receive their gradient so;
+hidden layers then also store their spikes, which lose nothing by it, and v, where it is only wanted
+for the slope of a threshold. What adds up over time stays in single precision.
 Everything else takes the plain code. So does everything inside `plain()`, and everything where the
 environment variable `VDIB_PLAIN` is set.
 
@@ -57,7 +60,7 @@ def fits(x: Tensor, *parts: object) -> bool:
     return (
         _enabled
         and x.device.type == "cpu"
-        and x.dtype == torch.float32
+        and x.dtype in (torch.float32, torch.bfloat16)
         and x.numel() > 0
         and not torch.compiler.is_compiling()
         and all(known(part) for part in parts)
@@ -78,10 +81,15 @@ def _noise_arguments(noise: Draws | None) -> tuple[Any, ...]:
     return kernels.NO_NOISE, _EMPTY, np.zeros(0, np.uint64)
 
 
-def _rows(x: Tensor, axes: int = 2) -> NDArray[np.float32]:
+def array(x: Tensor) -> NDArray[Any]:
+    """What kernels are given for a tensor: of bfloat16 its bits."""
+    x = x.detach().contiguous()
+    return (x.view(torch.uint16) if x.dtype == torch.bfloat16 else x).numpy()
+
+
+def _rows(x: Tensor, axes: int = 2) -> NDArray[Any]:
     """The leading axes kept, the rest flattened."""
-    array: NDArray[np.float32] = x.detach().contiguous().view(*x.shape[:axes], -1).numpy()
-    return array
+    return array(x).reshape(*x.shape[:axes], -1)
 
 
 @lru_cache(maxsize=1)
@@ -172,8 +180,11 @@ class _Fused(torch.autograd.Function):
 
         filter, feedback, fire = parts
         shape = currents.shape[:2] + currents.shape[3:]
-        v = currents.new_empty(shape)
-        spikes = currents.new_empty(shape) if fire else None
+        # A deterministic threshold's spikes can be told from v.
+        told = isinstance(fire, Threshold)
+        dtype = currents.dtype if told else torch.float32
+        v = currents.new_empty(shape, dtype=dtype)
+        spikes = currents.new_empty(shape, dtype=dtype) if fire else None
         size = math.prod(shape[2:])
         neurons = shape[2:]
         spread(
@@ -191,10 +202,9 @@ class _Fused(torch.autograd.Function):
             _EMPTY if spikes is None else _rows(spikes),
             _rows(v),
         )
-        # A deterministic threshold's spikes can be told from v.
-        told = isinstance(fire, Threshold)
         ctx.save_for_backward(None if told else spikes, v, shift, gain)
-        ctx.parts, ctx.width, ctx.currents_shape = parts, width, currents.shape
+        ctx.parts, ctx.width = parts, width
+        ctx.currents_shape, ctx.currents_dtype = currents.shape, currents.dtype
         ctx.set_materialize_grads(False)
         return spikes, v
 
@@ -205,21 +215,22 @@ class _Fused(torch.autograd.Function):
 
         spikes, v, shift, gain = ctx.saved_tensors
         filter, feedback, fire = ctx.parts
-        grad_currents = v.new_empty(ctx.currents_shape)
+        grad_currents = v.new_empty(ctx.currents_shape, dtype=ctx.currents_dtype)
         neurons = v.shape[2:]
         size = math.prod(neurons)
-        grad_shift, grad_gain = v.new_empty((2, len(v), *neurons))
+        grad_shift, grad_gain = shift.new_empty((2, len(v), *neurons))
+        none = np.zeros((0, 0, 0), array(v).dtype)
         spread(
             kernels.backward,
             len(v) * math.ceil(size / kernels.BLOCK),
             v.numel(),
-            *(_EMPTY if grad is None else _rows(grad) for grad in grads),
+            *(none if grad is None else _rows(grad) for grad in grads),
             *filter_arguments(filter)[1],
             np.float32(ctx.width),
             gain.detach().expand(neurons).reshape(-1).numpy(),
             *feedback_arguments(feedback),
             *fire_arguments(fire)[1],
-            _EMPTY if spikes is None else _rows(spikes),
+            none if spikes is None else _rows(spikes),
             _rows(v),
             _rows(grad_currents, 3),
             _rows(grad_shift, 1),

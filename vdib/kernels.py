@@ -10,7 +10,8 @@ outside and neurons inside, where they lie side by side and LLVM makes vector in
 Nothing here may be compiled with `fastmath`: it would change which neurons spike. All of it is in
 one file, as numba's cache on disk only watches the file of the function that was called.
 
-Legend: B batch, T steps, K kernels, N neurons, L lags; all floats are float32.
+Legend: B batch, T steps, K kernels, N neurons, L lags; all arithmetic is in float32. Currents,
+spikes, v and their gradients may be stored in bfloat16 (`vdib.half`).
 """
 
 import math
@@ -19,6 +20,8 @@ from typing import Any, TypeVar
 
 import numba
 import numpy as np
+
+from vdib.half import close, opened, read, wide
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -155,7 +158,8 @@ def _add(weight: Any, x: Any, out: Any) -> None:
     """`out += weight[0] x[0] + ...`, from left to right, of four rows x."""
     p, q, r, s = weight
     for j in range(len(out)):
-        out[j] = (((out[j] + p * x[0][j]) + q * x[1][j]) + r * x[2][j]) + s * x[3][j]
+        first = out[j] + p * wide(x[0][j])
+        out[j] = ((first + q * wide(x[1][j])) + r * wide(x[2][j])) + s * wide(x[3][j])
 
 
 @compiled
@@ -185,24 +189,21 @@ def forward(
     num_steps, size = currents.shape[1], currents.shape[3]
     blocks = (size + BLOCK - 1) // BLOCK
     membrane, synapse, peak = decays[0], decays[1], decays[2]
-    current_all, potential_all = np.empty(BLOCK, np.float32), np.empty(BLOCK, np.float32)
-    own_all, drawn_all = np.empty(BLOCK, np.float32), np.empty(BLOCK, np.float32)
+    state = np.empty((6, BLOCK), np.float32)
     for item in range(first, last):
         b, start = item // blocks, item % blocks * BLOCK
         stop = min(start + BLOCK, size)
         m = stop - start
         shifts, gains = shift[start:stop], gain[start:stop]
-        current, potential = current_all[:m], potential_all[:m]
-        own, drawn = own_all[:m], drawn_all[:m]
-        current[:] = _ZERO
-        potential[:] = _ZERO
-        own[:] = _ZERO
+        current, potential, own = state[0, :m], state[1, :m], state[2, :m]
+        drawn, now_spare, fired_spare = state[3, :m], state[4, :m], state[5, :m]
+        state[:] = _ZERO
         for t in range(num_steps):
-            now = v[b, t, start:stop]
+            now = opened(v[b, t, start:stop], now_spare)
             if filter_kind == EXPONENTIAL_PAIR:
                 incoming = currents[b, t, 0, start:stop]
                 for j in range(m):
-                    c = synapse * current[j] + incoming[j]
+                    c = synapse * current[j] + wide(incoming[j])
                     p = membrane * potential[j] + c
                     current[j] = c
                     potential[j] = p
@@ -226,13 +227,16 @@ def forward(
                     incoming = currents[b, t - tap_lag[n], tap_kernel[n], start:stop]
                     weight = tap_weight[n]
                     for j in range(m):
-                        now[j] += weight * incoming[j]
+                        now[j] += weight * wide(incoming[j])
                     n += 1
                 for j in range(m):
                     now[j] = (now[j] + shifts[j]) / width
             else:
-                now[:] = currents[b, t, 0, start:stop]
+                incoming = currents[b, t, 0, start:stop]
+                for j in range(m):
+                    now[j] = wide(incoming[j])
             if fire_kind == NO_FIRE:
+                close(now, v[b, t, start:stop])
                 continue
             if feedback_kind == FINITE:
                 own[:] = _ZERO
@@ -240,10 +244,10 @@ def forward(
                     before = spikes[b, t - 1 - k, start:stop]
                     weight = nu[k]
                     for j in range(m):
-                        own[j] += weight * before[j]
+                        own[j] += weight * wide(before[j])
             for j in range(m):
                 now[j] += gains[j] * own[j]
-            fired = spikes[b, t, start:stop]
+            fired = opened(spikes[b, t, start:stop], fired_spare)
             if noise_kind == ADDRESSED:
                 uniform(keys[b], np.uint64(t * size + start), drawn)
                 _fire(fire_kind, temperature, now, drawn, fired)
@@ -251,6 +255,8 @@ def forward(
                 _fire(fire_kind, temperature, now, noise[b, t, start:stop], fired)
             else:
                 _fire(fire_kind, temperature, now, drawn, fired)
+            close(now, v[b, t, start:stop])
+            close(fired, spikes[b, t, start:stop])
             if feedback_kind == EXPONENTIAL:
                 decay = nu[0]
                 for j in range(m):
@@ -294,7 +300,7 @@ def backward(
     if len(tap_lag) > 0:
         kept = max(kept, tap_lag.max() + 1)
     total_all = np.empty((kept, BLOCK), np.float32)  # dL/dv of this step and some later ones
-    state = np.empty((6, BLOCK), np.float32)
+    state = np.empty((9, BLOCK), np.float32)
     for item in range(first, last):
         b, start = item // blocks, item % blocks * BLOCK
         stop = min(start + BLOCK, size)
@@ -303,11 +309,14 @@ def backward(
         total, current, potential = total_all[:, :m], state[0, :m], state[1, :m]
         adjoint, slope = state[2, :m], state[3, :m]
         by_shift, by_gain = state[4, :m], state[5, :m]
+        at_spare, fired_spare, out_spare = state[6, :m], state[7, :m], state[8, :m]
         state[:] = _ZERO
         for t in range(num_steps - 1, -1, -1):
-            at, now = v[b, t, start:stop], total[t % kept]
+            at, now = read(v[b, t, start:stop], at_spare), total[t % kept]
             if grad_v.size > 0:
-                now[:] = grad_v[b, t, start:stop]
+                upstream = grad_v[b, t, start:stop]
+                for j in range(m):
+                    now[j] = wide(upstream[j])
             else:
                 now[:] = _ZERO
             if feedback_kind == FINITE:
@@ -319,7 +328,7 @@ def backward(
                         adjoint[j] += weight * later[j]
             if feedback_kind != NO_FEEDBACK:
                 if spikes.size > 0:
-                    fired = spikes[b, t, start:stop]
+                    fired = read(spikes[b, t, start:stop], fired_spare)
                     for j in range(m):
                         by_gain[j] += fired[j] * adjoint[j]
                     _slope(slope_kind, slope_p, slope_q, at, fired, slope)
@@ -328,9 +337,9 @@ def backward(
                         by_gain[j] += adjoint[j] if at[j] > _ZERO else _ZERO
                     _slope(slope_kind, slope_p, slope_q, at, at, slope)
                 if grad_spikes.size > 0:
-                    upstream = grad_spikes[b, t, start:stop]
+                    coming = grad_spikes[b, t, start:stop]
                     for j in range(m):
-                        now[j] += slope[j] * (upstream[j] + gains[j] * adjoint[j])
+                        now[j] += slope[j] * (wide(coming[j]) + gains[j] * adjoint[j])
                 else:
                     for j in range(m):
                         now[j] += slope[j] * (gains[j] * adjoint[j])
@@ -341,16 +350,17 @@ def backward(
             for j in range(m):
                 by_shift[j] += now[j]
             if filter_kind == EXPONENTIAL_PAIR:
-                out = grad_currents[b, t, 0, start:stop]
+                out = opened(grad_currents[b, t, 0, start:stop], out_spare)
                 for j in range(m):
                     p = membrane * potential[j] + now[j] / width / peak
                     c = synapse * current[j] + p
                     potential[j] = p
                     current[j] = c
                     out[j] = c
+                close(out, grad_currents[b, t, 0, start:stop])
             elif filter_kind == BANK:
                 for k in range(grad_currents.shape[2]):
-                    out = grad_currents[b, t, k, start:stop]
+                    out = opened(grad_currents[b, t, k, start:stop], out_spare)
                     out[:] = _ZERO
                     n, end = tap_first[k], tap_first[k + 1]
                     while n + 4 <= end and t + tap_lag[n + 3] < num_steps:
@@ -376,8 +386,11 @@ def backward(
                         for j in range(m):
                             out[j] += weight * later[j]
                         n += 1
+                    close(out, grad_currents[b, t, k, start:stop])
             else:
-                grad_currents[b, t, 0, start:stop] = now
+                out = opened(grad_currents[b, t, 0, start:stop], out_spare)
+                out[:] = now
+                close(out, grad_currents[b, t, 0, start:stop])
         for j in range(m):
             grad_shift[b, start + j] = by_shift[j] / width
             grad_gain[b, start + j] = by_gain[j]

@@ -77,8 +77,6 @@ class SRM(nn.Module):
             out = torch.func.functional_call(self.synapses, weights, (x,))
         else:
             out = self.synapses(x)
-        if out.dtype in (torch.bfloat16, torch.float16):
-            out = out.float()  # of mixed precision, potentials are the part that adds up over time
         currents: Tensor = out.view(-1, self.filter.num_kernels, *self.shape)
         return currents
 
@@ -97,14 +95,14 @@ class SRM(nn.Module):
         currents = self.currents(x)
         if fused.fits(currents, self.filter):
             return fused.drive(currents, self.filter, self.bias - self.threshold, self.width)
-        return self._distance(self.filter(currents))
+        return self._distance(self.filter(_full(currents)))
 
     def same_step_drive(self, x: Tensor) -> Tensor:
         """The part of the drive at t that spikes at t cause, with the weights held constant.
 
         Same shapes as `drive`; what e-prop lets a learning signal through.
         """
-        currents = self._currents(x.flatten(0, 1), detach=True)
+        currents = _full(self._currents(x.flatten(0, 1), detach=True))
         now = torch.einsum("k,rk...->r...", self.filter.kernel(1)[:, 0].to(currents), currents)
         return now.view(*x.shape[:2], *self.shape) / self.width
 
@@ -126,7 +124,7 @@ class SRM(nn.Module):
             return fused.respond(
                 currents, self.filter, shift, self.width, gain, self.feedback, fire, noise
             )
-        return self.respond(self._distance(self.filter(currents)), fire, noise)
+        return self.respond(self._distance(self.filter(_full(currents))), fire, noise)
 
     def respond(
         self, drive: Tensor, fire: Fire, noise: Draws | None = None
@@ -162,7 +160,7 @@ class SRM(nn.Module):
             Spikes and v, each `(B, *N)`, and the next state.
         """
         synaptic, own = state
-        potential, synaptic = self.filter.step(self._currents(x), synaptic)
+        potential, synaptic = self.filter.step(_full(self._currents(x)), synaptic)
         v = self._distance(potential) + self.gain / self.width * self.feedback.read(own)
         s = fire(v, noise)
         return s, v, (synaptic, self.feedback.write(own, s))
@@ -193,6 +191,11 @@ class SRM(nn.Module):
             weight.mul_(spread / rms)
         if rate is not None:
             self.bias.fill_(self.threshold + self.width * math.log(rate / (1 - rate)))
+
+
+def _full(x: Tensor) -> Tensor:
+    """Half precision made single: of mixed precision, potentials are what adds up over time."""
+    return x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
 
 
 class PooledConv2d(nn.Module):
