@@ -1,108 +1,87 @@
-"""Two dense and two spiking layers as the peers' own documentation builds them.
+"""Spiking layers of the peers, as their own documentation builds them.
 
     pip install -e ".[bench]"
 
-Each builder takes the sizes and returns a module from spikes `(T, B, N_x)` to spikes of the second
-layer `(T, B, N_y)`, and is told the advice of its library that makes it fast: weights for all steps
-in one product, multi-step modules where there are any. Neurons are leaky integrate-and-fire, which
-is less than ours do: no second filter, no noise, no refractory feedback beyond the reset.
+Each is told the advice of its library that makes it fast: linear maps applied to all steps at once,
+multi-step modules where there are any. Neurons are leaky integrate-and-fire, which is less than
+ours do: no second filter, no noise, no refractory feedback beyond the reset.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
 
-Builder = Callable[[int, int, int], Callable[[Tensor], Tensor]]
+Layer = Callable[[Tensor], Tensor]
+"""Currents `(T, B, *N)` to spikes of the same shape, from rest."""
 
 
-def spikingjelly(num_inputs: int, num_hidden: int, num_readout: int) -> nn.Module:
+def spikingjelly() -> Layer:
     """Multi-step mode, PyTorch backend (the others need a GPU)."""
-    from spikingjelly.activation_based import functional, layer, neuron
+    from spikingjelly.activation_based import functional, neuron
 
-    net = nn.Sequential(
-        layer.Linear(num_inputs, num_hidden, bias=False),
-        neuron.LIFNode(),
-        layer.Linear(num_hidden, num_readout, bias=False),
-        neuron.LIFNode(),
-    )
-    functional.set_step_mode(net, "m")
+    layer = neuron.LIFNode(step_mode="m")
 
-    class Net(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.net = net
+    def run(currents: Tensor) -> Tensor:
+        functional.reset_net(layer)
+        return layer(currents)  # type: ignore[no-any-return]
 
-        def forward(self, x: Tensor) -> Tensor:
-            functional.reset_net(self.net)
-            out: Tensor = self.net(x)
-            return out
-
-    return Net()
+    return run
 
 
-def snntorch(num_inputs: int, num_hidden: int, num_readout: int) -> nn.Module:
+def snntorch() -> Layer:
     """`Leaky` in a loop over steps."""
     import snntorch as snn
 
-    class Net(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.first = nn.Linear(num_inputs, num_hidden, bias=False)
-            self.second = nn.Linear(num_hidden, num_readout, bias=False)
-            self.hidden, self.readout = snn.Leaky(beta=0.9), snn.Leaky(beta=0.9)
+    layer = snn.Leaky(beta=0.9)
 
-        def forward(self, x: Tensor) -> Tensor:
-            for weights, neuron in ((self.first, self.hidden), (self.second, self.readout)):
-                potential, spikes = neuron.init_leaky(), []
-                for current in weights(x).unbind(0):
-                    spike, potential = neuron(current, potential)
-                    spikes.append(spike)
-                x = torch.stack(spikes)
-            return x
+    def run(currents: Tensor) -> Tensor:
+        potential, spikes = layer.init_leaky(), []
+        for current in currents.unbind(0):
+            spike, potential = layer(current, potential)
+            spikes.append(spike)
+        return torch.stack(spikes)
 
-    return Net()
+    return run
 
 
-def norse(num_inputs: int, num_hidden: int, num_readout: int) -> nn.Module:
+def norse() -> Layer:
     """`LIF` over sequences."""
     import norse.torch as norse_torch
 
-    return norse_torch.SequentialState(  # type: ignore[no-any-return]
-        nn.Linear(num_inputs, num_hidden, bias=False),
-        norse_torch.LIF(),
-        nn.Linear(num_hidden, num_readout, bias=False),
-        norse_torch.LIF(),
-    )
+    layer = norse_torch.LIF()
+    return lambda currents: layer(currents)[0]
 
 
-def sinabs(num_inputs: int, num_hidden: int, num_readout: int) -> nn.Module:
+def sinabs() -> Layer:
     """`LIF` over sequences, batch first."""
     import sinabs.layers as layers
 
-    class Net(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.net = nn.Sequential(
-                nn.Linear(num_inputs, num_hidden, bias=False),
-                layers.LIF(tau_mem=10.0),
-                nn.Linear(num_hidden, num_readout, bias=False),
-                layers.LIF(tau_mem=10.0),
-            )
+    layer = layers.LIF(tau_mem=10.0)
 
-        def forward(self, x: Tensor) -> Tensor:
-            for layer in self.net:
-                if hasattr(layer, "reset_states"):
-                    layer.reset_states()
-            out: Tensor = self.net(x.transpose(0, 1)).transpose(0, 1)
-            return out
+    def run(currents: Tensor) -> Tensor:
+        layer.reset_states()
+        return layer(currents.transpose(0, 1)).transpose(0, 1)  # type: ignore[no-any-return]
 
-    return Net()
+    return run
 
 
-PEERS: dict[str, Builder] = {
+PEERS: dict[str, Callable[[], Layer]] = {
     "SpikingJelly": spikingjelly,
     "snnTorch": snntorch,
     "norse": norse,
     "sinabs": sinabs,
 }
+
+
+def network(name: str, maps: Sequence[nn.Module]) -> Layer:
+    """Spikes `(T, B, *N_x)` through linear maps, each followed by a spiking layer of a peer."""
+    layers = [PEERS[name]() for _ in maps]
+
+    def run(x: Tensor) -> Tensor:
+        steps = len(x)
+        for linear, layer in zip(maps, layers, strict=True):
+            x = layer(linear(x.flatten(0, 1)).unflatten(0, (steps, -1)))
+        return x
+
+    return run

@@ -1,7 +1,8 @@
 """Forward and backward passes of encoders, ours and the peers': the table of docs/performance.md.
 
-    python benchmarks/speed.py                     # the table, and speed.json
+    python benchmarks/speed.py                     # the tables, and speed.json
     python benchmarks/speed.py --settings mnist    # some of it
+    python benchmarks/speed.py --threads 2         # on two cores: compare wall times
     python benchmarks/speed.py --profile dvs       # where a training step of ours spends its time
 
 Rows of a setting take turns, so that whatever else the machine does disturbs all of them alike; a
@@ -18,8 +19,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from unittest.mock import patch
 
@@ -28,7 +30,7 @@ from torch import Tensor, nn
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from peers import PEERS
+from peers import PEERS, network
 
 from vdib import events, fused
 from vdib.decoder import MLPDecoder
@@ -40,7 +42,7 @@ from vdib.noise import Noise
 from vdib.prior import BernoulliPrior
 from vdib.scan import ExponentialFeedback
 from vdib.sparse import SparseSpikes
-from vdib.srm import SRM, Dense, hidden_dense
+from vdib.srm import SRM, Dense, PooledConv2d, hidden_conv, hidden_dense
 from vdib.window import BasisWindow
 
 Step = Callable[[], None]
@@ -78,11 +80,20 @@ SETTINGS = {
 }
 
 
+def mixed(bf16: bool) -> AbstractContextManager[object]:
+    """What `--trainer.precision bf16-mixed` runs a step in."""
+    return torch.autocast("cpu", torch.bfloat16) if bf16 else nullcontext()
+
+
 def _one_filter(at: Setting) -> SpikingEncoder:
     """What the peers have, as far as ours can: one synaptic filter a layer, hidden and readout."""
-    pair, neurons = ExponentialPair(), (at.readout,)
-    readout = SRM(Dense(at.hidden, at.readout), neurons, pair, ExponentialFeedback())
-    return SpikingEncoder([hidden_dense(math.prod(at.inputs), at.hidden)], readout)
+    pair, shape, layers = ExponentialPair(), at.inputs, []
+    for channels in at.channels:
+        layers.append(hidden_conv((shape[0], shape[1], shape[2]), channels))
+        shape = layers[-1].shape
+    layers.append(hidden_dense(math.prod(shape), at.hidden))
+    readout = SRM(Dense(at.hidden, at.readout), (at.readout,), pair, ExponentialFeedback())
+    return SpikingEncoder(layers, readout)
 
 
 def ours(
@@ -92,6 +103,7 @@ def ours(
     plain: bool = False,
     dense: bool = False,
     lists: bool = False,
+    bf16: bool = False,
 ) -> Step:
     """A step of our encoder.
 
@@ -102,14 +114,12 @@ def ours(
         plain: without compiled code.
         dense: without event-driven products.
         lists: inputs come as lists of spikes.
+        bf16: in mixed precision.
     """
     torch.manual_seed(0)
-    if at.channels:
-        encoder = build_encoder(at.inputs, at.readout, (at.hidden,), at.channels)
-    elif full:
-        encoder = build_encoder(at.inputs, at.readout, (at.hidden,))
-    else:
-        encoder = _one_filter(at)
+    encoder = (
+        build_encoder(at.inputs, at.readout, (at.hidden,), at.channels) if full else _one_filter(at)
+    )
     spikes = at.spikes(density)
     encoder.calibrate(spikes, rate=0.1)  # hidden neurons then fire at about 5 %
     x = SparseSpikes.of(spikes) if lists else spikes
@@ -121,39 +131,62 @@ def ours(
                 stack.enter_context(fused.plain())
             if dense:
                 stack.enter_context(patch.object(events, "LARGE", math.inf))
-            code = encoder(x, noise, PassThrough())
-            (code.spikes.mean() + code.logits.square().mean()).backward()
+            with mixed(bf16):
+                code = encoder(x, noise, PassThrough())
+                loss = code.spikes.mean() + code.logits.square().mean()
+            loss.backward()
 
     return step
 
 
-def peer(at: Setting, name: str) -> Step:
+def maps_of(at: Setting, kernels: int = 1) -> list[nn.Module]:
+    """The linear maps of a setting, `kernels` outputs to a readout neuron."""
+    maps: list[nn.Module] = []
+    shape = at.inputs
+    for channels in at.channels:
+        maps.append(PooledConv2d(shape[0], channels, 5, 2))
+        shape = (channels, shape[1] // 2, shape[2] // 2)
+    sizes = (math.prod(shape), at.hidden, kernels * at.readout)
+    return [*maps, *(Dense(before, after)[1] for before, after in pairwise(sizes))]
+
+
+def peer(at: Setting, name: str, bf16: bool = False) -> Step:
     """A step of a peer's network on the same spikes."""
     torch.manual_seed(0)
-    net = PEERS[name](math.prod(at.inputs), at.hidden, at.readout)
+    maps: list[nn.Module] = [nn.Sequential(nn.Flatten(), m) for m in maps_of(at)]
+    maps[: len(at.channels)] = maps_of(at)[: len(at.channels)]
+    net = network(name, maps)
     x = at.spikes(0.02).transpose(0, 1).contiguous()
 
     def step() -> None:
-        out = net(x)
-        spikes = out[0] if isinstance(out, tuple) else out
-        spikes.mean().backward()
+        with mixed(bf16):
+            loss = net(x).float().mean()
+        loss.backward()
 
     return step
 
 
-def bound(at: Setting, kernels: int = 1) -> Step:
-    """The five dense products that a step cannot do without unless it skips silent neurons."""
-    rows, outputs = at.steps * at.batch, kernels * at.readout
-    x, hidden = torch.rand(rows, math.prod(at.inputs)), torch.rand(rows, at.hidden)
-    first, second = torch.rand(at.hidden, x.shape[1]), torch.rand(outputs, at.hidden)
-    grad_hidden, grad = torch.rand_like(hidden), torch.rand(rows, outputs)
+def bound(at: Setting, kernels: int = 1, bf16: bool = False) -> Step:
+    """The dense products that a step cannot do without unless it skips silent neurons.
+
+    Of each linear map forward and weight gradient, of all but the first the gradient for its input.
+    """
+    dtype = torch.bfloat16 if bf16 else torch.float32
+    x = torch.rand(at.steps * at.batch, *at.inputs, dtype=dtype)
+    products = []
+    for i, linear in enumerate(maps_of(at, kernels)):
+        linear.to(dtype)
+        if isinstance(linear, nn.Linear):
+            x = x.flatten(1)
+        x = x.detach().requires_grad_(i > 0)
+        out = linear(x)
+        products.append((linear, x, torch.rand_like(out)))
+        x = out
 
     def step() -> None:
-        nn.functional.linear(x, first)
-        nn.functional.linear(hidden, second)
-        torch.mm(grad, second)
-        torch.mm(grad.t(), hidden)
-        torch.mm(grad_hidden.t(), x)
+        for linear, x, grad in products:
+            wanted = [*linear.parameters(), *([x] if x.requires_grad else [])]
+            torch.autograd.grad(linear(x), wanted, grad)
 
     return step
 
@@ -170,15 +203,19 @@ def rows_of(at: Setting) -> dict[str, Callable[[], Step]]:
     add("ours, lists of events, 20 %", lists=True, density=0.2)
     add("ours, dense products only", dense=True)
     add("ours, plain PyTorch", plain=True)
-    if at.channels:
-        return rows
-    rows["five dense products"] = lambda: bound(at)
+    rows["dense products"] = lambda: bound(at)
     for label in PEERS:
         rows[label] = lambda label=label: peer(at, label)  # type: ignore[misc]
     add("ours, eight filters, lists, 2 %", lists=True, full=True)
     add("ours, eight filters, dense products only", dense=True, full=True)
     add("ours, eight filters, plain PyTorch", plain=True, full=True)
-    rows["five dense products, eight filters"] = lambda: bound(at, kernels=8)
+    rows["dense products, eight filters"] = lambda: bound(at, kernels=8)
+    if at.steps <= 200:
+        add("ours, lists of events, 2 %, bf16", lists=True, bf16=True)
+        add("ours, dense products only, bf16", dense=True, bf16=True)
+        rows["dense products, bf16"] = lambda: bound(at, bf16=True)
+        for label in PEERS:
+            rows[f"{label}, bf16"] = lambda label=label: peer(at, label, True)  # type: ignore[misc]
     return rows
 
 
@@ -261,7 +298,7 @@ def profile(name: str) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--settings", nargs="*", default=list(SETTINGS), choices=list(SETTINGS))
-    parser.add_argument("--turns", type=int, default=7)
+    parser.add_argument("--turns", type=int, help="default: 7, or 3 for more than 200 steps")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--out", type=Path, default=Path("speed.json"))
     parser.add_argument("--profile", choices=list(SETTINGS), help="profile instead")
@@ -280,7 +317,7 @@ def main() -> None:
         "threads": args.threads,
     }
     for name in args.settings:
-        results = timed(name, args.turns)
+        results = timed(name, args.turns or (7 if SETTINGS[name].steps <= 200 else 3))
         print(f"\n{SETTINGS[name]}\n\n| | CPU ms | wall ms | peak MB |\n| --- | --- | --- | --- |")
         for label, result in results.items():
             command = [sys.executable, __file__, "--threads", str(args.threads)]

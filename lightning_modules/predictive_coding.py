@@ -47,6 +47,8 @@ from vdib.stream import BLOCK, Stream
 from vdib.window import FullWindow
 
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+LR = {"sequences": 0.03, "online": 0.01}
+ENCODER_LR = {"sequences": 0.1, "online": 0.03}
 TARGETS: dict[str, Callable[[int, int], BlobTarget]] = {
     "patterns": PatternTarget,
     "inputs": InputTarget,
@@ -79,8 +81,9 @@ class PredictiveCodingModule(VDIBModule):
         prior: `bernoulli` (rho), learned `marginal`, or autoregressive in `past` spikes.
         beta: nats of distortion that a nat of rate is worth.
         rho: prior firing probability per step; the readout also starts from it.
-        lr: peak learning rate of Adam, which falls to zero along a cosine.
-        encoder_lr: the encoder's, where it is to differ.
+        lr: peak learning rate of Adam, which falls to zero along a cosine (default: 0.03 for
+            `sequences`, 0.01 `online`, where the gradient of every single step is followed).
+        encoder_lr: the encoder's (default: 0.1 and 0.03).
         frozen_encoder: leave the encoder as it was drawn: the baseline.
         reference: measure beside it what a network without a bottleneck reaches
             (`vdib.lightning_modules.blob_reference`); computed once for all runs.
@@ -126,7 +129,7 @@ class PredictiveCodingModule(VDIBModule):
         prior: Literal["bernoulli", "marginal", "past"] = "bernoulli",
         beta: float = 0.01,
         rho: float = 0.2,
-        lr: float = 0.02,
+        lr: float | None = None,
         encoder_lr: float | None = None,
         frozen_encoder: bool = False,
         reference: bool = True,
@@ -151,7 +154,14 @@ class PredictiveCodingModule(VDIBModule):
         if mode == "online":
             _check_online(vdib, credit)
         # One marginal for all steps: it has to fit sequences of any length.
-        super().__init__(vdib, 1, rho, lr, encoder_lr, seed)
+        super().__init__(
+            vdib,
+            1,
+            rho,
+            LR[mode] if lr is None else lr,
+            ENCODER_LR[mode] if encoder_lr is None else encoder_lr,
+            seed,
+        )
         self.automatic_optimization = mode == "sequences"
         if mode == "online":
             self.updates_per_batch = int(scored_steps(num_steps, lag, unscored).sum())

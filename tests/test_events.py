@@ -3,10 +3,11 @@
 import pytest
 import torch
 
-from vdib import events, fused
+from vdib import event_conv, events, fused
 from vdib.credit import BPTT, DirectFeedback, EProp
 from vdib.encoder import build_encoder
 from vdib.estimator import PassThrough
+from vdib.event_conv import event_conv2d
 from vdib.events import EventLinear
 from vdib.noise import Noise
 from vdib.sparse import SparseSpikes
@@ -20,6 +21,7 @@ def threads(request, monkeypatch):
     torch.set_num_threads(request.param)
     monkeypatch.setattr(fused, "SMALL", 0)
     monkeypatch.setattr(events, "LARGE", 0)
+    monkeypatch.setattr(event_conv, "LARGE", 0)
     yield
     torch.set_num_threads(before)
 
@@ -110,6 +112,53 @@ def test_mixed_precision(rate, dense, monkeypatch):
         torch.testing.assert_close(
             found.double(), expected_grads[1].double(), rtol=2**-7, atol=0.02
         )
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.05, 0.4])
+@pytest.mark.parametrize(
+    ("size", "kernel", "stride", "padding"),
+    [((8, 7), 4, 2, 1), ((5, 9), 3, 1, 1), ((9, 6), 7, 3, 2), ((4, 4), 4, 1, 0), ((7, 7), 2, 3, 0)],
+)
+def test_convolutions_are_the_dense_ones(size, kernel, stride, padding, rate, monkeypatch):
+    spikes = spike_train(2, 20, 3, *size, rate=rate)
+    dense = spikes.flatten(0, 1).requires_grad_()
+    generator = torch.Generator().manual_seed(0)
+    weight = torch.randn(5, 3, kernel, kernel, generator=generator).requires_grad_()
+    expected = torch.nn.functional.conv2d(dense, weight, stride=stride, padding=padding)
+    upstream = torch.randn(expected.shape, generator=generator)
+    expected_grads = torch.autograd.grad(expected, (weight, dense), upstream)
+    calls = []
+    apply = event_conv._Convolution.apply
+    monkeypatch.setattr(
+        event_conv._Convolution, "apply", lambda *args: calls.append(1) or apply(*args)
+    )
+    for x in (SparseSpikes.of(spikes), dense):
+        out = event_conv2d(x, weight, stride, padding)
+        torch.testing.assert_close(out, expected, rtol=1e-5, atol=1e-5)
+        wanted = (weight,) if isinstance(x, SparseSpikes) else (weight, dense)
+        for grad, other in zip(
+            torch.autograd.grad(out, wanted, upstream), expected_grads, strict=False
+        ):
+            torch.testing.assert_close(grad, other, rtol=1e-5, atol=1e-4)
+    assert len(calls) == (2 if rate < 0.08 else 0)
+
+
+def test_convolutions_in_mixed_precision():
+    spikes = spike_train(2, 20, 3, 8, 7, rate=0.05)
+    dense = spikes.flatten(0, 1).requires_grad_()
+    weight = torch.randn(5, 3, 4, 4, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    rounded = weight.detach().bfloat16().float()
+    expected = torch.nn.functional.conv2d(dense, rounded, stride=2, padding=1)
+    for x in (SparseSpikes.of(spikes), dense.bfloat16()):
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            out = event_conv2d(x, weight, 2, 1)
+        assert out.dtype == torch.bfloat16
+        torch.testing.assert_close(out.float(), expected, rtol=2**-8, atol=1e-6)
+        (grad,) = torch.autograd.grad(out.float().square().sum(), weight)
+        full = dense.detach(), rounded.clone().requires_grad_()
+        wanted = torch.nn.functional.conv2d(*full, stride=2, padding=1).square().sum()
+        (other,) = torch.autograd.grad(wanted, full[1])
+        torch.testing.assert_close(grad, other, rtol=0.02, atol=0.02 * float(other.abs().max()))
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

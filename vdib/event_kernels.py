@@ -73,3 +73,85 @@ def grad_weight(
         for i in range(m):
             for j in range(out.shape[1]):
                 out[start + i, j] = turned[j, i]
+
+
+@compiled
+def _place(neuron: Any, size: Any, padding: Any) -> Any:
+    """Channel, and row and column within the padded image."""
+    area = size[0] * size[1]
+    return neuron // area, neuron % area // size[1] + padding, neuron % size[1] + padding
+
+
+@compiled
+def _reach(at: Any, kernel: Any, stride: Any, end: Any) -> Any:
+    """The outputs `i` of `end` whose kernel, in steps of `stride`, covers `at`: first and last."""
+    return max(0, (at - kernel + stride) // stride), min(end, at // stride + 1)
+
+
+@compiled
+def convolve(
+    first: Any,
+    last: Any,
+    offset: Any,  # R + 1
+    neuron: Any,  # S, along C_in H W
+    size: Any,  # H, W
+    weight: Any,  # C_in K K C_out
+    stride: Any,
+    padding: Any,
+    out: Any,  # R C_out H' W'
+) -> None:
+    """Fill rows `first` to `last` of `out`, each with the kernels of its spikes.
+
+    A row is summed with its channels side by side, then turned.
+    """
+    _, channels, height, width = out.shape
+    turned = np.empty((height, width, channels), np.float32)
+    for r in range(first, last):
+        turned[:] = _ZERO
+        for s in range(offset[r], offset[r + 1]):
+            channel, y, x = _place(neuron[s], size, padding)
+            for i in range(*_reach(y, weight.shape[1], stride, height)):
+                for j in range(*_reach(x, weight.shape[2], stride, width)):
+                    kernel, at = weight[channel, y - stride * i, x - stride * j], turned[i, j]
+                    for c in range(channels):
+                        at[c] += kernel[c]
+        for i in range(height):
+            for j in range(width):
+                for c in range(channels):
+                    out[r, c, i, j] = turned[i, j, c]
+
+
+@compiled
+def convolve_grad_weight(
+    first: Any,
+    last: Any,
+    offset: Any,  # R + 1
+    neuron: Any,  # S
+    size: Any,  # H, W
+    grad: Any,  # R C_out H' W'
+    stride: Any,
+    padding: Any,
+    out: Any,  # parts C_in K K C_out
+) -> None:
+    """Fill parts `first` to `last` of `out`: what each of as many runs of rows adds to weights."""
+    rows, channels, height, width = grad.shape
+    turned = np.empty((height, width, channels), np.float32)
+    for part in range(first, last):
+        out[part] = _ZERO
+        for r in range(rows * part // len(out), rows * (part + 1) // len(out)):
+            if offset[r] == offset[r + 1]:
+                continue
+            for c in range(channels):
+                for i in range(height):
+                    for j in range(width):
+                        turned[i, j, c] = wide(grad[r, c, i, j])
+            for s in range(offset[r], offset[r + 1]):
+                channel, y, x = _place(neuron[s], size, padding)
+                for i in range(*_reach(y, out.shape[2], stride, height)):
+                    for j in range(*_reach(x, out.shape[3], stride, width)):
+                        kernel, at = (
+                            out[part, channel, y - stride * i, x - stride * j],
+                            turned[i, j],
+                        )
+                        for c in range(channels):
+                            kernel[c] += at[c]

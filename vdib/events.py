@@ -66,7 +66,7 @@ class EventLinear(nn.Linear):
 
     def forward(self, x: Tensor | SparseSpikes) -> Tensor:
         """Currents of spikes `(R, N_in)`, or of lists of `(B, T, *N_in)` with R = B T."""
-        dtype = _dtype(self.weight)
+        dtype = product_type(self.weight)
         if isinstance(x, SparseSpikes):
             if x.num_neurons != self.in_features:
                 raise ValueError(f"expected {self.in_features} inputs, got {x.num_neurons}")
@@ -80,8 +80,8 @@ class EventLinear(nn.Linear):
         return linear(x, self.weight)
 
 
-def _dtype(weight: Tensor) -> torch.dtype:
-    """Of the product: the weights' own, or that of mixed precision."""
+def product_type(weight: Tensor) -> torch.dtype:
+    """What `weight` is multiplied in: its own type, or that of mixed precision."""
     device = weight.device.type
     is_mixed = weight.dtype == torch.float32 and torch.is_autocast_enabled(device)
     return torch.get_autocast_dtype(device) if is_mixed else weight.dtype

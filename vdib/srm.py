@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from vdib import fused
+from vdib.event_conv import event_conv2d
 from vdib.events import EventLinear
 from vdib.filters import ExponentialPair, Filter, RaisedCosines, State
 from vdib.noise import Draws, Stream
@@ -64,7 +65,7 @@ class SRM(nn.Module):
         """What the spikes `(B, T, *N_in)` send through the weights, `(B, T, K, *N)`."""
         if isinstance(x, Tensor):
             currents = self._currents(x.flatten(0, 1))
-        elif isinstance(self.synapses, Dense):
+        elif isinstance(self.synapses, (Dense, PooledConv2d)):
             currents = self._currents(x)
         else:
             currents = self._currents(x.dense(self.bias.dtype).flatten(0, 1))
@@ -199,7 +200,9 @@ def _full(x: Tensor) -> Tensor:
 
 
 class PooledConv2d(nn.Module):
-    """Convolution, then average pooling of its currents: `(R, C_in, H, W)` to `(R, C_out, H', W')`.
+    """Convolution, then average pooling of its currents, to `(R, C_out, H', W')`.
+
+    Of spikes `(R, C_in, H, W)`, or lists of `(B, T, C_in, H, W)` with R = B T.
 
     Pooling currents rather than spikes keeps spikes binary and commutes with the filter. It also
     commutes with the convolution: kernels pooled by `p` beforehand, in steps of `p`, are the same
@@ -211,12 +214,12 @@ class PooledConv2d(nn.Module):
         self.conv = nn.Conv2d(in_channels, out_channels, kernel_size, padding="same", bias=False)
         self.pool = pool
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Spikes) -> Tensor:
         border = self.pool - 1
         weight = nn.functional.pad(self.conv.weight, (border,) * 4)
         weight = nn.functional.avg_pool2d(weight, self.pool, stride=1)
         half = self.conv.kernel_size[0] // 2
-        return nn.functional.conv2d(x, weight, stride=self.pool, padding=half)
+        return event_conv2d(x, weight, self.pool, half)
 
 
 class Dense(nn.Sequential):
