@@ -12,183 +12,28 @@ own, above what it held before its first step. Peers that are not installed are 
 
 import argparse
 import json
-import math
 import platform
-import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager, ExitStack, nullcontext
-from dataclasses import dataclass, replace
-from itertools import pairwise
+from dataclasses import replace
 from pathlib import Path
-from unittest.mock import patch
 
 import torch
-from torch import Tensor, nn
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from peers import PEERS, network
+from networks import SETTINGS, Setting, Step, added, bound, in_turns, ours, peer
+from peers import PEERS
 
-from vdib import events, fused
 from vdib.decoder import MLPDecoder
-from vdib.encoder import SpikingEncoder, build_encoder
-from vdib.estimator import PassThrough, StraightThrough
-from vdib.filters import ExponentialPair
+from vdib.encoder import build_encoder
+from vdib.estimator import StraightThrough
 from vdib.model import VDIB
 from vdib.noise import Noise
 from vdib.prior import BernoulliPrior
-from vdib.scan import ExponentialFeedback
 from vdib.sparse import SparseSpikes
-from vdib.srm import SRM, Dense, PooledConv2d, hidden_conv, hidden_dense
 from vdib.window import BasisWindow
-
-Step = Callable[[], None]
-
-
-@dataclass(frozen=True)
-class Setting:
-    """Sizes of a network and its batch."""
-
-    inputs: tuple[int, ...]
-    hidden: int
-    readout: int
-    steps: int
-    batch: int
-    channels: tuple[int, ...] = ()
-
-    def __str__(self) -> str:
-        layers = [*map(str, (math.prod(self.inputs), *self.channels, self.hidden, self.readout))]
-        if self.channels:
-            layers[0] = "x".join(map(str, self.inputs))
-        return f"{'-'.join(layers)}, T={self.steps}, B={self.batch}"
-
-    def spikes(self, density: float) -> Tensor:
-        generator = torch.Generator().manual_seed(0)
-        shape = (self.batch, self.steps, *self.inputs)
-        return (torch.rand(shape, generator=generator) < density).float()
-
-
-SETTINGS = {
-    "mnist": Setting((784,), 600, 256, 30, 64),
-    "dvs": Setting((1352,), 800, 256, 200, 32),
-    "conv": Setting((2, 34, 34), 256, 256, 100, 16, channels=(12,)),
-    "long": Setting((784,), 600, 256, 1_000, 8),
-    "longer": Setting((784,), 600, 256, 5_000, 2),
-}
-
-
-def mixed(bf16: bool) -> AbstractContextManager[object]:
-    """What `--trainer.precision bf16-mixed` runs a step in."""
-    return torch.autocast("cpu", torch.bfloat16) if bf16 else nullcontext()
-
-
-def _one_filter(at: Setting) -> SpikingEncoder:
-    """What the peers have, as far as ours can: one synaptic filter a layer, hidden and readout."""
-    pair, shape, layers = ExponentialPair(), at.inputs, []
-    for channels in at.channels:
-        layers.append(hidden_conv((shape[0], shape[1], shape[2]), channels))
-        shape = layers[-1].shape
-    layers.append(hidden_dense(math.prod(shape), at.hidden))
-    readout = SRM(Dense(at.hidden, at.readout), (at.readout,), pair, ExponentialFeedback())
-    return SpikingEncoder(layers, readout)
-
-
-def ours(
-    at: Setting,
-    density: float = 0.02,
-    full: bool = False,
-    plain: bool = False,
-    dense: bool = False,
-    lists: bool = False,
-    bf16: bool = False,
-) -> Step:
-    """A step of our encoder.
-
-    Args:
-        at: sizes.
-        density: spikes per input and step.
-        full: the reference readout, of eight filters.
-        plain: without compiled code.
-        dense: without event-driven products.
-        lists: inputs come as lists of spikes.
-        bf16: in mixed precision.
-    """
-    torch.manual_seed(0)
-    encoder = (
-        build_encoder(at.inputs, at.readout, (at.hidden,), at.channels) if full else _one_filter(at)
-    )
-    spikes = at.spikes(density)
-    encoder.calibrate(spikes, rate=0.1)  # hidden neurons then fire at about 5 %
-    x = SparseSpikes.of(spikes) if lists else spikes
-    noise = Noise(0, 0, torch.arange(at.batch))
-
-    def step() -> None:
-        with ExitStack() as stack:
-            if plain:
-                stack.enter_context(fused.plain())
-            if dense:
-                stack.enter_context(patch.object(events, "LARGE", math.inf))
-            with mixed(bf16):
-                code = encoder(x, noise, PassThrough())
-                loss = code.spikes.mean() + code.logits.square().mean()
-            loss.backward()
-
-    return step
-
-
-def maps_of(at: Setting, kernels: int = 1) -> list[nn.Module]:
-    """The linear maps of a setting, `kernels` outputs to a readout neuron."""
-    maps: list[nn.Module] = []
-    shape = at.inputs
-    for channels in at.channels:
-        maps.append(PooledConv2d(shape[0], channels, 5, 2))
-        shape = (channels, shape[1] // 2, shape[2] // 2)
-    sizes = (math.prod(shape), at.hidden, kernels * at.readout)
-    return [*maps, *(Dense(before, after)[1] for before, after in pairwise(sizes))]
-
-
-def peer(at: Setting, name: str, bf16: bool = False) -> Step:
-    """A step of a peer's network on the same spikes."""
-    torch.manual_seed(0)
-    maps: list[nn.Module] = [nn.Sequential(nn.Flatten(), m) for m in maps_of(at)]
-    maps[: len(at.channels)] = maps_of(at)[: len(at.channels)]
-    net = network(name, maps)
-    x = at.spikes(0.02).transpose(0, 1).contiguous()
-
-    def step() -> None:
-        with mixed(bf16):
-            loss = net(x).float().mean()
-        loss.backward()
-
-    return step
-
-
-def bound(at: Setting, kernels: int = 1, bf16: bool = False) -> Step:
-    """The dense products that a step cannot do without unless it skips silent neurons.
-
-    Of each linear map forward and weight gradient, of all but the first the gradient for its input.
-    """
-    dtype = torch.bfloat16 if bf16 else torch.float32
-    x = torch.rand(at.steps * at.batch, *at.inputs, dtype=dtype)
-    products = []
-    for i, linear in enumerate(maps_of(at, kernels)):
-        linear.to(dtype)
-        if isinstance(linear, nn.Linear):
-            x = x.flatten(1)
-        x = x.detach().requires_grad_(i > 0)
-        out = linear(x)
-        products.append((linear, x, torch.rand_like(out)))
-        x = out
-
-    def step() -> None:
-        for linear, x, grad in products:
-            wanted = [*linear.parameters(), *([x] if x.requires_grad else [])]
-            torch.autograd.grad(linear(x), wanted, grad)
-
-    return step
 
 
 def rows_of(at: Setting) -> dict[str, Callable[[], Step]]:
@@ -219,51 +64,11 @@ def rows_of(at: Setting) -> dict[str, Callable[[], Step]]:
     return rows
 
 
-def timed(name: str, turns: int) -> dict[str, dict[str, float]]:
-    """Median CPU and wall ms of every row, in turns; the first turn warms up and does not count."""
-    steps: dict[str, Step] = {}
-    for label, build in rows_of(SETTINGS[name]).items():
-        try:
-            steps[label] = build()
-            steps[label]()
-        except ImportError as error:
-            print(f"left out: {label} ({error})", file=sys.stderr)
-            steps.pop(label, None)
-    cpu: dict[str, list[float]] = {label: [] for label in steps}
-    wall: dict[str, list[float]] = {label: [] for label in steps}
-    for _ in range(turns):
-        for label, step in steps.items():
-            start = time.perf_counter(), time.process_time()
-            step()
-            wall[label].append(1e3 * (time.perf_counter() - start[0]))
-            cpu[label].append(1e3 * (time.process_time() - start[1]))
-    return {
-        label: {
-            "cpu_ms": statistics.median(cpu[label]),
-            "cpu_ms_least": min(cpu[label]),
-            "wall_ms": statistics.median(wall[label]),
-        }
-        for label in steps
-    }
-
-
 def peak(name: str, label: str) -> float:
-    """MB that two steps add at most to what this process held before (Linux)."""
-    # What compilers hold is no part of a step's memory: they run on a smaller batch before.
-    small = replace(SETTINGS[name], steps=4, batch=2)
-    rows_of(small)[label]()()
-    step = rows_of(SETTINGS[name])[label]()
-    Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew from what is held now
-    before = _status("VmRSS")
-    step()
-    step()
-    return (_status("VmHWM") - before) / 1024
-
-
-def _status(field: str) -> int:
-    """A field of /proc/self/status, in kB."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith(field))
+    """MB that a row needs at most."""
+    at = SETTINGS[name]
+    small = replace(at, steps=4, batch=2)
+    return added(lambda steps: rows_of(small if steps else at)[label]())
 
 
 def profile(name: str) -> None:
@@ -317,8 +122,9 @@ def main() -> None:
         "threads": args.threads,
     }
     for name in args.settings:
-        results = timed(name, args.turns or (7 if SETTINGS[name].steps <= 200 else 3))
-        print(f"\n{SETTINGS[name]}\n\n| | CPU ms | wall ms | peak MB |\n| --- | --- | --- | --- |")
+        at = SETTINGS[name]
+        results = in_turns(rows_of(at), args.turns or (7 if at.steps <= 200 else 3))
+        print(f"\n{at}\n\n| | CPU ms | wall ms | peak MB |\n| --- | --- | --- | --- |")
         for label, result in results.items():
             command = [sys.executable, __file__, "--threads", str(args.threads)]
             asked = subprocess.run(

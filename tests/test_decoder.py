@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from vdib.decoder import CNNDecoder, LogisticDecoder, MLPDecoder, bernoulli, categorical, normal
-from vdib.window import BasisWindow, FullWindow, RateWindow
+from vdib.window import BasisWindow, FullWindow, RateWindow, recent
 
 NEURONS, OUTPUTS = 4, 3
 LENGTHS = [1, 2, 7, 8, 9]
@@ -44,6 +44,28 @@ def test_every_window_starts_as_rate_decoding(make, length):
         # ... and in float32, as it is trained.
         outputs = decoder.float().outputs(spikes.float())
         torch.testing.assert_close(outputs, rate.float(), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("length", LENGTHS)
+@pytest.mark.parametrize("num_steps", [1, 6, 20])
+@pytest.mark.parametrize("make", [LogisticDecoder, MLPDecoder, CNNDecoder])
+def test_every_step_is_the_recent_spikes_of_each(make, num_steps, length):
+    spikes = spike_train(num_steps)[:, 0].requires_grad_()
+    for window in windows(length):
+        decoder = built(make, window)
+        with torch.no_grad():
+            for parameter in decoder.parameters():  # away from rate decoding
+                parameter += 0.3 * draw(*parameter.shape, seed=1)
+        parameters = [spikes, *decoder.parameters()]
+        found = decoder.every_output(spikes)
+        expected = decoder.outputs(recent(spikes, length, every_step=True))
+        torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-10)
+        upstream = draw(*found.shape, seed=2)
+        grads = torch.autograd.grad(found, parameters, upstream)
+        for grad, other in zip(
+            grads, torch.autograd.grad(expected, parameters, upstream), strict=True
+        ):
+            torch.testing.assert_close(grad, other, rtol=1e-10, atol=1e-10)
 
 
 @pytest.mark.parametrize("make", [LogisticDecoder, MLPDecoder])

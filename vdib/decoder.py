@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Bernoulli, Categorical, Distribution, Independent, Normal
 
-from vdib.window import FullWindow
+from vdib.window import FullWindow, recent
 
 Likelihood = Callable[[Tensor], Distribution]
 """Decoder outputs `(..., O)` to a distribution with batch shape `(...)`."""
@@ -69,9 +69,17 @@ class Decoder(nn.Module, ABC):
     def outputs(self, spikes: Tensor) -> Tensor:
         """`(B, S, L, N)` recent spikes to `(B, S, O)`."""
 
+    def every_output(self, spikes: Tensor) -> Tensor:
+        """`outputs` of every step of a sequence, `(B, T, N)` to `(B, T, O)`."""
+        return self.outputs(recent(spikes, self.window.length, every_step=True))
+
     def forward(self, spikes: Tensor) -> Distribution:
         """`(B, S, L, N)` recent spikes to a distribution with batch shape `(B, S)`."""
         return self.likelihood(self.outputs(spikes))
+
+    def every_step(self, spikes: Tensor) -> Distribution:
+        """A sequence, `(B, T, N)`, to a distribution with batch shape `(B, T)`."""
+        return self.likelihood(self.every_output(spikes))
 
     def start_from(self, outputs: Tensor) -> None:
         """Set the last layer's bias to these outputs `(O)`, to which the spikes add.
@@ -106,6 +114,9 @@ class LogisticDecoder(Decoder):
         out: Tensor = self.head(self.window(spikes).flatten(2))
         return out
 
+    def every_output(self, spikes: Tensor) -> Tensor:
+        return self.window.linear(spikes, self.head)
+
 
 class MLPDecoder(Decoder):
     """One hidden layer of rectified units: `O = W_2 max(W_1 f + b_1, 0) + b_2`."""
@@ -125,6 +136,10 @@ class MLPDecoder(Decoder):
     def outputs(self, spikes: Tensor) -> Tensor:
         hidden = torch.relu(self.hidden(self.window(spikes).flatten(2)))
         out: Tensor = self.head(hidden)
+        return out
+
+    def every_output(self, spikes: Tensor) -> Tensor:
+        out: Tensor = self.head(torch.relu(self.window.linear(spikes, self.hidden)))
         return out
 
 

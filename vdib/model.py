@@ -77,8 +77,9 @@ class VDIB(nn.Module):
 
     def decode(self, spikes: Tensor) -> Distribution:
         """Readout spikes `(B, T, N_y)` to a distribution over r with batch shape `(B, S)`."""
-        seen = recent(spikes, self.decoder.window.length, self.every_step)
-        decoded: Distribution = self.decoder(seen)
+        if self.every_step:
+            return self.decoder.every_step(spikes)
+        decoded: Distribution = self.decoder(recent(spikes, self.decoder.window.length))
         return decoded
 
     def forward(

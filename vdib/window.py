@@ -30,9 +30,13 @@ def recent(spikes: Tensor, length: int, every_step: bool = False) -> Tensor:
     num_steps = spikes.shape[1]
     if not every_step and num_steps >= length:
         return spikes[:, None, num_steps - length :]
-    padded = nn.functional.pad(spikes, (0, 0, length - 1, 0))
-    windows = padded.unfold(1, length, 1).transpose(2, 3)  # B, T, L, N
+    windows = _after_silence(spikes, length).unfold(1, length, 1).transpose(2, 3)  # B, T, L, N
     return windows if every_step else windows[:, -1:]
+
+
+def _after_silence(spikes: Tensor, length: int) -> Tensor:
+    """`(B, T, N)` to `(B, length - 1 + T, N)`: what the windows of all steps look at."""
+    return nn.functional.pad(spikes, (0, 0, length - 1, 0))
 
 
 class FullWindow(nn.Module):
@@ -56,6 +60,15 @@ class FullWindow(nn.Module):
     def forward(self, spikes: Tensor) -> Tensor:
         """`(B, S, L, N)` to `(B, S, F, N)`."""
         return spikes
+
+    def linear(self, spikes: Tensor, layer: nn.Linear) -> Tensor:
+        """A layer on the features `(F N)` at every step, `(B, T, N)` to `(B, T, O)`.
+
+        A causal convolution: no window is copied.
+        """
+        kernel = layer.weight.view(-1, self.length, spikes.shape[2]).transpose(1, 2)
+        seen = _after_silence(spikes, self.length).transpose(1, 2)
+        return nn.functional.conv1d(seen, kernel, layer.bias).transpose(1, 2)
 
     def lift(self, weight: Tensor) -> Tensor:
         """Weights `(O, N)` on the spike counts as equal weights `(O, F, N)` on the features."""
@@ -100,6 +113,14 @@ class BasisWindow(FullWindow):
 
     def forward(self, spikes: Tensor) -> Tensor:
         return torch.matmul(self.basis.to(spikes.dtype), spikes)
+
+    def linear(self, spikes: Tensor, layer: nn.Linear) -> Tensor:
+        seen = _after_silence(spikes, self.length).transpose(1, 2)  # B, N, L - 1 + T
+        kernel = self.basis.to(spikes.dtype)[:, None]
+        features = nn.functional.conv1d(seen.flatten(0, 1)[:, None], kernel)  # B N, F, T
+        features = features.view(*seen.shape[:2], *features.shape[1:]).permute(0, 3, 2, 1)
+        out: Tensor = layer(features.flatten(2))
+        return out
 
     def lift(self, weight: Tensor) -> Tensor:
         rest = weight.new_zeros(weight.shape[0], self.num_features - 1, weight.shape[1])
