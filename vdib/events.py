@@ -40,7 +40,7 @@ def _kernels() -> ModuleType:
 def listed(spikes: Tensor) -> SparseSpikes | None:
     """The spikes `(R, N_in)` as lists, `(R, 1, N_in)`; None where they are not few, or not 0 or 1.
 
-    Only for what `vdib.fused.fits`.
+    Only for what is `vdib.fused.on_cpu`.
     """
     kernels = _kernels()
     rows = spikes.detach().contiguous()
@@ -69,7 +69,7 @@ class EventLinear(nn.Linear):
             if x.density <= DENSE:
                 return _product(self.weight, x)
             return linear(x.dense(self.weight.dtype).view(-1, x.num_neurons), self.weight)
-        if x.numel() >= LARGE and fused.fits(x) and fused.fits(self.weight):
+        if x.numel() >= LARGE and fused.on_cpu(x) and fused.on_cpu(self.weight):
             lists = listed(x)
             if lists is not None:
                 return _product(self.weight, lists, x)
@@ -78,7 +78,7 @@ class EventLinear(nn.Linear):
 
 def _product(weight: Tensor, lists: SparseSpikes, spikes: Tensor | None = None) -> Tensor:
     """Currents of `lists`; where they came from dense `spikes`, these receive a gradient."""
-    if not fused.fits(weight):
+    if not fused.on_cpu(weight):
         return _gather(weight, lists.offset, lists.neuron)
     out: Tensor = _Product.apply(weight, spikes, lists.offset, lists.neuron)  # type: ignore[no-untyped-call, unused-ignore]
     return out

@@ -1,11 +1,12 @@
 """Fused layers: filter, threshold and refractoriness of all steps in one compiled pass.
 
-What `vdib.filters` and `vdib.scan` compute, on CPUs, in single precision, for the filters,
-feedbacks and thresholds that have kernels: spikes agree to the last one, gradients to rounding.
-Everything else takes the plain code. So does everything inside `plain()`, and everything where the
-environment variable `VDIB_PLAIN` is set.
+What `vdib.filters` and `vdib.scan` compute, in single precision, for the filters, feedbacks and
+thresholds that have kernels: spikes agree to the last one, gradients to rounding. The kernels are
+in numba for CPUs and in Triton, not measured, for CUDA. Everything else takes the plain code. So
+does everything inside `plain()`, and everything where the environment variable `VDIB_PLAIN` is set.
 
-Work is split over `torch.get_num_threads()` threads of our own, so that torch's setting is obeyed.
+On CPUs, work is split over `torch.get_num_threads()` threads of our own, so that torch's setting is
+obeyed.
 Legend: B batch, T steps, K kernels, N neurons (any number of trailing axes).
 """
 
@@ -23,9 +24,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from vdib import kernel_kinds as kinds
 from vdib.filters import Filter
 from vdib.kernel_arguments import (
     compiled,
+    compiled_for,
     feedback_arguments,
     filter_arguments,
     fire_arguments,
@@ -37,6 +40,9 @@ from vdib.surrogate import Threshold
 
 SMALL = 20_000
 """Elements below which a second thread costs more than it saves."""
+
+BY_TRITON = ("cuda",)
+"""Devices whose layers run in Triton; tests put the CPU here, for Triton's interpreter."""
 
 _enabled = "VDIB_PLAIN" not in os.environ
 
@@ -56,26 +62,34 @@ def fits(x: Tensor, *parts: object) -> bool:
     """Whether there is a kernel for `x` and for each of a layer's parts."""
     return (
         _enabled
-        and x.device.type == "cpu"
+        and x.device.type in ("cpu", *BY_TRITON)
         and x.dtype == torch.float32
         and x.numel() > 0
         and not torch.compiler.is_compiling()
         and all(known(part) for part in parts)
-        and compiled()
+        and (compiled_for(x.device) if by_triton(x) else compiled())
     )
+
+
+def by_triton(x: Tensor) -> bool:
+    """Whether the kernels for `x` are those of `vdib.triton_kernels`."""
+    return x.device.type in BY_TRITON
+
+
+def on_cpu(x: Tensor) -> bool:
+    """Whether `x` may go to the kernels that only CPUs have, which are all but the layers'."""
+    return x.device.type == "cpu" and fits(x)
 
 
 _EMPTY = np.zeros((0, 0, 0), np.float32)
 
 
 def _noise_arguments(noise: Draws | None) -> tuple[Any, ...]:
-    from vdib import kernels
-
     if isinstance(noise, Stream):
-        return kernels.ADDRESSED, _EMPTY, noise.keys.contiguous().numpy().view(np.uint64)
+        return kinds.ADDRESSED, _EMPTY, noise.keys.contiguous().numpy().view(np.uint64)
     if isinstance(noise, Tensor):
-        return kernels.GIVEN, _rows(noise.float()), np.zeros(0, np.uint64)
-    return kernels.NO_NOISE, _EMPTY, np.zeros(0, np.uint64)
+        return kinds.GIVEN, _rows(noise.float()), np.zeros(0, np.uint64)
+    return kinds.NO_NOISE, _EMPTY, np.zeros(0, np.uint64)
 
 
 def _rows(x: Tensor, axes: int = 2) -> NDArray[np.float32]:
@@ -106,7 +120,7 @@ def spread(kernel: Callable[..., None], items: int, elements: int, *arguments: A
 def uniform(stream: Stream, num_steps: int, shape: tuple[int, ...]) -> Tensor:
     """`stream.uniform(num_steps, shape)`, drawn by the kernel where there is one."""
     out = torch.empty(len(stream), num_steps, *shape, device=stream.keys.device)
-    if not fits(out):
+    if not on_cpu(out):
         return stream.uniform(num_steps, shape)
     from vdib import kernels
 
@@ -168,29 +182,34 @@ class _Fused(torch.autograd.Function):
         parts: tuple[Any, Any, Any],
         noise: Draws | None,
     ) -> tuple[Tensor | None, Tensor]:
-        from vdib import kernels
-
         filter, feedback, fire = parts
         shape = currents.shape[:2] + currents.shape[3:]
         v = currents.new_empty(shape)
         spikes = currents.new_empty(shape) if fire else None
         size = math.prod(shape[2:])
         neurons = shape[2:]
-        spread(
-            kernels.forward,
-            shape[0] * math.ceil(size / kernels.BLOCK),
-            v.numel(),
-            _rows(currents, 3),
-            *filter_arguments(filter)[0],
-            shift.detach().expand(neurons).reshape(-1).numpy(),
-            np.float32(width),
-            gain.detach().expand(neurons).reshape(-1).numpy(),
-            *feedback_arguments(feedback),
-            *fire_arguments(fire)[0],
-            *_noise_arguments(noise),
-            _EMPTY if spikes is None else _rows(spikes),
-            _rows(v),
-        )
+        if by_triton(v):
+            from vdib import triton_launch
+
+            triton_launch.forward(currents, shift, width, gain, parts, noise, spikes, v)
+        else:
+            from vdib import kernels
+
+            spread(
+                kernels.forward,
+                shape[0] * math.ceil(size / kernels.BLOCK),
+                v.numel(),
+                _rows(currents, 3),
+                *filter_arguments(filter)[0],
+                shift.detach().expand(neurons).reshape(-1).numpy(),
+                np.float32(width),
+                gain.detach().expand(neurons).reshape(-1).numpy(),
+                *feedback_arguments(feedback),
+                *fire_arguments(fire)[0],
+                *_noise_arguments(noise),
+                _EMPTY if spikes is None else _rows(spikes),
+                _rows(v),
+            )
         # A deterministic threshold's spikes can be told from v.
         told = isinstance(fire, Threshold)
         ctx.save_for_backward(None if told else spikes, v, shift, gain)
@@ -201,30 +220,36 @@ class _Fused(torch.autograd.Function):
     @staticmethod
     @torch.autograd.function.once_differentiable  # type: ignore[untyped-decorator, unused-ignore]
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
-        from vdib import kernels
-
         spikes, v, shift, gain = ctx.saved_tensors
         filter, feedback, fire = ctx.parts
         grad_currents = v.new_empty(ctx.currents_shape)
         neurons = v.shape[2:]
         size = math.prod(neurons)
         grad_shift, grad_gain = v.new_empty((2, len(v), *neurons))
-        spread(
-            kernels.backward,
-            len(v) * math.ceil(size / kernels.BLOCK),
-            v.numel(),
-            *(_EMPTY if grad is None else _rows(grad) for grad in grads),
-            *filter_arguments(filter)[1],
-            np.float32(ctx.width),
-            gain.detach().expand(neurons).reshape(-1).numpy(),
-            *feedback_arguments(feedback),
-            *fire_arguments(fire)[1],
-            _EMPTY if spikes is None else _rows(spikes),
-            _rows(v),
-            _rows(grad_currents, 3),
-            _rows(grad_shift, 1),
-            _rows(grad_gain, 1),
-        )
+        if by_triton(v):
+            from vdib import triton_launch
+
+            out = grad_currents, grad_shift, grad_gain
+            triton_launch.backward(grads[0], grads[1], ctx.width, gain, ctx.parts, spikes, v, *out)
+        else:
+            from vdib import kernels
+
+            spread(
+                kernels.backward,
+                len(v) * math.ceil(size / kernels.BLOCK),
+                v.numel(),
+                *(_EMPTY if grad is None else _rows(grad) for grad in grads),
+                *filter_arguments(filter)[1],
+                np.float32(ctx.width),
+                gain.detach().expand(neurons).reshape(-1).numpy(),
+                *feedback_arguments(feedback),
+                *fire_arguments(fire)[1],
+                _EMPTY if spikes is None else _rows(spikes),
+                _rows(v),
+                _rows(grad_currents, 3),
+                _rows(grad_shift, 1),
+                _rows(grad_gain, 1),
+            )
         return (
             grad_currents,
             grad_shift.sum(0).sum_to_size(shift.shape),
