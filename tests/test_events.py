@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from vdib import event_conv, events, fused
+from vdib import event_conv, events, fused, numba_launch
 from vdib.credit import BPTT, DirectFeedback, EProp
 from vdib.encoder import build_encoder
 from vdib.estimator import PassThrough
@@ -19,7 +19,7 @@ from vdib.surrogate import Threshold
 def threads(request, monkeypatch):
     before = torch.get_num_threads()
     torch.set_num_threads(request.param)
-    monkeypatch.setattr(fused, "SMALL", 0)
+    monkeypatch.setattr(numba_launch, "SMALL", 0)
     monkeypatch.setattr(events, "LARGE", 0)
     monkeypatch.setattr(event_conv, "LARGE", 0)
     yield

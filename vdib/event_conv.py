@@ -16,7 +16,7 @@ from torch.nn.grad import conv2d_input
 
 from vdib import fused
 from vdib.events import LARGE, listed, product_type
-from vdib.fused import array
+from vdib.numba_launch import array, spread
 from vdib.sparse import SparseSpikes, Spikes
 
 DENSE = 0.08
@@ -45,11 +45,11 @@ def event_conv2d(x: Spikes, weight: Tensor, stride: int, padding: int) -> Tensor
     """
     dtype = product_type(weight)
     if isinstance(x, SparseSpikes):
-        if x.density <= DENSE and fused.fits(weight):
+        if x.density <= DENSE and fused.on_cpu(weight):
             place = x.offset, x.neuron, x.shape[3:], stride, padding
             return _Convolution.apply(weight, None, *place, dtype)  # type: ignore[no-any-return, no-untyped-call, unused-ignore]
         x = x.dense(dtype).flatten(0, 1)
-    elif x.numel() >= LARGE and fused.fits(x) and fused.fits(weight):
+    elif x.numel() >= LARGE and fused.on_cpu(x) and fused.on_cpu(weight):
         lists = listed(x.flatten(1), DENSE)
         if lists is not None:
             place = lists.offset, lists.neuron, x.shape[2:], stride, padding
@@ -77,7 +77,7 @@ class _Convolution(torch.autograd.Function):
         out = weight.new_empty(rows, outputs, *shape)
         turned = weight.detach().to(dtype).float().permute(1, 2, 3, 0)
         lists = array(offset), array(neuron), np.array(size)
-        fused.spread(
+        spread(
             kernels.convolve, rows, out.numel(), *lists, array(turned), stride, padding, array(out)
         )
         ctx.save_for_backward(weight, offset, neuron)
@@ -96,7 +96,7 @@ class _Convolution(torch.autograd.Function):
         if ctx.needs_input_grad[0]:
             outputs, inputs, *reach = weight.shape
             parts = weight.new_empty(min(PARTS, len(grad)), inputs, *reach, outputs)
-            fused.spread(
+            spread(
                 kernels.convolve_grad_weight,
                 len(parts),
                 grad.numel(),

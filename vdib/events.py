@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn.functional import embedding_bag, linear
 
 from vdib import fused
+from vdib.numba_launch import array, spread
 from vdib.sparse import SparseSpikes
 
 DENSE = {torch.float32: 0.2, torch.bfloat16: 0.05}
@@ -43,18 +44,18 @@ def _kernels() -> ModuleType:
 def listed(spikes: Tensor, most: float) -> SparseSpikes | None:
     """The spikes `(R, N_in)` as lists, `(R, 1, N_in)`; None where they are not 0 or 1.
 
-    And where more than `most` of them, of all, are 1. Only for what `vdib.fused.fits`.
+    And where more than `most` of them, of all, are 1. Only for what is `vdib.fused.on_cpu`.
     """
     kernels = _kernels()
-    rows = fused.array(spikes)
+    rows = array(spikes)
     counts = torch.empty(len(rows), dtype=torch.int64)
-    fused.spread(kernels.count, len(rows), rows.size, rows, counts.numpy())
+    spread(kernels.count, len(rows), rows.size, rows, counts.numpy())
     if counts.min() < 0 or counts.sum() > most * rows.size:
         return None
     offset = nn.functional.pad(counts.cumsum(0), (1, 0))
     neuron = torch.empty(int(offset[-1]), dtype=torch.int32)
     lists = offset.numpy(), neuron.numpy()
-    fused.spread(kernels.fill, len(rows), rows.size, rows, *lists)
+    spread(kernels.fill, len(rows), rows.size, rows, *lists)
     return SparseSpikes(offset, neuron, (len(rows), 1, rows.shape[1]))
 
 
@@ -73,7 +74,7 @@ class EventLinear(nn.Linear):
             if x.density <= DENSE.get(dtype, DENSE[torch.float32]):
                 return _product(self.weight, x, dtype)
             return linear(x.dense(dtype).view(-1, x.num_neurons), self.weight)
-        if x.numel() >= LARGE and fused.fits(x) and fused.fits(self.weight):
+        if x.numel() >= LARGE and fused.on_cpu(x) and fused.on_cpu(self.weight):
             lists = listed(x, DENSE[dtype])
             if lists is not None:
                 return _product(self.weight, lists, dtype, x)
@@ -83,7 +84,11 @@ class EventLinear(nn.Linear):
 def product_type(weight: Tensor) -> torch.dtype:
     """What `weight` is multiplied in: its own type, or that of mixed precision."""
     device = weight.device.type
-    is_mixed = weight.dtype == torch.float32 and torch.is_autocast_enabled(device)
+    is_mixed = (
+        weight.dtype == torch.float32
+        and torch.amp.is_autocast_available(device)
+        and torch.is_autocast_enabled(device)
+    )
     return torch.get_autocast_dtype(device) if is_mixed else weight.dtype
 
 
@@ -91,7 +96,7 @@ def _product(
     weight: Tensor, lists: SparseSpikes, dtype: torch.dtype, spikes: Tensor | None = None
 ) -> Tensor:
     """Currents of `lists`; where they came from dense `spikes`, these receive a gradient."""
-    if not fused.fits(weight):
+    if not fused.on_cpu(weight):
         return _gather(weight.to(dtype), lists.offset, lists.neuron)
     out: Tensor = _Product.apply(weight, spikes, lists.offset, lists.neuron, dtype)  # type: ignore[no-untyped-call, unused-ignore]
     return out
@@ -126,11 +131,11 @@ class _Product(torch.autograd.Function):
         if ctx.needs_input_grad[0]:
             kernels = _kernels()
             grad_weight = torch.empty_like(weight)
-            fused.spread(
+            spread(
                 kernels.grad_weight,
                 math.ceil(len(weight) / kernels.BLOCK),
                 len(neuron) * len(weight),
-                *map(fused.array, (offset, neuron, grad, grad_weight)),
+                *map(array, (offset, neuron, grad, grad_weight)),
             )
         if ctx.needs_input_grad[1]:
             grad_spikes = grad @ weight.to(grad.dtype)

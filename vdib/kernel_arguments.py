@@ -1,7 +1,4 @@
-"""Which parts of a layer `vdib.kernels` knows, and what it is told of them.
-
-Names of kinds are those of the constants there, which cannot be imported before they are needed.
-"""
+"""Which parts of a layer the kernels know, and what they are told of them."""
 
 import math
 import warnings
@@ -10,8 +7,10 @@ from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
+from vdib import kernel_kinds as kinds
 from vdib import surrogate
 from vdib.estimator import Bernoulli, Concrete, PassThrough
 from vdib.filters import ExponentialPair, RaisedCosines, taps
@@ -29,13 +28,28 @@ def compiled() -> bool:
     return bool(kernels)
 
 
-_SURROGATES: dict[Callable[..., Tensor], Callable[..., tuple[str, float, float]]] = {
-    surrogate.boxcar: lambda width=0.5: ("BOXCAR", width, 1 / (2 * width)),
-    surrogate.sigmoid: lambda slope=4.0: ("SIGMOID", slope, 0.0),
-    surrogate.arctan: lambda alpha=2.0: ("ARCTAN", math.pi / 2 * alpha, alpha / 2),
-    surrogate.fast_sigmoid: lambda slope=5.0: ("FAST_SIGMOID", slope, 0.0),
-    surrogate.gaussian: lambda std=0.4: ("GAUSSIAN", std, 1 / (std * math.sqrt(2 * math.pi))),
-    surrogate.exponential: lambda a=1.0, b=2.0: ("ESCAPE", a, b),
+@lru_cache
+def compiled_for(device: torch.device) -> bool:
+    """Whether Triton compiles for `device` and runs there. Asking loads it."""
+    try:
+        from vdib import triton_launch
+
+        triton_launch.probe(device)
+    except ModuleNotFoundError:
+        return False
+    except Exception as error:  # of many types: no C compiler, a device too old or too new
+        warnings.warn(f"layers run unfused on {device}: {error}", stacklevel=2)
+        return False
+    return True
+
+
+_SURROGATES: dict[Callable[..., Tensor], Callable[..., tuple[int, float, float]]] = {
+    surrogate.boxcar: lambda width=0.5: (kinds.BOXCAR, width, 1 / (2 * width)),
+    surrogate.sigmoid: lambda slope=4.0: (kinds.SIGMOID, slope, 0.0),
+    surrogate.arctan: lambda alpha=2.0: (kinds.ARCTAN, math.pi / 2 * alpha, alpha / 2),
+    surrogate.fast_sigmoid: lambda slope=5.0: (kinds.FAST_SIGMOID, slope, 0.0),
+    surrogate.gaussian: lambda std=0.4: (kinds.GAUSSIAN, std, 1 / (std * math.sqrt(2 * math.pi))),
+    surrogate.exponential: lambda a=1.0, b=2.0: (kinds.ESCAPE, a, b),
 }
 
 
@@ -46,23 +60,21 @@ def known(part: object) -> bool:
         if isinstance(function, partial) and not function.args:
             function = function.func
         return any(function is one for one in _SURROGATES)  # which need not be hashable
-    kinds = (ExponentialPair, RaisedCosines, ExponentialFeedback, KernelFeedback)
-    return type(part) in (*kinds, Bernoulli, PassThrough, Concrete)
+    kernels = (ExponentialPair, RaisedCosines, ExponentialFeedback, KernelFeedback)
+    return type(part) in (*kernels, Bernoulli, PassThrough, Concrete)
 
 
-# What the kernels are told of each part, in the order of their arguments.
+# What the kernels are told of each part, in the order of the CPU's arguments.
 
 
 @lru_cache
 def filter_arguments(filter: Hashable) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
     """Of the forward and of the backward pass."""
-    from vdib import kernels
-
-    kind, decays, found = kernels.NO_FILTER, (0.0, 0.0, 1.0), []
+    kind, decays, found = kinds.NO_FILTER, (0.0, 0.0, 1.0), []
     if isinstance(filter, ExponentialPair):
-        kind, decays = kernels.EXPONENTIAL_PAIR, (filter.membrane, filter.synapse, filter.peak)
+        kind, decays = kinds.EXPONENTIAL_PAIR, (filter.membrane, filter.synapse, filter.peak)
     elif isinstance(filter, RaisedCosines):
-        kind, found = kernels.BANK, taps(filter.kernel(filter.duration))
+        kind, found = kinds.BANK, taps(filter.kernel(filter.duration))
     lag, channel = (np.array([tap[i] for tap in found], np.int64) for i in (0, 1))
     weight = np.array([tap[2] for tap in found], np.float32)
     begin = kind, np.array(decays, np.float32)
@@ -73,32 +85,29 @@ def filter_arguments(filter: Hashable) -> tuple[tuple[Any, ...], tuple[Any, ...]
 
 @lru_cache
 def feedback_arguments(feedback: Hashable) -> tuple[Any, ...]:
-    from vdib import kernels
-
     if isinstance(feedback, ExponentialFeedback):
-        return kernels.EXPONENTIAL, np.array([feedback.decay], np.float32)
+        return kinds.EXPONENTIAL, np.array([feedback.decay], np.float32)
     if isinstance(feedback, KernelFeedback):
-        return kernels.FINITE, feedback.kernel(feedback.duration).float().numpy()
-    return kernels.NO_FEEDBACK, np.zeros(0, np.float32)
+        return kinds.FINITE, feedback.kernel(feedback.duration).float().numpy()
+    return kinds.NO_FEEDBACK, np.zeros(0, np.float32)
 
 
 @lru_cache
 def fire_arguments(fire: Hashable) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
     """Of the forward and of the backward pass."""
-    from vdib import kernels
-
-    kind, temperature, slope, p, q = "NO_FIRE", 1.0, "NO_SLOPE", 1.0, 0.0
+    kind, temperature, slope, p, q = kinds.NO_FIRE, 1.0, kinds.NO_SLOPE, 1.0, 0.0
     if isinstance(fire, surrogate.Threshold):
-        kind, function = "THRESHOLD", fire.surrogate
+        kind, function = kinds.THRESHOLD, fire.surrogate
         if isinstance(function, partial):
             slope, p, q = _SURROGATES[function.func](**function.keywords)
         else:
             slope, p, q = _SURROGATES[function]()
     elif isinstance(fire, Concrete):
-        kind, temperature, slope, p = "CONCRETE", fire.temperature, "SOFT", fire.temperature
+        kind, temperature, slope, p = kinds.CONCRETE, fire.temperature, kinds.SOFT, fire.temperature
     elif isinstance(fire, Bernoulli):
-        kind, slope = "BERNOULLI", "BY_CHANCE" if isinstance(fire, PassThrough) else "NO_SLOPE"
+        kind = kinds.BERNOULLI
+        slope = kinds.BY_CHANCE if isinstance(fire, PassThrough) else kinds.NO_SLOPE
     return (
-        (getattr(kernels, kind), np.float32(temperature)),
-        (getattr(kernels, slope), np.float32(p), np.float32(q)),
+        (kind, np.float32(temperature)),
+        (slope, np.float32(p), np.float32(q)),
     )

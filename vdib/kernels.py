@@ -1,14 +1,15 @@
 """A layer's filter, threshold and refractoriness in one pass over time, compiled for the CPU.
 
 The same equations as `vdib.filters`, `vdib.scan` and their backward pass, with additions in the
-same order, so that spikes agree to the last one. `vdib.fused` says what the codes below stand for
-and is the only caller. Numba compiles at the first call and keeps the result on disk.
+same order, so that spikes agree to the last one. `vdib.fused` is the only caller. Numba compiles at
+the first call and keeps the result on disk.
 
 Rows of a batch and blocks of neurons are independent of each other: a call does the work items
 `first <= w < last`, of which there are `B` times the number of blocks. Within one, time runs
 outside and neurons inside, where they lie side by side and LLVM makes vector instructions of them.
 Nothing here may be compiled with `fastmath`: it would change which neurons spike. All of it is in
-one file, as numba's cache on disk only watches the file of the function that was called.
+one file but for the codes of `vdib.kernel_kinds`, as numba's cache on disk only watches the file of
+the function that was called.
 
 Legend: B batch, T steps, K kernels, N neurons, L lags; all arithmetic is in float32. Currents,
 spikes, v and their gradients may be stored in bfloat16 (`vdib.half`).
@@ -22,17 +23,31 @@ import numba
 import numpy as np
 
 from vdib.half import close, opened, read, wide
+from vdib.kernel_kinds import (
+    ADDRESSED,
+    ARCTAN,
+    BANK,
+    BERNOULLI,
+    BOXCAR,
+    BY_CHANCE,
+    ESCAPE,
+    EXPONENTIAL,
+    EXPONENTIAL_PAIR,
+    FAST_SIGMOID,
+    FINITE,
+    GAUSSIAN,
+    GIVEN,
+    NO_FEEDBACK,
+    NO_FIRE,
+    SIGMOID,
+    SOFT,
+    THRESHOLD,
+)
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 BLOCK = 512
 """Neurons of a block: their state must fit the first-level cache."""
-
-NO_FILTER, EXPONENTIAL_PAIR, BANK = range(3)
-NO_FEEDBACK, EXPONENTIAL, FINITE = range(3)
-NO_FIRE, THRESHOLD, BERNOULLI, CONCRETE = range(4)
-NO_NOISE, GIVEN, ADDRESSED = range(3)
-NO_SLOPE, BOXCAR, SIGMOID, ARCTAN, FAST_SIGMOID, GAUSSIAN, ESCAPE, BY_CHANCE, SOFT = range(9)
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _MIX_1, _MIX_2 = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)

@@ -1,0 +1,147 @@
+"""The layers of `vdib.fused` handed to the kernels of `vdib.kernels`, over threads of our own.
+
+Work is split over `torch.get_num_threads()` of them, so that torch's setting is obeyed. Numba loads
+at the first launch. Legend: B batch, T steps, K kernels, N neurons (any number of axes).
+"""
+
+import math
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from vdib import kernel_kinds as kinds
+from vdib.kernel_arguments import feedback_arguments, filter_arguments, fire_arguments
+from vdib.noise import Draws, Stream
+
+SMALL = 20_000
+"""Elements below which a second thread costs more than it saves."""
+
+
+def array(x: Tensor) -> NDArray[Any]:
+    """What kernels are given for a tensor: of bfloat16 its bits."""
+    x = x.detach().contiguous()
+    return (x.view(torch.uint16) if x.dtype == torch.bfloat16 else x).numpy()
+
+
+def _rows(x: Tensor, axes: int = 2) -> NDArray[Any]:
+    """The leading axes kept, the rest flattened."""
+    return array(x).reshape(*x.shape[:axes], -1)
+
+
+def _none(like: Tensor) -> NDArray[Any]:
+    """In the place of rows that there are not."""
+    return np.zeros((0, 0, 0), array(like).dtype)
+
+
+def _per_neuron(x: Tensor, v: Tensor) -> NDArray[Any]:
+    return array(x.detach().expand(v.shape[2:])).reshape(-1)
+
+
+@lru_cache(maxsize=1)
+def _pool(process: int, threads: int) -> ThreadPoolExecutor:
+    """Per process, as threads do not survive a fork."""
+    return ThreadPoolExecutor(threads, thread_name_prefix="vdib")
+
+
+def spread(kernel: Callable[..., None], items: int, elements: int, *arguments: Any) -> None:
+    """`kernel(first, last, *arguments)` over `items` work items, on torch's number of threads."""
+    threads = min(torch.get_num_threads(), items) if elements > SMALL else 1
+    if threads == 1:
+        return kernel(0, items, *arguments)
+    bounds = [items * i // threads for i in range(threads + 1)]
+    pool = _pool(os.getpid(), threads - 1)
+    waiting = [pool.submit(kernel, *pair, *arguments) for pair in pairwise(bounds[1:])]
+    kernel(bounds[0], bounds[1], *arguments)
+    for future in waiting:
+        future.result()
+
+
+def uniform(stream: Stream, out: Tensor) -> None:
+    """Fill `out`, `(B, T, *N)`, with the first numbers of the stream."""
+    from vdib import kernels
+
+    spread(kernels.draw, len(out), out.numel(), _keys(stream), np.uint64(0), _rows(out, 1))
+
+
+def _keys(stream: Stream) -> NDArray[np.uint64]:
+    return stream.keys.contiguous().numpy().view(np.uint64)
+
+
+def forward(
+    currents: Tensor,  # B T K *N
+    shift: Tensor,  # broadcastable to *N
+    width: float,
+    gain: Tensor,  # broadcastable to *N
+    parts: tuple[Any, Any, Any],
+    noise: Draws | None,
+    spikes: Tensor | None,  # B T *N
+    v: Tensor,  # B T *N
+) -> None:
+    """Fill `spikes` and `v`."""
+    from vdib import kernels
+
+    kind, given, keys = kinds.NO_NOISE, np.zeros((0, 0, 0), np.float32), np.zeros(0, np.uint64)
+    if isinstance(noise, Stream):
+        kind, keys = kinds.ADDRESSED, _keys(noise)
+    elif isinstance(noise, Tensor):
+        kind, given = kinds.GIVEN, _rows(noise.float())
+    filter, feedback, fire = parts
+    spread(
+        kernels.forward,
+        len(v) * math.ceil(math.prod(v.shape[2:]) / kernels.BLOCK),
+        v.numel(),
+        _rows(currents, 3),
+        *filter_arguments(filter)[0],
+        _per_neuron(shift, v),
+        np.float32(width),
+        _per_neuron(gain, v),
+        *feedback_arguments(feedback),
+        *fire_arguments(fire)[0],
+        kind,
+        given,
+        keys,
+        _none(v) if spikes is None else _rows(spikes),
+        _rows(v),
+    )
+
+
+def backward(
+    grad_spikes: Tensor | None,  # B T *N
+    grad_v: Tensor | None,  # B T *N
+    width: float,
+    gain: Tensor,  # broadcastable to *N
+    parts: tuple[Any, Any, Any],
+    spikes: Tensor | None,  # B T *N, None where v > 0 says the same
+    v: Tensor,  # B T *N
+    grad_currents: Tensor,  # B T K *N
+    grad_shift: Tensor,  # B *N
+    grad_gain: Tensor,  # B *N
+) -> None:
+    """Fill the last three."""
+    from vdib import kernels
+
+    filter, feedback, fire = parts
+    spread(
+        kernels.backward,
+        len(v) * math.ceil(math.prod(v.shape[2:]) / kernels.BLOCK),
+        v.numel(),
+        *(_none(v) if grad is None else _rows(grad) for grad in (grad_spikes, grad_v)),
+        *filter_arguments(filter)[1],
+        np.float32(width),
+        _per_neuron(gain, v),
+        *feedback_arguments(feedback),
+        *fire_arguments(fire)[1],
+        _none(v) if spikes is None else _rows(spikes),
+        _rows(v),
+        _rows(grad_currents, 3),
+        _rows(grad_shift, 1),
+        _rows(grad_gain, 1),
+    )
