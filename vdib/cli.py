@@ -20,6 +20,7 @@ from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 
 from vdib.complaints import LOGGERS, one_line
 from vdib.lightning_modules.callbacks import Checkpoint, Figures, Metrics
+from vdib.precision import precision_for
 
 # Attributes of the data that models are built for.
 LINKED = ("num_steps", "input_shape", "image_shape", "judged", "num_blobs", "lag", "unscored")
@@ -68,7 +69,10 @@ class VDIBCLI(LightningCLI):
     Attributes:
         folder: the run's folder, `<runs>/<experiment>/<name>`.
         finished: whether the run is only looked at again, and logs nothing.
+        why: reason of the precision, where it was chosen here; else empty.
     """
+
+    why = ""
 
     def __init__(self, folder: Path | None, *args: Any, **kwargs: Any) -> None:
         self.finished = folder is not None
@@ -132,6 +136,9 @@ class VDIBCLI(LightningCLI):
         logger = self.config.trainer.logger
         if isinstance(logger, jsonargparse.Namespace) and "save_dir" in logger.init_args:
             logger.init_args.save_dir = str(self.folder)
+        trainer = self.config.trainer
+        if trainer.precision is None and not trainer.plugins:  # which may be a precision
+            trainer.precision, self.why = precision_for(trainer.accelerator)
 
     def _instantiate_trainer(self, config: dict[str, Any], callbacks: list[Any]) -> Any:
         chosen = config["logger"]

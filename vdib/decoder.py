@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Bernoulli, Categorical, Distribution, Independent, Normal
 
+from vdib.precision import single
 from vdib.window import FullWindow
 
 Likelihood = Callable[[Tensor], Distribution]
@@ -71,7 +72,7 @@ class Decoder(nn.Module, ABC):
 
     def forward(self, spikes: Tensor) -> Distribution:
         """`(B, S, L, N)` recent spikes to a distribution with batch shape `(B, S)`."""
-        return self.likelihood(self.outputs(spikes))
+        return self.likelihood(single(self.outputs(spikes)))
 
     def start_from(self, outputs: Tensor) -> None:
         """Set the last layer's bias to these outputs `(O)`, to which the spikes add.
