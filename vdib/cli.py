@@ -1,10 +1,8 @@
-"""The command line all training commands share: named configs, one-line errors, run folders."""
+"""The command line all training commands share: named configs, run folders, what is built."""
 
-import logging
 import re
-import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from importlib.resources import files
 from importlib.util import find_spec
@@ -18,6 +16,7 @@ from pytorch_lightning import LightningDataModule, LightningModule, seed_everyth
 from pytorch_lightning.callbacks import Timer
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 
+from vdib.command import UserError
 from vdib.complaints import LOGGERS, one_line
 from vdib.lightning_modules.callbacks import Checkpoint, Figures, Metrics
 from vdib.precision import precision_for
@@ -35,10 +34,6 @@ TAKEN = {
     "--model.seed": "--seed",
     "--data.seed": "--seed",
 }
-
-
-class UserError(Exception):
-    """Something the user can mend, said in one line."""
 
 
 def config_names() -> list[str]:
@@ -158,20 +153,6 @@ class VDIBCLI(LightningCLI):
             raise UserError(f"--trainer: {str(error).splitlines()[0]}") from error
 
 
-def quiet() -> None:
-    """Leave out what Lightning says about accelerators, loggers and workers."""
-    for name in ("pytorch_lightning.utilities.rank_zero", "lightning_fabric.utilities.seed"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    for message in (
-        ".*does not have many workers",
-        "Experiment logs directory",
-        "Checkpoint directory .* exists",
-        ".*treespec",
-        ".*smaller than the logging interval",
-    ):
-        warnings.filterwarnings("ignore", message)
-
-
 def _expand(args: list[str]) -> list[str]:
     """`--trainer.logger wandb | tensorboard`, with the run's folder for what they write."""
     expanded: list[str] = []
@@ -248,13 +229,3 @@ def prepare(cli: VDIBCLI) -> None:
         cli.datamodule.prepare_data()
     except (ValueError, ImportError) as error:
         raise UserError(str(error).splitlines()[0]) from error
-
-
-def run(main: Callable[[], int]) -> int:
-    """A command's exit status: user errors become one line on stderr and 2."""
-    quiet()
-    try:
-        return main()
-    except (UserError, OSError, FloatingPointError) as error:
-        print(f"vdib: {error}", file=sys.stderr)
-        return 2

@@ -12,7 +12,8 @@ from typing import Any
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.loggers import WandbLogger
 
-from vdib.cli import VDIBCLI, UserError, build, prepare, run
+from vdib.cli import VDIBCLI, build, prepare
+from vdib.command import UserError, run
 from vdib.evaluate import load, measure, report
 
 
