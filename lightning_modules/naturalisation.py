@@ -133,7 +133,8 @@ class NaturalisationModule(VDIBModule):
         if not self._judge:
             return None
         judge: LeNet5 = self._judge[0].to(self.device)
-        judged: Tensor = judge(images).argmax(1)
+        with torch.autocast(images.device.type, enabled=False):  # one judge for every precision
+            judged: Tensor = judge(images).argmax(1)
         return judged
 
     def start(self, data: SpikeData) -> None:

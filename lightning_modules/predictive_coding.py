@@ -239,7 +239,8 @@ class PredictiveCodingModule(VDIBModule):
         out: Bottleneck = self.vdib(batch.spikes, self.target.of(batch.target), noise, weights)
         beside = weights * rate(out.code.logits, torch.logit(self.marginal))
         wrong = self.target.guess(out.decoded) - spikes(batch.target, self.num_inputs)
-        per_step = weights @ out.code.logits.sigmoid()  # B, N_y: mean over the scored steps
+        # B, N_y: mean over the scored steps; a sum, as mixed precision would round a product.
+        per_step = (weights[:, None] * out.code.logits.sigmoid()).sum(1)
         hidden = [h.mean() for h in out.code.hidden]
         figures = {
             "loss": out.loss(self.vdib.beta),

@@ -253,7 +253,9 @@ class VDIBModule(LightningModule):
             {"params": rest},
             {"params": encoder, "lr": self.encoder_lr},
         ]
-        optimizer = torch.optim.Adam([g for g in groups if g["params"]], lr=self.lr, fused=True)
+        trainer = self.trainer  # in mixed precision Lightning clips for no fused optimiser
+        fused = not (trainer.gradient_clip_val and "mixed" in str(trainer.precision))
+        optimizer = torch.optim.Adam([g for g in groups if g["params"]], lr=self.lr, fused=fused)
         total = max(1, int(self.trainer.estimated_stepping_batches)) * self.updates_per_batch
         schedule = torch.optim.lr_scheduler.LambdaLR(
             optimizer, lambda step: 0.5 * (1 + math.cos(math.pi * min(step, total) / total))

@@ -104,7 +104,7 @@ def test_a_run_leaves_a_folder_that_evaluate_reproduces(capsys, monkeypatch):
     told = capsys.readouterr()
     assert told.err == ""
     folder = Path("runs", "naturalise_digits", "one")
-    assert told.out.splitlines()[0] == f"vdib: training in {folder}"
+    assert told.out.splitlines()[0].startswith(f"vdib: training in {folder}, precision ")
     assert told.out.splitlines()[-1].split() == ["run", str(folder)]
 
     written = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}

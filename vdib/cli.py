@@ -1,10 +1,8 @@
-"""The command line all training commands share: named configs, one-line errors, run folders."""
+"""The command line all training commands share: named configs, run folders, what is built."""
 
-import logging
 import re
-import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from importlib.resources import files
 from importlib.util import find_spec
@@ -18,8 +16,10 @@ from pytorch_lightning import LightningDataModule, LightningModule, seed_everyth
 from pytorch_lightning.callbacks import Timer
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 
+from vdib.command import UserError
 from vdib.complaints import LOGGERS, one_line
 from vdib.lightning_modules.callbacks import Checkpoint, Figures, Metrics
+from vdib.precision import precision_for
 
 # Attributes of the data that models are built for.
 LINKED = ("num_steps", "input_shape", "image_shape", "judged", "num_blobs", "lag", "unscored")
@@ -34,10 +34,6 @@ TAKEN = {
     "--model.seed": "--seed",
     "--data.seed": "--seed",
 }
-
-
-class UserError(Exception):
-    """Something the user can mend, said in one line."""
 
 
 def config_names() -> list[str]:
@@ -68,7 +64,10 @@ class VDIBCLI(LightningCLI):
     Attributes:
         folder: the run's folder, `<runs>/<experiment>/<name>`.
         finished: whether the run is only looked at again, and logs nothing.
+        why: reason of the precision, where it was chosen here; else empty.
     """
+
+    why = ""
 
     def __init__(self, folder: Path | None, *args: Any, **kwargs: Any) -> None:
         self.finished = folder is not None
@@ -132,6 +131,9 @@ class VDIBCLI(LightningCLI):
         logger = self.config.trainer.logger
         if isinstance(logger, jsonargparse.Namespace) and "save_dir" in logger.init_args:
             logger.init_args.save_dir = str(self.folder)
+        trainer = self.config.trainer
+        if trainer.precision is None and not trainer.plugins:  # which may be a precision
+            trainer.precision, self.why = precision_for(trainer.accelerator)
 
     def _instantiate_trainer(self, config: dict[str, Any], callbacks: list[Any]) -> Any:
         chosen = config["logger"]
@@ -149,20 +151,6 @@ class VDIBCLI(LightningCLI):
             return super()._instantiate_trainer(config, callbacks)
         except (MisconfigurationException, TypeError, ValueError) as error:
             raise UserError(f"--trainer: {str(error).splitlines()[0]}") from error
-
-
-def quiet() -> None:
-    """Leave out what Lightning says about accelerators, loggers and workers."""
-    for name in ("pytorch_lightning.utilities.rank_zero", "lightning_fabric.utilities.seed"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    for message in (
-        ".*does not have many workers",
-        "Experiment logs directory",
-        "Checkpoint directory .* exists",
-        ".*treespec",
-        ".*smaller than the logging interval",
-    ):
-        warnings.filterwarnings("ignore", message)
 
 
 def _expand(args: list[str]) -> list[str]:
@@ -241,13 +229,3 @@ def prepare(cli: VDIBCLI) -> None:
         cli.datamodule.prepare_data()
     except (ValueError, ImportError) as error:
         raise UserError(str(error).splitlines()[0]) from error
-
-
-def run(main: Callable[[], int]) -> int:
-    """A command's exit status: user errors become one line on stderr and 2."""
-    quiet()
-    try:
-        return main()
-    except (UserError, OSError, FloatingPointError) as error:
-        print(f"vdib: {error}", file=sys.stderr)
-        return 2

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Bernoulli, Categorical, Distribution, Independent, Normal
 
+from vdib.precision import single
 from vdib.window import FullWindow, recent
 
 Likelihood = Callable[[Tensor], Distribution]
@@ -75,11 +76,11 @@ class Decoder(nn.Module, ABC):
 
     def forward(self, spikes: Tensor) -> Distribution:
         """`(B, S, L, N)` recent spikes to a distribution with batch shape `(B, S)`."""
-        return self.likelihood(self.outputs(spikes))
+        return self.likelihood(single(self.outputs(spikes)))
 
     def every_step(self, spikes: Tensor) -> Distribution:
         """A sequence, `(B, T, N)`, to a distribution with batch shape `(B, T)`."""
-        return self.likelihood(self.every_output(spikes))
+        return self.likelihood(single(self.every_output(spikes)))
 
     def start_from(self, outputs: Tensor) -> None:
         """Set the last layer's bias to these outputs `(O)`, to which the spikes add.

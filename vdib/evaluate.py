@@ -8,16 +8,15 @@ import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-from pytorch_lightning import Callback
+from vdib.command import UserError, run
 
-from vdib.cli import VDIBCLI, UserError, build, prepare, run
-from vdib.lightning_modules.callbacks import Figures
+if TYPE_CHECKING:  # takes seconds to import
+    from vdib.cli import VDIBCLI
 
 
-def measure(cli: VDIBCLI) -> dict[str, Any]:
+def measure(cli: "VDIBCLI") -> dict[str, Any]:
     """Evaluate a run's best weights and write `summary.json` and the final figures.
 
     Args:
@@ -27,6 +26,8 @@ def measure(cli: VDIBCLI) -> dict[str, Any]:
     Returns:
         The summary, flat.
     """
+    from vdib.lightning_modules.callbacks import Figures
+
     trainer = cli.trainer
     checkpoints = cli.folder / "checkpoints"
     callbacks = load(checkpoints / "last.ckpt")["callbacks"]
@@ -37,8 +38,8 @@ def measure(cli: VDIBCLI) -> dict[str, Any]:
         cli.model, ckpt_path=str(checkpoints / "best.ckpt"), weights_only=True, **arguments
     )
     trainer.loggers = loggers
-    every: list[Callback] = getattr(trainer, "callbacks", [])
-    for callback in every:  # restored with the weights: back to all the epochs
+    for callback in getattr(trainer, "callbacks", []):
+        # Restored with the weights: back to all the epochs.
         if isinstance(callback, Figures) and "Figures" in callbacks:
             callback.load_state_dict(callbacks["Figures"])
     (test,) = trainer.test(cli.model, **arguments)
@@ -64,6 +65,8 @@ def load(checkpoint: Path) -> dict[str, Any]:
     Raises:
         UserError: it is damaged, or no checkpoint at all.
     """
+    import torch
+
     try:
         content: dict[str, Any] = torch.load(checkpoint, map_location="cpu", weights_only=True)
     except Exception as error:  # whatever the bytes of a wrong file happen to mean
@@ -78,7 +81,7 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
     os.replace(temporary, path)
 
 
-def report(cli: VDIBCLI, summary: Mapping[str, Any]) -> str:
+def report(cli: "VDIBCLI", summary: Mapping[str, Any]) -> str:
     """The short table that ends a run."""
     table = {words: summary[key] for key, words in cli.model.TABLE.items() if key in summary}
     width = max(len(words) for words in table)
@@ -99,6 +102,8 @@ def main(args: list[str] | None = None) -> int:
 
 
 def _evaluate(folder: Path) -> int:
+    from vdib.cli import build, prepare
+
     needed = ("config.yaml", "checkpoints/best.ckpt", "checkpoints/last.ckpt")
     for path in (folder / name for name in needed):
         if not path.is_file():

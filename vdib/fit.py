@@ -12,7 +12,8 @@ from typing import Any
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.loggers import WandbLogger
 
-from vdib.cli import VDIBCLI, UserError, build, prepare, run
+from vdib.cli import VDIBCLI, build, prepare
+from vdib.command import UserError, run
 from vdib.evaluate import load, measure, report
 
 
@@ -38,7 +39,8 @@ def _fit(args: list[str]) -> int:
         cli.parser.save(cli.config, cli.folder / "config.yaml", overwrite=True)
         # Rows are numbered by batches, of which each may have made several updates.
         cli.metrics.go_on(state.get("global_step", 0) // cli.model.updates_per_batch)
-        print(f"vdib: training in {cli.folder}", flush=True)
+        why = f" ({cli.why})" if cli.why else ""
+        print(f"vdib: training in {cli.folder}, precision {cli.trainer.precision}{why}", flush=True)
         status = _train(cli, checkpoint)
         if status == 0:
             print(report(cli, measure(cli)))

@@ -15,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm  # type: ignore[import-untyped]
 
+from vdib.command import UserError, run
+
 
 def recordings_in(words: Sequence[str], lines: Iterator[str]) -> list[Path]:
     """A folder stands for the recordings below it, `-` for the files and folders in `lines`."""
@@ -94,16 +96,10 @@ def parser() -> argparse.ArgumentParser:
 def main(args: list[str] | None = None) -> int:
     """The command's exit status: 0, 1 where a recording failed, 2 where nothing could begin."""
     options = parser().parse_args(args)
-    from vdib.cli import run
-
     return run(lambda: _naturalise(options))
 
 
 def _naturalise(options: argparse.Namespace) -> int:
-    from vdib.cli import UserError
-    from vdib.datasets.place import Crop, Zoom
-    from vdib.naturaliser import Transform, load, running, whole
-
     files = recordings_in(options.recordings, sys.stdin)
     if not files:
         raise UserError(f"no recordings in {', '.join(options.recordings)}")
@@ -115,6 +111,9 @@ def _naturalise(options: argparse.Namespace) -> int:
     if options.original is not None and not (running_mode and options.original.exists()):
         why = "no such file or folder" if running_mode else "only with --window-ms or -events"
         raise UserError(f"--original {options.original}: {why}")
+    from vdib.datasets.place import Crop, Zoom
+    from vdib.naturaliser import Transform, load, running, whole  # takes seconds to import
+
     model = load(options.run)
     options.out.mkdir(parents=True, exist_ok=True)
     place: list[Transform] = [] if options.crop is None else [Crop(*options.crop)]
@@ -158,8 +157,6 @@ def _naturalise(options: argparse.Namespace) -> int:
 
 
 def _factor(word: str) -> float | None:
-    from vdib.cli import UserError
-
     if word == "fit":
         return None
     try:

@@ -19,7 +19,8 @@ from PIL import Image
 from torch import Tensor
 
 from vdib import gif
-from vdib.cli import UserError, build
+from vdib.cli import build
+from vdib.command import UserError
 from vdib.datasets.recording import Recording, joined, stream_recording
 from vdib.datasets.running import Running
 from vdib.datasets.spike_set import Preparation

@@ -32,6 +32,7 @@ from torch import Tensor
 from vdib.filters import State
 from vdib.model import VDIB
 from vdib.objective import distortion, rate
+from vdib.precision import single
 from vdib.scan import Fire
 from vdib.srm import SRM
 
@@ -160,6 +161,6 @@ def _trace(layer: SRM, x: Tensor, state: State) -> tuple[Tensor, State]:
 def _distance(layer: SRM, traces: Tensor, fed_back: Tensor) -> Tensor:
     """v from traces `(R, K, *N_in)` and feedback `(R, *N)`, `(R, *N)`."""
     count = layer.filter.num_kernels
-    currents: Tensor = layer.synapses(traces.flatten(0, 1)).view(-1, count, count, *layer.shape)
+    currents = single(layer.synapses(traces.flatten(0, 1))).view(-1, count, count, *layer.shape)
     potential = currents.diagonal(dim1=1, dim2=2).sum(-1)  # kernel k of the trace of kernel k
     return (potential + layer.bias - layer.threshold + layer.gain * fed_back) / layer.width

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from vdib.filters import RaisedCosines
+from vdib.precision import single
 from vdib.scan import delayed
 
 
@@ -82,5 +83,6 @@ class AutoregressivePrior(nn.Module):
 
     def forward(self, spikes: Tensor) -> Tensor:
         """`(B, T, N)` spikes to logits `(B, T, N)`."""
-        currents = self.linear(delayed(spikes)).unflatten(-1, (self.filter.num_kernels, -1))
-        return self.logit + self.filter(currents)
+        currents = single(self.linear(delayed(spikes)))
+        shape = (*spikes.shape[:2], self.filter.num_kernels, -1)
+        return self.logit + self.filter(currents.view(shape))

@@ -21,6 +21,7 @@ from vdib.event_conv import event_conv2d
 from vdib.events import EventLinear
 from vdib.filters import ExponentialPair, Filter, RaisedCosines, State
 from vdib.noise import Draws, Stream
+from vdib.precision import single
 from vdib.scan import ExponentialFeedback, Feedback, Fire, KernelFeedback, over, scan
 from vdib.sparse import Spikes
 
@@ -96,14 +97,14 @@ class SRM(nn.Module):
         currents = self.currents(x)
         if fused.fits(currents, self.filter):
             return fused.drive(currents, self.filter, self.bias - self.threshold, self.width)
-        return self._distance(self.filter(_full(currents)))
+        return self._distance(self.filter(single(currents)))
 
     def same_step_drive(self, x: Tensor) -> Tensor:
         """The part of the drive at t that spikes at t cause, with the weights held constant.
 
         Same shapes as `drive`; what e-prop lets a learning signal through.
         """
-        currents = _full(self._currents(x.flatten(0, 1), detach=True))
+        currents = single(self._currents(x.flatten(0, 1), detach=True))
         now = torch.einsum("k,rk...->r...", self.filter.kernel(1)[:, 0].to(currents), currents)
         return now.view(*x.shape[:2], *self.shape) / self.width
 
@@ -125,7 +126,7 @@ class SRM(nn.Module):
             return fused.respond(
                 currents, self.filter, shift, self.width, gain, self.feedback, fire, noise
             )
-        return self.respond(self._distance(self.filter(_full(currents))), fire, noise)
+        return self.respond(self._distance(self.filter(single(currents))), fire, noise)
 
     def respond(
         self, drive: Tensor, fire: Fire, noise: Draws | None = None
@@ -161,7 +162,7 @@ class SRM(nn.Module):
             Spikes and v, each `(B, *N)`, and the next state.
         """
         synaptic, own = state
-        potential, synaptic = self.filter.step(_full(self._currents(x)), synaptic)
+        potential, synaptic = self.filter.step(single(self._currents(x)), synaptic)
         v = self._distance(potential) + self.gain / self.width * self.feedback.read(own)
         s = fire(v, noise)
         return s, v, (synaptic, self.feedback.write(own, s))
@@ -192,11 +193,6 @@ class SRM(nn.Module):
             weight.mul_(spread / rms)
         if rate is not None:
             self.bias.fill_(self.threshold + self.width * math.log(rate / (1 - rate)))
-
-
-def _full(x: Tensor) -> Tensor:
-    """Half precision made single: of mixed precision, potentials are what adds up over time."""
-    return x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
 
 
 class PooledConv2d(nn.Module):

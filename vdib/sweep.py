@@ -23,7 +23,7 @@ from typing import Any
 
 from tqdm import tqdm  # type: ignore[import-untyped]
 
-from vdib.cli import UserError, build, run
+from vdib.command import UserError, run
 from vdib.sweep_report import numbers, write
 from vdib.sweep_runs import Done, pool, run_all
 from vdib.sweep_space import Choice, Range, over, search
@@ -119,6 +119,8 @@ def _plan(asked: argparse.Namespace, common: list[str]) -> Plan:
         space = tuple(over(text) if asked.over else search(text) for text in texts)
     except ValueError as error:
         raise UserError(f"--{kind} {error}") from error
+    from vdib.cli import build  # takes seconds to import
+
     # Every key is tried on the parser before anything runs, which also finds the folder.
     first = {p.key: p.values[0] if isinstance(p, Choice) else f"{p.low:g}" for p in space}
     words = [word for key, value in first.items() for word in (f"--{key}", value)]

@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from vdib import plot, plot_sweep
 from vdib.sweep_space import Choice, Range
 
 
@@ -23,6 +22,8 @@ def write(
     Returns:
         The paths of the two.
     """
+    from vdib import plot, plot_sweep  # here, or a sweep's --help would wait for torch
+
     keys = [part.key for part in space]
     rows: list[dict[str, Any]] = [
         {**{key: trial.params[key] for key in keys}, **summary}

@@ -1,0 +1,50 @@
+"""Commands import what they need, when they need it: every one in a process of its own."""
+
+import subprocess
+import sys
+
+import pytest
+
+NEVER = {"tonic", "wandb", "pandas", "sklearn", "mlxtend", "tensorboard", "optuna"}
+COMPILER = {"numba", "llvmlite"}
+# What Lightning's metrics bring along, needed or not.
+LIGHTNING = {"pytorch_lightning", "torchmetrics", "torchvision", "scipy", "matplotlib", "sympy"}
+HELP = {
+    "fit": NEVER | COMPILER,
+    "judge": NEVER | COMPILER | LIGHTNING - {"sympy"},  # of torch
+    "evaluate": NEVER | COMPILER | LIGHTNING | {"torch", "numpy"},
+    "naturalise": NEVER | COMPILER | LIGHTNING | {"torch"},
+    "sweep": NEVER | COMPILER | LIGHTNING | {"torch", "numpy"},
+}
+CODE = """
+import runpy, sys
+command, *sys.argv[1:] = sys.argv[1:]
+try:
+    runpy.run_module(f"vdib.{command}", run_name="__main__", alter_sys=True)
+except SystemExit as stop:
+    assert not stop.code, stop.code
+print(*sys.modules)
+"""
+
+
+def imported(folder, *words):
+    """The top-level packages that a command has imported by its end."""
+    command = [sys.executable, "-c", CODE, *words]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    return {name.split(".")[0] for name in done.stdout.splitlines()[-1].split()}
+
+
+@pytest.mark.parametrize("command", HELP)
+def test_help_imports_nothing_it_does_not_need(command, tmp_path):
+    assert imported(tmp_path, command, "--help") & HELP[command] == set()
+
+
+def test_a_default_run_imports_nothing_it_does_not_need(tmp_path):
+    limits = [
+        *("--model.hidden", "[20]", "--model.num_readout", "8", "--data.num_steps", "6"),
+        *("--trainer.limit_train_batches", "2", "--trainer.limit_val_batches", "1"),
+        *("--trainer.limit_test_batches", "1", "--trainer.max_epochs", "1"),
+        *("--trainer.enable_progress_bar", "false", "--figures_every", "-1"),
+    ]
+    assert imported(tmp_path, "fit", *limits) & NEVER == set()
