@@ -116,7 +116,7 @@ def ours(
                 stack.enter_context(patch.object(event_conv, "LARGE", math.inf))
             with mixed(bf16):
                 code = encoder(x, noise, PassThrough())
-                loss = code.spikes.mean() + code.logits.square().mean()
+                loss = code.spikes.mean()
             loss.backward()
 
     return step

@@ -48,31 +48,28 @@ def grad_weight(
     offset: Any,  # R + 1
     neuron: Any,  # S
     grad: Any,  # R N
-    out: Any,  # N N_in
+    out: Any,  # N_in N
 ) -> None:
-    """`out[i, j]`, the sum of `grad[r, i]` over the rows in which j fires.
+    """`out[j, i]`, the sum of `grad[r, i]` over the rows in which j fires.
 
-    A call does the blocks `first <= w < last` of output neurons, which never meet. A block is
-    summed with its output neurons side by side, then turned.
+    A call does the blocks `first <= w < last` of output neurons, which never meet.
     """
-    size = out.shape[0]
-    turned = np.empty((out.shape[1], BLOCK), np.float32)
+    size = out.shape[1]
+    sums = np.empty((out.shape[0], BLOCK), np.float32)
     row = np.zeros(BLOCK, np.float32)
     for block in range(first, last):
         start = block * BLOCK
         m = min(BLOCK, size - start)
-        turned[:] = _ZERO
+        sums[:] = _ZERO
         for r in range(len(offset) - 1):
             if offset[r] < offset[r + 1]:
                 for i in range(m):
                     row[i] = wide(grad[r, start + i])
                 for s in range(offset[r], offset[r + 1]):
-                    column = turned[neuron[s]]
+                    at = sums[neuron[s]]
                     for i in range(BLOCK):
-                        column[i] += row[i]
-        for i in range(m):
-            for j in range(out.shape[1]):
-                out[start + i, j] = turned[j, i]
+                        at[i] += row[i]
+        out[:, start : start + m] = sums[:, :m]
 
 
 @compiled

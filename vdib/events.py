@@ -64,6 +64,8 @@ class EventLinear(nn.Linear):
 
     def __init__(self, num_inputs: int, num_outputs: int) -> None:
         super().__init__(num_inputs, num_outputs, bias=False)
+        # What a spike adds lies in one piece: the transpose is contiguous.
+        self.weight = nn.Parameter(self.weight.detach().t().contiguous().t())
 
     def forward(self, x: Tensor | SparseSpikes) -> Tensor:
         """Currents of spikes `(R, N_in)`, or of lists of `(B, T, *N_in)` with R = B T."""
@@ -130,12 +132,12 @@ class _Product(torch.autograd.Function):
         grad_weight = grad_spikes = None
         if ctx.needs_input_grad[0]:
             kernels = _kernels()
-            grad_weight = torch.empty_like(weight)
+            grad_weight = weight.new_empty(weight.shape[::-1]).t()
             spread(
                 kernels.grad_weight,
                 math.ceil(len(weight) / kernels.BLOCK),
                 len(neuron) * len(weight),
-                *map(array, (offset, neuron, grad, grad_weight)),
+                *map(array, (offset, neuron, grad, grad_weight.t())),
             )
         if ctx.needs_input_grad[1]:
             grad_spikes = grad @ weight.to(grad.dtype)
