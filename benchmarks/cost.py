@@ -53,8 +53,8 @@ def rows_of(at: Setting, density: float) -> dict[str, Callable[[], Step]]:
         "ours, lists of events": partial(ours, at, density, lists=True),
         "ours, dense products only": partial(ours, at, density, dense=True),
         "dense products alone": partial(bound, at),
-        "SpikingJelly": partial(peer, at, "SpikingJelly"),
-        "snnTorch": partial(peer, at, "snnTorch"),
+        "SpikingJelly": partial(peer, at, "SpikingJelly", density),
+        "snnTorch": partial(peer, at, "snnTorch", density),
     }
 
 
@@ -70,7 +70,7 @@ def draw(
 ) -> Figure:
     """Milliseconds of CPU time against each, and memory against T."""
     figure = Figure((11, 6.4), layout="constrained")
-    panels = figure.subplots(2, 3).flat
+    panels = list(figure.subplots(2, 3).flat)
     for axes, (swept, curves) in zip(
         panels, [*found.items(), ("steps T, memory", memory)], strict=False
     ):
@@ -81,7 +81,7 @@ def draw(
         axes.set_ylabel("MB" if curves is memory else "CPU time of a step (ms)")
         axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, fontsize="small")
-    legend = list(panels)[-1]
+    legend = panels[-1]
     legend.axis("off")
     handles, labels = figure.axes[0].get_legend_handles_labels()
     legend.legend(handles, labels, loc="center left", frameon=False)
@@ -147,8 +147,8 @@ def main() -> None:
             answer = subprocess.run(asked, capture_output=True, text=True, check=True)
             points[f"{value:g}"] = float(answer.stdout)
         print(label, "MB", points, flush=True)
-    plot.save(draw(found, memory), args.out / "cost.png")
     (args.out / "cost.json").write_text(json.dumps({**found, "memory": memory}, indent=1) + "\n")
+    plot.save(draw(found, memory), args.out / "cost.png")
 
 
 if __name__ == "__main__":

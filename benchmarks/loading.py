@@ -66,7 +66,7 @@ def measured(name: str, batches: int) -> tuple[int, float, float]:
 def main() -> None:
     """The table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("configs", nargs="*", default=list(CONFIGS), help=", ".join(CONFIGS))
+    parser.add_argument("configs", nargs="*", default=list(CONFIGS), choices=list(CONFIGS))
     parser.add_argument("--batches", type=int, default=40, help="that are counted")
     options = parser.parse_args()
     torch.set_num_threads(1)

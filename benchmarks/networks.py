@@ -25,7 +25,7 @@ from vdib.filters import ExponentialPair
 from vdib.noise import Noise
 from vdib.scan import ExponentialFeedback
 from vdib.sparse import SparseSpikes
-from vdib.srm import SRM, Dense, PooledConv2d, hidden_conv, hidden_dense
+from vdib.srm import SRM, Dense, hidden_conv, hidden_dense
 
 Step = Callable[[], None]
 
@@ -122,24 +122,30 @@ def ours(
     return step
 
 
+class PooledKernels(nn.Conv2d):
+    """Dense, with pooled kernels, 6 x 6 in steps of 2: what pooling currents comes to."""
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__(in_channels, out_channels, 6, stride=2, padding=2, bias=False)
+
+
 def maps_of(at: Setting, kernels: int = 1) -> list[nn.Module]:
-    """The linear maps of a setting, `kernels` outputs to a readout neuron."""
+    """A setting's linear maps in PyTorch's own modules, `kernels` outputs to a readout neuron."""
     maps: list[nn.Module] = []
     shape = at.inputs
     for channels in at.channels:
-        maps.append(PooledConv2d(shape[0], channels, 5, 2))
+        maps.append(PooledKernels(shape[0], channels))
         shape = (channels, shape[1] // 2, shape[2] // 2)
     sizes = (math.prod(shape), at.hidden, kernels * at.readout)
-    return [*maps, *(Dense(before, after)[1] for before, after in pairwise(sizes))]
+    return [*maps, *(nn.Linear(*pair, bias=False) for pair in pairwise(sizes))]
 
 
-def peer(at: Setting, name: str, bf16: bool = False) -> Step:
+def peer(at: Setting, name: str, density: float = 0.02, bf16: bool = False) -> Step:
     """A step of a peer's network on the same spikes."""
     torch.manual_seed(0)
-    maps: list[nn.Module] = [nn.Sequential(nn.Flatten(), m) for m in maps_of(at)]
-    maps[: len(at.channels)] = maps_of(at)[: len(at.channels)]
+    maps = [m if isinstance(m, nn.Conv2d) else nn.Sequential(nn.Flatten(), m) for m in maps_of(at)]
     net = network(name, maps)
-    x = at.spikes(0.02).transpose(0, 1).contiguous()
+    x = at.spikes(density).transpose(0, 1).contiguous()
 
     def step() -> None:
         with mixed(bf16):

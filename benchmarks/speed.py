@@ -60,7 +60,7 @@ def rows_of(at: Setting) -> dict[str, Callable[[], Step]]:
         add("ours, dense products only, bf16", dense=True, bf16=True)
         rows["dense products, bf16"] = lambda: bound(at, bf16=True)
         for label in PEERS:
-            rows[f"{label}, bf16"] = lambda label=label: peer(at, label, True)  # type: ignore[misc]
+            rows[f"{label}, bf16"] = lambda label=label: peer(at, label, bf16=True)  # type: ignore[misc]
     return rows
 
 
@@ -97,7 +97,10 @@ def profile(name: str) -> None:
         sort_by="self_cpu_time_total", row_limit=16, max_name_column_width=40
     )
     print(f"{at}, eight filters, MLP, Adam, lists of events at 2 %: three steps\n{table}")
-    print("mm: dense products; _Product, _embedding_bag: events; _Fused: filter, threshold, noise")
+    print(
+        "mm: dense products; _Product, _Convolution, _embedding_bag: events; "
+        "_Fused: filter, threshold, noise"
+    )
 
 
 def main() -> None:

@@ -29,6 +29,7 @@ from vdib.metrics import SSIM_SIDE, ssim
 from vdib.model import VDIB, Bottleneck
 from vdib.noise import EVALUATION, Noise
 from vdib.objective import BITS_PER_NAT, rate
+from vdib.precision import single
 from vdib.sparse import SparseSpikes, Spikes
 from vdib.window import FullWindow
 
@@ -154,7 +155,7 @@ class NaturalisationModule(VDIBModule):
         )
         images = out.decoded.mean.view(-1, *self.image_shape)
         beside = rate(out.code.logits, torch.logit(self.marginal)).sum(1).mean()
-        hidden = [spikes.mean() for spikes in out.code.hidden]
+        hidden = [single(spikes).mean() for spikes in out.code.hidden]
         figures = {
             "loss": out.loss(self.vdib.beta),
             "distortion_nats": out.distortion.mean(),

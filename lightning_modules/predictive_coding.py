@@ -42,6 +42,7 @@ from vdib.lightning_modules.vdib_module import (
 from vdib.model import VDIB, Bottleneck
 from vdib.noise import EVALUATION, Noise
 from vdib.objective import BITS_PER_NAT, rate
+from vdib.precision import single
 from vdib.sparse import Spikes
 from vdib.stream import BLOCK, Stream
 from vdib.window import FullWindow
@@ -83,7 +84,7 @@ class PredictiveCodingModule(VDIBModule):
         rho: prior firing probability per step; the readout also starts from it.
         lr: peak learning rate of Adam, which falls to zero along a cosine (default: 0.03 for
             `sequences`, 0.01 `online`, where the gradient of every single step is followed).
-        encoder_lr: the encoder's (default: 0.1 and 0.03).
+        encoder_lr: the encoder's (default: 0.1 and 0.03, whatever `lr`).
         frozen_encoder: leave the encoder as it was drawn: the baseline.
         reference: measure beside it what a network without a bottleneck reaches
             (`vdib.lightning_modules.blob_reference`); computed once for all runs.
@@ -241,7 +242,7 @@ class PredictiveCodingModule(VDIBModule):
         wrong = self.target.guess(out.decoded) - spikes(batch.target, self.num_inputs)
         # B, N_y: mean over the scored steps; a sum, as mixed precision would round a product.
         per_step = (weights[:, None] * out.code.logits.sigmoid()).sum(1)
-        hidden = [h.mean() for h in out.code.hidden]
+        hidden = [single(h).mean() for h in out.code.hidden]
         figures = {
             "loss": out.loss(self.vdib.beta),
             "nats_per_step": out.distortion.sum(1).mean(),

@@ -182,7 +182,7 @@ def test_calibration_sets_the_spread_and_the_rate(make, spread, rate):
 
 
 @layers
-def test_mixed_precision_keeps_potentials_single(make):
+def test_mixed_precision_is_close(make):
     layer = make(torch.float32)
     x = inputs(layer, torch.float32)
     with torch.autocast("cpu", dtype=torch.bfloat16):

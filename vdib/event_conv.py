@@ -15,12 +15,12 @@ from torch.nn.functional import conv2d
 from torch.nn.grad import conv2d_input
 
 from vdib import fused
-from vdib.events import LARGE, listed, product_type
+from vdib.events import LARGE, driven, listed, product_type
 from vdib.numba_launch import array, spread
 from vdib.sparse import SparseSpikes, Spikes
 
 DENSE = 0.08
-"""Spikes per neuron and step above which the dense convolution is taken.
+"""Spikes per neuron and step above which the dense convolution is taken, in either type.
 
 Measured for pooled kernels of 6 x 6 in steps of 2 on one core of an AMD EPYC, forward and weight
 gradient: 0.35 to 0.5 of the dense time at 2 %, 0.55 to 1.3 at 10 %, 0.8 to 1.9 at 20 %, from 2 or
@@ -42,14 +42,23 @@ def event_conv2d(x: Spikes, weight: Tensor, stride: int, padding: int) -> Tensor
 
     Returns:
         `(R, C_out, H', W')`.
+
+    Raises:
+        ValueError: other channels than the weights'.
     """
+    shape, channels = (
+        tuple(x.shape[2:] if isinstance(x, SparseSpikes) else x.shape[1:]),
+        weight.shape[1],
+    )
+    if len(shape) != 3 or shape[0] != channels:
+        raise ValueError(f"expected inputs of shape ({channels}, H, W), got {shape}")
     dtype = product_type(weight)
     if isinstance(x, SparseSpikes):
-        if x.density <= DENSE and fused.on_cpu(weight):
+        if x.density <= DENSE and driven(weight):
             place = x.offset, x.neuron, x.shape[3:], stride, padding
             return _Convolution.apply(weight, None, *place, dtype)  # type: ignore[no-any-return, no-untyped-call, unused-ignore]
         x = x.dense(dtype).flatten(0, 1)
-    elif x.numel() >= LARGE and fused.on_cpu(x) and fused.on_cpu(weight):
+    elif x.numel() >= LARGE and fused.on_cpu(x) and driven(weight):
         lists = listed(x.flatten(1), DENSE)
         if lists is not None:
             place = lists.offset, lists.neuron, x.shape[2:], stride, padding

@@ -1,7 +1,7 @@
 """Lists of spikes and what they add to weights, compiled for the CPU.
 
-`vdib.events` is the only caller. Legend: R rows (batch and time), N_in input and N output neurons,
-S spikes; spikes `s` of row `r` are `offset[r] <= s < offset[r + 1]`.
+Called by `vdib.events` and `vdib.event_conv`. Legend: R rows (batch and time), N_in input and N
+output neurons, S spikes; spikes `s` of row `r` are `offset[r] <= s < offset[r + 1]`.
 """
 
 from typing import Any

@@ -69,18 +69,27 @@ class EventLinear(nn.Linear):
 
     def forward(self, x: Tensor | SparseSpikes) -> Tensor:
         """Currents of spikes `(R, N_in)`, or of lists of `(B, T, *N_in)` with R = B T."""
+        size = x.num_neurons if isinstance(x, SparseSpikes) else x.shape[-1]
+        if size != self.in_features:
+            raise ValueError(f"expected {self.in_features} inputs, got {size}")
         dtype = product_type(self.weight)
+        most = DENSE.get(dtype, DENSE[torch.float32])
         if isinstance(x, SparseSpikes):
-            if x.num_neurons != self.in_features:
-                raise ValueError(f"expected {self.in_features} inputs, got {x.num_neurons}")
-            if x.density <= DENSE.get(dtype, DENSE[torch.float32]):
+            if x.density <= most:
                 return _product(self.weight, x, dtype)
-            return linear(x.dense(dtype).view(-1, x.num_neurons), self.weight)
-        if x.numel() >= LARGE and fused.on_cpu(x) and fused.on_cpu(self.weight):
-            lists = listed(x, DENSE[dtype])
+            x = x.dense(dtype).view(-1, size)
+        elif x.numel() >= LARGE and fused.on_cpu(x) and driven(self.weight):
+            lists = listed(x, most)
             if lists is not None:
                 return _product(self.weight, lists, dtype, x)
-        return linear(x, self.weight)
+        # Rounded weights lie as PyTorch has them, for which bfloat16 has most fast paths.
+        is_mixed = dtype != self.weight.dtype
+        return linear(x, self.weight.to(dtype).contiguous() if is_mixed else self.weight)
+
+
+def driven(weight: Tensor) -> bool:
+    """Whether the event kernels know the type of `weight` and what it is multiplied in."""
+    return weight.dtype == torch.float32 and product_type(weight) in DENSE and fused.on_cpu(weight)
 
 
 def product_type(weight: Tensor) -> torch.dtype:
@@ -98,7 +107,7 @@ def _product(
     weight: Tensor, lists: SparseSpikes, dtype: torch.dtype, spikes: Tensor | None = None
 ) -> Tensor:
     """Currents of `lists`; where they came from dense `spikes`, these receive a gradient."""
-    if not fused.on_cpu(weight):
+    if not driven(weight):
         return _gather(weight.to(dtype), lists.offset, lists.neuron)
     out: Tensor = _Product.apply(weight, spikes, lists.offset, lists.neuron, dtype)  # type: ignore[no-untyped-call, unused-ignore]
     return out

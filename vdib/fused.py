@@ -77,7 +77,8 @@ def _launcher(x: Tensor) -> ModuleType:
 
 def uniform(stream: Stream, num_steps: int, shape: tuple[int, ...]) -> Tensor:
     """`stream.uniform(num_steps, shape)`, drawn by the kernel where there is one."""
-    out = torch.empty(len(stream), num_steps, *shape, device=stream.keys.device)
+    size = len(stream), num_steps, *shape
+    out = torch.empty(size, device=stream.keys.device, dtype=torch.float32)
     if not on_cpu(out):
         return stream.uniform(num_steps, shape)
     numba_launch.uniform(stream, out)

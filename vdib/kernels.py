@@ -1,15 +1,15 @@
 """A layer's filter, threshold and refractoriness in one pass over time, compiled for the CPU.
 
 The same equations as `vdib.filters`, `vdib.scan` and their backward pass, with additions in the
-same order, so that spikes agree to the last one. `vdib.fused` is the only caller. Numba compiles at
-the first call and keeps the result on disk.
+same order, so that spikes agree to the last one. `vdib.numba_launch` is the only caller. Numba
+compiles at the first call and keeps the result on disk.
 
 Rows of a batch and blocks of neurons are independent of each other: a call does the work items
 `first <= w < last`, of which there are `B` times the number of blocks. Within one, time runs
 outside and neurons inside, where they lie side by side and LLVM makes vector instructions of them.
 Nothing here may be compiled with `fastmath`: it would change which neurons spike. All of it is in
-one file but for the codes of `vdib.kernel_kinds`, as numba's cache on disk only watches the file of
-the function that was called.
+one file but for `vdib.kernel_kinds` and `vdib.half`, as numba's cache on disk only watches the file
+of the function that was called.
 
 Legend: B batch, T steps, K kernels, N neurons, L lags; all arithmetic is in float32. Currents,
 spikes, v and their gradients may be stored in bfloat16 (`vdib.half`).

@@ -115,7 +115,8 @@ def advance(model: VDIB, x: Tensor, noise: Tensor, memory: Memory) -> Memory:
 def step_loss(model: VDIB, memory: Memory, r: Tensor) -> tuple[Tensor, Tensor]:
     """Distortion and rate of the step just made, in nats, each `(B,)`.
 
-    `(distortion + beta rate).mean()` has the gradient above.
+    `(distortion + beta rate).mean()` has the gradient above. Around several updates, autocast needs
+    `cache_enabled=False`, or it keeps the old weights.
 
     Args:
         model: encoder, decoder, prior and estimator.

@@ -79,8 +79,16 @@ class SRM(nn.Module):
             out = torch.func.functional_call(self.synapses, weights, (x,))
         else:
             out = self.synapses(x)
+        expected = (self.filter.num_kernels * self.shape[0], *self.shape[1:])
+        if out.shape[1:] != expected:
+            got, came = tuple(out.shape[1:]), tuple(x.shape[1 if isinstance(x, Tensor) else 2 :])
+            raise ValueError(f"inputs {came} make currents {got}, expected {expected}")
         currents: Tensor = out.view(-1, self.filter.num_kernels, *self.shape)
         return currents
+
+    def _fits(self, x: Tensor, *parts: object) -> bool:
+        """Whether there is a kernel; of half precision they know currents, not parameters."""
+        return self.bias.dtype == torch.float32 and fused.fits(x, *parts)
 
     def _distance(self, potential: Tensor) -> Tensor:
         return (potential + (self.bias - self.threshold)) / self.width
@@ -95,7 +103,7 @@ class SRM(nn.Module):
             `(B, T, *N)`.
         """
         currents = self.currents(x)
-        if fused.fits(currents, self.filter):
+        if self._fits(currents, self.filter):
             return fused.drive(currents, self.filter, self.bias - self.threshold, self.width)
         return self._distance(self.filter(single(currents)))
 
@@ -121,7 +129,7 @@ class SRM(nn.Module):
             Spikes and v, each `(B, T, *N)`.
         """
         currents = self.currents(x)
-        if fused.fits(currents, self.filter, self.feedback, fire):
+        if self._fits(currents, self.filter, self.feedback, fire):
             shift, gain = self.bias - self.threshold, self.gain / self.width
             return fused.respond(
                 currents, self.filter, shift, self.width, gain, self.feedback, fire, noise
@@ -133,7 +141,7 @@ class SRM(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """Spikes and v of a given drive, each `(B, T, *N)`."""
         gain = self.gain / self.width
-        if fused.fits(drive, self.feedback, fire):
+        if self._fits(drive, self.feedback, fire):
             given, none = drive[:, :, None], gain.detach()
             return fused.respond(given, None, none, 1.0, gain, self.feedback, fire, noise)
         if isinstance(noise, Stream):

@@ -9,6 +9,7 @@ Legend: B batch, S decodings per sequence, L = tau_d steps of the window, N neur
 """
 
 import math
+from contextlib import AbstractContextManager
 
 import torch
 from torch import Tensor, nn
@@ -39,6 +40,11 @@ def _after_silence(spikes: Tensor, length: int) -> Tensor:
     return nn.functional.pad(spikes, (0, 0, length - 1, 0))
 
 
+def _exact(x: Tensor) -> AbstractContextManager[None]:
+    """No mixed precision: counts of spikes add up over time."""
+    return torch.autocast(x.device.type, enabled=False)
+
+
 class FullWindow(nn.Module):
     """Every step of the window by itself, F = L: what time decoding is about.
 
@@ -66,6 +72,8 @@ class FullWindow(nn.Module):
 
         A causal convolution: no window is copied.
         """
+        if type(self).forward is not FullWindow.forward:  # a window of the user's
+            return layer(self(recent(spikes, self.length, every_step=True)).flatten(2))  # type: ignore[no-any-return]
         kernel = layer.weight.view(-1, self.length, spikes.shape[2]).transpose(1, 2)
         seen = _after_silence(spikes, self.length).transpose(1, 2)
         return nn.functional.conv1d(seen, kernel, layer.bias).transpose(1, 2)
@@ -112,12 +120,14 @@ class BasisWindow(FullWindow):
         return self.basis.shape[0]
 
     def forward(self, spikes: Tensor) -> Tensor:
-        return torch.matmul(self.basis.to(spikes.dtype), spikes)
+        with _exact(spikes):
+            return torch.matmul(self.basis.to(spikes.dtype), spikes)
 
     def linear(self, spikes: Tensor, layer: nn.Linear) -> Tensor:
         seen = _after_silence(spikes, self.length).transpose(1, 2)  # B, N, L - 1 + T
         kernel = self.basis.to(spikes.dtype)[:, None]
-        features = nn.functional.conv1d(seen.flatten(0, 1)[:, None], kernel)  # B N, F, T
+        with _exact(spikes):
+            features = nn.functional.conv1d(seen.flatten(0, 1)[:, None], kernel)  # B N, F, T
         features = features.view(*seen.shape[:2], *features.shape[1:]).permute(0, 3, 2, 1)
         out: Tensor = layer(features.flatten(2))
         return out
@@ -129,7 +139,8 @@ class BasisWindow(FullWindow):
     def smooth(self, spikes: Tensor) -> Tensor:
         # The rows of the basis are orthogonal: this is the projection on them.
         back = self.basis.T / self.basis.square().sum(1)
-        return torch.matmul(back.to(spikes.dtype), self(spikes))
+        with _exact(spikes):
+            return torch.matmul(back.to(spikes.dtype), self(spikes))
 
 
 class RateWindow(BasisWindow):
