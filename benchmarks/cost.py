@@ -9,7 +9,6 @@ memory is what a step adds to a process of its own.
 
 import argparse
 import json
-import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -23,7 +22,7 @@ from matplotlib.figure import Figure
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from networks import SETTINGS, Setting, Step, added, bound, in_turns, ours, peer
+from networks import SETTINGS, Setting, Step, added, alone, bound, in_turns, ours, peer
 
 from vdib import plot
 
@@ -143,9 +142,7 @@ def main() -> None:
     memory: dict[str, dict[str, float]] = {"ours, float32": {}, "ours, bfloat16": {}}
     for label, points in memory.items():
         for value in SWEPT["steps T"]:
-            asked = [sys.executable, __file__, "--peak", f"{value:g}", label]
-            answer = subprocess.run(asked, capture_output=True, text=True, check=True)
-            points[f"{value:g}"] = float(answer.stdout)
+            points[f"{value:g}"] = alone(__file__, "--peak", f"{value:g}", label)
         print(label, "MB", points, flush=True)
     (args.out / "cost.json").write_text(json.dumps({**found, "memory": memory}, indent=1) + "\n")
     plot.save(draw(found, memory), args.out / "cost.png")

@@ -66,14 +66,16 @@ def measured(name: str, batches: int) -> tuple[int, float, float]:
 def main() -> None:
     """The table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("configs", nargs="*", default=list(CONFIGS), choices=list(CONFIGS))
+    parser.add_argument("configs", nargs="*", help=", ".join(CONFIGS))
     parser.add_argument("--batches", type=int, default=40, help="that are counted")
     options = parser.parse_args()
     torch.set_num_threads(1)
     print(f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores\n")
     print("| config | B | batch, CPU ms | step, CPU ms | share of both |")
     print("| --- | --- | --- | --- | --- |")
-    for name in options.configs:
+    if unknown := set(options.configs) - set(CONFIGS):
+        parser.error(f"configs: got {', '.join(unknown)}, expected some of {', '.join(CONFIGS)}")
+    for name in options.configs or CONFIGS:
         size, batch, step = measured(name, options.batches)
         row = f"{size} | {batch:.2f} | {step:.1f} | {batch / (batch + step):.1%}"
         print(f"| {name} | {row} |", flush=True)

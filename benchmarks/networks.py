@@ -1,7 +1,9 @@
 """The networks that `speed.py` and `cost.py` time: ours, the peers', and dense products alone."""
 
 import math
+import os
 import statistics
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -206,6 +208,14 @@ def in_turns(builders: Mapping[str, Callable[[], Step]], turns: int) -> dict[str
         }
         for label in steps
     }
+
+
+def alone(script: str, *words: str) -> float:
+    """The number that a process of its own prints, one that gives back what memory it frees."""
+    env = {**os.environ, "MALLOC_MMAP_THRESHOLD_": "65536"}
+    command = [sys.executable, script, *words]
+    asked = subprocess.run(command, capture_output=True, text=True, check=True, env=env)
+    return float(asked.stdout)
 
 
 def added(build: Callable[[int], Step]) -> float:

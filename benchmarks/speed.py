@@ -13,7 +13,6 @@ own, above what it held before its first step. Peers that are not installed are 
 import argparse
 import json
 import platform
-import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -23,7 +22,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from networks import SETTINGS, Setting, Step, added, bound, in_turns, ours, peer
+from networks import SETTINGS, Setting, Step, added, alone, bound, in_turns, ours, peer
 from peers import PEERS
 
 from vdib.decoder import MLPDecoder
@@ -129,11 +128,8 @@ def main() -> None:
         results = in_turns(rows_of(at), args.turns or (7 if at.steps <= 200 else 3))
         print(f"\n{at}\n\n| | CPU ms | wall ms | peak MB |\n| --- | --- | --- | --- |")
         for label, result in results.items():
-            command = [sys.executable, __file__, "--threads", str(args.threads)]
-            asked = subprocess.run(
-                [*command, "--peak", name, label], capture_output=True, text=True, check=True
-            )
-            result["peak_mb"] = float(asked.stdout)
+            threads = "--threads", str(args.threads)
+            result["peak_mb"] = alone(__file__, *threads, "--peak", name, label)
             cells = (result["cpu_ms"], result["wall_ms"], result["peak_mb"])
             print(f"| {label} | " + " | ".join(f"{cell:.0f}" for cell in cells) + " |", flush=True)
         found[name] = results
