@@ -19,6 +19,7 @@ from time import perf_counter
 
 import torch
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -77,6 +78,11 @@ def draw(
             x = [float(value) for value in points]
             axes.plot(x, list(points.values()), label=label, markersize=4, **STYLES[label])
         axes.set(xscale="log", yscale="log", xlabel=swept.removesuffix(", memory"))
+        axes.minorticks_off()
+        axes.set_xticks(x[:: 1 + len(x) // 5], [f"{value:g}" for value in x[:: 1 + len(x) // 5]])
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=12))
         axes.set_ylabel("MB" if curves is memory else "CPU time of a step (ms)")
         axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, fontsize="small")
