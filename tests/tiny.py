@@ -25,7 +25,8 @@ def encoder(num_inputs: int = 3, hidden: tuple[int, ...] = (4,)) -> SpikingEncod
     size = hidden[-1] if hidden else num_inputs
     built.readout = readout_dense(size, READOUT, RaisedCosines(2, 3))
     for layer in (*built.layers, built.readout):
-        torch.nn.init.normal_(layer.synapses[1].weight, std=1.5)
+        weight = layer.synapses[1].weight  # drawn in the order of its entries, however it lies
+        weight.data.copy_(torch.empty(weight.shape).normal_(std=1.5))
         torch.nn.init.uniform_(layer.gain, 0.8, 1.6)
         torch.nn.init.normal_(layer.bias, 0.5, 0.3)
     return built.double()
