@@ -1,5 +1,6 @@
 """Live inputs at the sizes of predictive coding (20-10, 210 patterns, tau_d = 5), one core.
 
+    python benchmarks/streams.py data                      steps per second of the data's process
     python benchmarks/streams.py push                      steps per second of a stream
     python benchmarks/streams.py online --steps 1000000    peak memory of online learning
 
@@ -42,6 +43,16 @@ def live(steps: int, chunk: int = 1_000) -> Iterator[Tensor]:
     for start in range(0, steps, chunk):
         bins, state = PROCESS.advance(noise, min(chunk, steps - start), start, state)
         yield from bins.unbind(1)
+
+
+def data(steps: int) -> None:
+    """Time the making of sequences of 100 steps, from noise to input spikes."""
+    noise, process = Noise(0, 0, torch.arange(steps // 100)), DriftingBlobs()
+    spikes(process.bins(noise, 100), 20)
+    wall, cpu = time.perf_counter(), time.process_time()
+    spikes(process.bins(noise, 100), 20)
+    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+    print(f"{steps / wall:,.0f} steps a second, {steps / cpu:,.0f} a second of CPU time")
 
 
 def push(steps: int) -> None:
@@ -91,11 +102,11 @@ def learn(steps: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=["push", "online"])
+    parser.add_argument("what", choices=["data", "push", "online"])
     parser.add_argument("--steps", type=int, default=50_000)
     args = parser.parse_args()
     torch.set_num_threads(1)
-    (push if args.what == "push" else learn)(args.steps)
+    {"data": data, "push": push, "online": learn}[args.what](args.steps)
 
 
 if __name__ == "__main__":

@@ -122,6 +122,13 @@ def test_what_is_said_is_obeyed(hardware, capsys):
     assert config("plugin") is None
 
 
+def test_weights_in_half_precision_are_refused(hardware, capsys):
+    hardware()
+    assert fit.main(["--name", "half", "--trainer.precision", "bf16-true", *TINY]) == 2
+    assert "bf16-true: potentials and weights need" in capsys.readouterr().err
+    assert not (RUNS / "half").exists()
+
+
 def test_a_run_from_before_is_evaluated(hardware):
     assert fit.main([*TINY, "--name", "old"]) == 0
     path = RUNS / "old" / "config.yaml"

@@ -134,6 +134,12 @@ class VDIBCLI(LightningCLI):
         trainer = self.config.trainer
         if trainer.precision is None and not trainer.plugins:  # which may be a precision
             trainer.precision, self.why = precision_for(trainer.accelerator)
+        if trainer.precision in ("bf16-true", "16-true"):
+            mixed = trainer.precision.replace("true", "mixed")
+            raise UserError(
+                f"--trainer.precision {trainer.precision}: potentials and weights need single "
+                f"precision; {mixed} rounds products only"
+            )
 
     def _instantiate_trainer(self, config: dict[str, Any], callbacks: list[Any]) -> Any:
         chosen = config["logger"]
