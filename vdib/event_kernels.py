@@ -11,8 +11,11 @@ import numpy as np
 from vdib.half import wide
 from vdib.kernels import compiled
 
-BLOCK = 64
-"""Output neurons of a block of gradients: with 1,352 inputs, 350 kB of the second-level cache."""
+TILE = 1024
+"""Rows whose spikes are sorted together."""
+
+CACHED = 1 << 20
+"""Bytes of gradients that a second-level cache holds beside what they are added to."""
 
 _ZERO, _ONE = np.float32(0), np.float32(1)
 
@@ -42,34 +45,71 @@ def fill(first: Any, last: Any, spikes: Any, offset: Any, neuron: Any) -> None:
 
 
 @compiled
-def grad_weight(
+def sort(
     first: Any,
     last: Any,
     offset: Any,  # R + 1
     neuron: Any,  # S
+    begin: Any,  # tiles N_in + 1
+    row: Any,  # S
+) -> None:
+    """Fill `row` with the rows of the spikes, within a tile of rows one neuron after the other.
+
+    In tile `k` neuron `j` fires in the rows `row[s]`, `begin[k, j] <= s < begin[k, j + 1]`.
+    """
+    size = begin.shape[1] - 1
+    for k in range(first, last):
+        start, stop = k * TILE, min((k + 1) * TILE, len(offset) - 1)
+        at = begin[k]
+        at[:] = 0
+        for s in range(offset[start], offset[stop]):
+            at[neuron[s] + 1] += 1
+        at[0] = offset[start]
+        for j in range(size):
+            at[j + 1] += at[j]
+        for r in range(start, stop):
+            for s in range(offset[r], offset[r + 1]):
+                row[at[neuron[s]]] = r
+                at[neuron[s]] += 1
+        for j in range(size, 0, -1):  # each has moved to where the next one begins
+            at[j] = at[j - 1]
+        at[0] = offset[start]
+
+
+@compiled
+def grad_weight(
+    first: Any,
+    last: Any,
+    begin: Any,  # tiles N_in + 1
+    row: Any,  # S
     grad: Any,  # R N
     out: Any,  # N_in N
 ) -> None:
-    """`out[j, i]`, the sum of `grad[r, i]` over the rows in which j fires.
+    """Rows `first` to `last` of `out`: `out[j]` is the sum of `grad` over the rows where j fires.
 
-    A call does the blocks `first <= w < last` of output neurons, which never meet.
+    What is read more than once, the gradients of a tile and a block, fits the second-level cache.
     """
     size = out.shape[1]
-    sums = np.empty((out.shape[0], BLOCK), np.float32)
-    row = np.zeros(BLOCK, np.float32)
-    for block in range(first, last):
-        start = block * BLOCK
-        m = min(BLOCK, size - start)
-        sums[:] = _ZERO
-        for r in range(len(offset) - 1):
-            if offset[r] < offset[r + 1]:
-                for i in range(m):
-                    row[i] = wide(grad[r, start + i])
-                for s in range(offset[r], offset[r + 1]):
-                    at = sums[neuron[s]]
-                    for i in range(BLOCK):
-                        at[i] += row[i]
-        out[:, start : start + m] = sums[:, :m]
+    width = CACHED // (TILE * grad.itemsize)
+    for start in range(0, size, width):
+        stop = min(start + width, size)
+        for k in range(len(begin)):
+            for j in range(first, last):
+                sums = out[j, start:stop]
+                if k == 0:
+                    sums[:] = _ZERO
+                s, end = begin[k, j], begin[k, j + 1]
+                while s + 4 <= end:
+                    p, q = grad[row[s], start:stop], grad[row[s + 1], start:stop]
+                    u, v = grad[row[s + 2], start:stop], grad[row[s + 3], start:stop]
+                    for i in range(len(sums)):
+                        sums[i] += (wide(p[i]) + wide(q[i])) + (wide(u[i]) + wide(v[i]))
+                    s += 4
+                while s < end:
+                    p = grad[row[s], start:stop]
+                    for i in range(len(sums)):
+                        sums[i] += wide(p[i])
+                    s += 1
 
 
 @compiled

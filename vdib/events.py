@@ -118,6 +118,19 @@ def _gather(weight: Tensor, offset: Tensor, neuron: Tensor) -> Tensor:
     return embedding_bag(neuron, weight.t().contiguous(), offset[:-1].int(), mode="sum")
 
 
+def _grad_weight(weight: Tensor, offset: Tensor, neuron: Tensor, grad: Tensor) -> Tensor:
+    """What the gradients `(R, N)` of currents come to for each weight, shaped as `weight`."""
+    kernels = _kernels()
+    size, num_inputs = weight.shape
+    tiles = math.ceil((len(offset) - 1) / kernels.TILE)
+    begin, row = neuron.new_empty(tiles, num_inputs + 1), torch.empty_like(neuron)
+    lists = [array(x) for x in (begin, row)]
+    spread(kernels.sort, tiles, len(neuron), array(offset), array(neuron), *lists)
+    out = weight.new_empty(num_inputs, size)
+    spread(kernels.grad_weight, num_inputs, len(neuron) * size, *lists, array(grad), array(out))
+    return out.t()
+
+
 class _Product(torch.autograd.Function):
     """`_gather`, with a weight gradient four times as fast and one for the spikes."""
 
@@ -140,14 +153,7 @@ class _Product(torch.autograd.Function):
         (grad,) = grads
         grad_weight = grad_spikes = None
         if ctx.needs_input_grad[0]:
-            kernels = _kernels()
-            grad_weight = weight.new_empty(weight.shape[::-1]).t()
-            spread(
-                kernels.grad_weight,
-                math.ceil(len(weight) / kernels.BLOCK),
-                len(neuron) * len(weight),
-                *map(array, (offset, neuron, grad, grad_weight.t())),
-            )
+            grad_weight = _grad_weight(weight, offset, neuron, grad)
         if ctx.needs_input_grad[1]:
             grad_spikes = grad @ weight.to(grad.dtype)
         return grad_weight, grad_spikes, None, None, None
