@@ -4,6 +4,7 @@ import subprocess
 import sys
 from functools import partial
 
+import numpy
 import pytest
 import torch
 
@@ -235,7 +236,8 @@ def test_numbers_drawn_inside_are_those_of_the_stream():
     expected = stream.uniform(num_steps=7, shape=(11,), start=2)
     drawn = torch.empty(6, 77)
     for key, row in zip(stream.keys.numpy().view("uint64"), drawn.numpy(), strict=True):
-        kernels.uniform(key, 22, row)
+        start, count, to = (numpy.uint64(n) for n in (22, len(row), 0))
+        kernels.uniform(key, start, count, row, to)
     assert torch.equal(drawn.view(6, 7, 11), expected)
 
 

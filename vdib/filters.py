@@ -90,7 +90,7 @@ class ExponentialPair:
         current, potential = state or (torch.zeros_like(x[:, 0]), torch.zeros_like(x[:, 0]))
         current = self.synapse * current + x[:, 0]
         potential = self.membrane * potential + current
-        return potential / self.peak, (current, potential)
+        return potential * (1 / self.peak), (current, potential)
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
 """Rows of numbers in compiled code that are stored as float32 or as bfloat16.
 
 NumPy and numba know no bfloat16: it comes as the uint16 of its bits, the upper half of a float32.
-For float32 all of these are nothing at all. Numba's cache on disk does not watch this file for the
-kernels' sake: after a change, delete `__pycache__/*.nb?`.
+Numba's cache on disk does not watch this file for the kernels' sake: after a change, delete
+`__pycache__/*.nb?`.
 """
 
 from typing import Any
@@ -23,41 +23,15 @@ def _wide(x: Any) -> Any:
     return lambda x: x
 
 
-def opened(row: Any, spare: Any) -> Any:
-    """Where the float32 numbers of a stored row are worked out: the row itself, or `spare`."""
+def narrow(x: Any, row: Any) -> Any:
+    """A float32 as `row` stores it, rounded to the nearest, halves to even."""
 
 
-@overload(opened, strict=False)  # type: ignore[untyped-decorator, unused-ignore]
-def _opened_of(row: Any, spare: Any) -> Any:
-    if row.dtype == numba.types.uint16:
-        return lambda row, spare: spare
-    return lambda row, spare: row
+@overload(narrow, strict=False)  # type: ignore[untyped-decorator, unused-ignore]
+def _narrow(x: Any, row: Any) -> Any:
+    def rounded(x: Any, row: Any) -> Any:
+        bits = np.float32(x).view(np.uint32)
+        odd = (bits >> np.uint32(16)) & np.uint32(1)
+        return np.uint16((bits + np.uint32(0x7FFF) + odd) >> np.uint32(16))
 
-
-def close(opened: Any, row: Any) -> None:
-    """Store what `opened` gave, rounded to the nearest, halves to even."""
-
-
-@overload(close, strict=False)  # type: ignore[untyped-decorator, unused-ignore]
-def _close_of(opened: Any, row: Any) -> Any:
-    def rounded(opened: Any, row: Any) -> None:
-        bits = opened.view(np.uint32)
-        for j in range(len(row)):
-            odd = (bits[j] >> np.uint32(16)) & np.uint32(1)
-            row[j] = np.uint16((bits[j] + np.uint32(0x7FFF) + odd) >> np.uint32(16))
-
-    return rounded if row.dtype == numba.types.uint16 else lambda opened, row: None
-
-
-def read(row: Any, spare: Any) -> Any:
-    """A stored row as float32: itself, or a copy in `spare`."""
-
-
-@overload(read, strict=False)  # type: ignore[untyped-decorator, unused-ignore]
-def _read_of(row: Any, spare: Any) -> Any:
-    def widened(row: Any, spare: Any) -> Any:
-        for j in range(len(row)):
-            spare[j] = wide(row[j])
-        return spare
-
-    return widened if row.dtype == numba.types.uint16 else lambda row, spare: row
+    return rounded if row.dtype == numba.types.uint16 else lambda x, row: x

@@ -72,7 +72,7 @@ def filter_arguments(filter: Hashable) -> tuple[tuple[Any, ...], tuple[Any, ...]
     """Of the forward and of the backward pass."""
     kind, decays, found = kinds.NO_FILTER, (0.0, 0.0, 1.0), []
     if isinstance(filter, ExponentialPair):
-        kind, decays = kinds.EXPONENTIAL_PAIR, (filter.membrane, filter.synapse, filter.peak)
+        kind, decays = kinds.EXPONENTIAL_PAIR, (filter.membrane, filter.synapse, 1 / filter.peak)
     elif isinstance(filter, RaisedCosines):
         kind, found = kinds.BANK, taps(filter.kernel(filter.duration))
     lag, channel = (np.array([tap[i] for tap in found], np.int64) for i in (0, 1))

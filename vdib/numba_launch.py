@@ -32,13 +32,13 @@ def array(x: Tensor) -> NDArray[Any]:
 
 
 def _rows(x: Tensor, axes: int = 2) -> NDArray[Any]:
-    """The leading axes kept, the rest flattened."""
-    return array(x).reshape(*x.shape[:axes], -1)
+    """The leading axes flattened, and the others."""
+    return array(x).reshape(math.prod(x.shape[:axes]), -1)
 
 
 def _none(like: Tensor) -> NDArray[Any]:
     """In the place of rows that there are not."""
-    return np.zeros((0, 0, 0), array(like).dtype)
+    return np.zeros((0, 0), array(like).dtype)
 
 
 def _per_neuron(x: Tensor, v: Tensor) -> NDArray[Any]:
@@ -88,7 +88,7 @@ def forward(
     """Fill `spikes` and `v`."""
     from vdib import kernels
 
-    kind, given, keys = kinds.NO_NOISE, np.zeros((0, 0, 0), np.float32), np.zeros(0, np.uint64)
+    kind, given, keys = kinds.NO_NOISE, np.zeros((0, 0), np.float32), np.zeros(0, np.uint64)
     if isinstance(noise, Stream):
         kind, keys = kinds.ADDRESSED, _keys(noise)
     elif isinstance(noise, Tensor):
@@ -98,10 +98,11 @@ def forward(
         kernels.forward,
         len(v) * math.ceil(math.prod(v.shape[2:]) / kernels.BLOCK),
         v.numel(),
+        *currents.shape[1:3],
         _rows(currents, 3),
         *filter_arguments(filter)[0],
         _per_neuron(shift, v),
-        np.float32(width),
+        np.float32(1 / width),
         _per_neuron(gain, v),
         *feedback_arguments(feedback),
         *fire_arguments(fire)[0],
@@ -133,9 +134,10 @@ def backward(
         kernels.backward,
         len(v) * math.ceil(math.prod(v.shape[2:]) / kernels.BLOCK),
         v.numel(),
+        *grad_currents.shape[1:3],
         *(_none(v) if grad is None else _rows(grad) for grad in (grad_spikes, grad_v)),
         *filter_arguments(filter)[1],
-        np.float32(width),
+        np.float32(1 / width),
         _per_neuron(gain, v),
         *feedback_arguments(feedback),
         *fire_arguments(fire)[1],

@@ -91,7 +91,7 @@ class SRM(nn.Module):
         return self.bias.dtype == torch.float32 and fused.fits(x, *parts)
 
     def _distance(self, potential: Tensor) -> Tensor:
-        return (potential + (self.bias - self.threshold)) / self.width
+        return (potential + (self.bias - self.threshold)) * (1 / self.width)
 
     def drive(self, x: Spikes) -> Tensor:
         """Distance from threshold but for the neurons' own feedback, for all steps at once.

@@ -1,10 +1,8 @@
 """A layer's filter, threshold and refractoriness in one pass over time, in Triton, for GPUs.
 
 What `vdib.kernels` does on CPUs, with additions in the same order, so that spikes agree to the last
-one: divisions are rounded as IEEE has it, and products are not contracted with sums
-(`enable_fp_fusion=False`). PyTorch itself divides by a number through its reciprocal on a GPU, so
-that the plain code there may part from this, and from the CPU, by a last bit of v. Checked in
-Triton's interpreter, and that it compiles; neither run nor measured on a GPU.
+one: products are not contracted with sums (`enable_fp_fusion=False`). Checked in Triton's
+interpreter, and that it compiles; neither run nor measured on a GPU.
 
 One program per row of the batch and block of neurons, a neuron to a thread; time runs inside. What
 a program reads back of its own past (spikes, gradients) goes through memory, behind a barrier, as
@@ -89,13 +87,13 @@ def forward(
     size: tl.tensor,
     currents: tl.tensor,  # B T K N
     FILTER: tl.constexpr,
-    decays: tl.tensor,  # membrane, synapse, peak
+    decays: tl.tensor,  # membrane, synapse, and the scale of their cascade
     num_taps: tl.tensor,
     tap_lag: tl.tensor,
     tap_kernel: tl.tensor,
     tap_weight: tl.tensor,
     shift: tl.tensor,  # N
-    width: tl.tensor,
+    steepness: tl.tensor,
     gain: tl.tensor,  # N
     FEEDBACK: tl.constexpr,
     num_lags: tl.tensor,
@@ -112,7 +110,7 @@ def forward(
     b = tl.program_id(0).to(tl.int64)
     j = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
     inside = j < size
-    membrane, synapse, peak = tl.load(decays), tl.load(decays + 1), tl.load(decays + 2)
+    membrane, synapse, scale = tl.load(decays), tl.load(decays + 1), tl.load(decays + 2)
     shifts = tl.load(shift + j, inside, 0.0)
     gains = tl.load(gain + j, inside, 0.0)
     if FEEDBACK == kinds.EXPONENTIAL:
@@ -131,13 +129,13 @@ def forward(
                 before = ((row - lag) * num_kernels + tl.load(tap_kernel + n)) * size + j
                 incoming = tl.load(currents + before, inside & (lag <= t), 0.0).to(tl.float32)
                 now += tl.load(tap_weight + n) * incoming
-            now = tl.div_rn(now + shifts, width)
+            now = (now + shifts) * steepness
         else:
             now = tl.load(currents + at, inside, 0.0).to(tl.float32)
             if FILTER == kinds.EXPONENTIAL_PAIR:
                 current = synapse * current + now
                 potential = membrane * potential + current
-                now = tl.div_rn(tl.div_rn(potential, peak) + shifts, width)
+                now = (potential * scale + shifts) * steepness
         if FIRE != kinds.NO_FIRE:
             if FEEDBACK == kinds.FINITE:
                 own = tl.full((BLOCK,), 0.0, tl.float32)
@@ -173,7 +171,7 @@ def backward(
     tap_lag: tl.tensor,  # of one kernel after the other
     tap_first: tl.tensor,  # K + 1, where the taps of each begin
     tap_weight: tl.tensor,
-    width: tl.tensor,
+    steepness: tl.tensor,
     gain: tl.tensor,
     FEEDBACK: tl.constexpr,
     num_lags: tl.tensor,
@@ -194,7 +192,7 @@ def backward(
     b = tl.program_id(0).to(tl.int64)
     j = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
     inside = j < size
-    membrane, synapse, peak = tl.load(decays), tl.load(decays + 1), tl.load(decays + 2)
+    membrane, synapse, scale = tl.load(decays), tl.load(decays + 1), tl.load(decays + 2)
     gains = tl.load(gain + j, inside, 0.0)
     if FEEDBACK == kinds.EXPONENTIAL:
         decay = tl.load(nu)
@@ -237,15 +235,15 @@ def backward(
                 for n in range(tl.load(tap_first + k), tl.load(tap_first + k + 1)):
                     lag = tl.load(tap_lag + n)
                     later = tl.load(total + (at + lag * size), inside & (lag <= steps_after), 0.0)
-                    out += tl.load(tap_weight + n) / width * later
+                    out += tl.load(tap_weight + n) * steepness * later
                 tl.store(grad_currents + ((row * num_kernels + k) * size + j), out, inside)
         elif FILTER == kinds.EXPONENTIAL_PAIR:
-            potential = membrane * potential + now / width / peak
+            potential = membrane * potential + now * steepness * scale
             current = synapse * current + potential
             tl.store(grad_currents + at, current, inside)
         else:
             tl.store(grad_currents + at, now, inside)
-    tl.store(grad_shift + (b * size + j), by_shift / width, inside)
+    tl.store(grad_shift + (b * size + j), by_shift * steepness, inside)
     tl.store(grad_gain + (b * size + j), by_gain, inside)
 
 
