@@ -11,11 +11,9 @@ import numpy as np
 from vdib.half import wide
 from vdib.kernels import compiled
 
-TILE = 1024
-"""Rows whose spikes are sorted together."""
-
-CACHED = 1 << 20
-"""Bytes of gradients that a second-level cache holds beside what they are added to."""
+TILE, WIDTH = 512, 1024
+"""Rows whose spikes are sorted together, and output neurons that are summed together: gradients of
+a tile, which are read more than once, fit second-level caches in bfloat16, and third-level ones."""
 
 _ZERO, _ONE = np.float32(0), np.float32(1)
 
@@ -85,14 +83,10 @@ def grad_weight(
     grad: Any,  # R N
     out: Any,  # N_in N
 ) -> None:
-    """Rows `first` to `last` of `out`: `out[j]` is the sum of `grad` over the rows where j fires.
-
-    What is read more than once, the gradients of a tile and a block, fits the second-level cache.
-    """
+    """Rows `first` to `last` of `out`: `out[j]` is the sum of `grad` over the rows where j fires."""
     size = out.shape[1]
-    width = CACHED // (TILE * grad.itemsize)
-    for start in range(0, size, width):
-        stop = min(start + width, size)
+    for start in range(0, size, WIDTH):
+        stop = min(start + WIDTH, size)
         for k in range(len(begin)):
             for j in range(first, last):
                 sums = out[j, start:stop]

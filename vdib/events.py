@@ -82,9 +82,7 @@ class EventLinear(nn.Linear):
             lists = listed(x, most)
             if lists is not None:
                 return _product(self.weight, lists, dtype, x)
-        # Rounded weights lie as PyTorch has them, for which bfloat16 has most fast paths.
-        is_mixed = dtype != self.weight.dtype
-        return linear(x, self.weight.to(dtype).contiguous() if is_mixed else self.weight)
+        return linear(x, self.weight.to(dtype))
 
 
 def driven(weight: Tensor) -> bool:
