@@ -83,7 +83,7 @@ def grad_weight(
     grad: Any,  # R N
     out: Any,  # N_in N
 ) -> None:
-    """Rows `first` to `last` of `out`: `out[j]` is the sum of `grad` over the rows where j fires."""
+    """Rows `first` to `last` of `out`: `out[j]` sums `grad` over the rows where neuron j fires."""
     size = out.shape[1]
     for start in range(0, size, WIDTH):
         stop = min(start + WIDTH, size)
