@@ -7,6 +7,8 @@ Forward and backward pass, medians of CPU time in turns, around 784-600-256, T =
 memory is what a step adds to a process of its own.
 """
 
+import vdib  # noqa: F401  # isort: skip  # before torch, so that its waiting threads do not spin
+
 import argparse
 import json
 import sys

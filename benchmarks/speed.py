@@ -10,6 +10,8 @@ figure is the median over turns of the process's CPU time. Peak memory is that o
 own, above what it held before its first step. Peers that are not installed are left out.
 """
 
+import vdib  # noqa: F401  # isort: skip  # before torch, so that its waiting threads do not spin
+
 import argparse
 import json
 import platform

@@ -1,5 +1,6 @@
 """Commands import what they need, when they need it: every one in a process of its own."""
 
+import os
 import subprocess
 import sys
 
@@ -48,3 +49,13 @@ def test_a_default_run_imports_nothing_it_does_not_need(tmp_path):
         *("--trainer.enable_progress_bar", "false", "--figures_every", "-1"),
     ]
     assert imported(tmp_path, "fit", *limits) & NEVER == set()
+
+
+@pytest.mark.parametrize("own", [None, "active"])
+def test_waiting_threads_leave_the_cores_to_others(own):
+    # Of use only while torch is not there yet.
+    code = "import os, sys, vdib; print(os.environ['OMP_WAIT_POLICY'], 'torch' in sys.modules)"
+    env = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+    env |= {} if own is None else {"OMP_WAIT_POLICY": own}
+    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True)
+    assert done.stdout.split() == [own or "passive", "False"]

@@ -20,15 +20,21 @@ from vdib import fused
 from vdib.numba_launch import array, spread
 from vdib.sparse import SparseSpikes
 
-DENSE = {torch.float32: 0.15, torch.bfloat16: 0.05}
-"""Spikes per neuron and step above which the dense product is taken, by the product's type.
+DENSE = {torch.float32: 0.15, torch.bfloat16: 0.06}
+"""Spikes per neuron and step above which lists go to the dense product, by the product's type.
 
-Measured for float32 on one core of an AMD EPYC without AVX-512, forward and weight gradient:
-listing dense spikes and adding weights takes 0.16 to 0.25 of the dense products' time at 2 %, 0.5
-to 0.6 at 10 %, 0.8 to 1.05 at 20 % and 0.9 to 1.2 at 25 %, from 600-2312 inputs to 256-2048
-outputs. It pays for hidden layers too, which fire at 5 to 15 %. For bfloat16, estimated: where it
-is worth choosing, dense products take less than a quarter of float32's time, and adding weights
-three fifths.
+Measured on one core of a Xeon with AVX-512 and AMX, forward and weight gradient, from 600-2312
+inputs to 256-2048 outputs. In float32 adding weights takes 0.4 to 0.75 of the time that the dense
+products take at 15 %, at 20 % 0.5 to 1.6; in bfloat16 0.3 to 0.6 at 2 %, 0.7 to 1 at 6 %, 0.9 to
+1.5 at 8 %. Without AMX bfloat16's dense products take longer than float32's, but then nothing
+chooses them by itself.
+"""
+
+LISTED = {torch.float32: 0.15, torch.bfloat16: 0.03}
+"""The same for spikes that come dense, and would have to be listed first.
+
+In float32, where that takes little beside the products, 0.6 to 0.85 at 15 %, and 0.8 to 1.3 at 20
+%; in bfloat16 0.6 to 1.4 at 2 % and 0.9 to 1.7 at 4 %.
 """
 
 LARGE = 100_000
@@ -73,13 +79,12 @@ class EventLinear(nn.Linear):
         if size != self.in_features:
             raise ValueError(f"expected {self.in_features} inputs, got {size}")
         dtype = product_type(self.weight)
-        most = DENSE.get(dtype, DENSE[torch.float32])
         if isinstance(x, SparseSpikes):
-            if x.density <= most:
+            if x.density <= DENSE.get(dtype, DENSE[torch.float32]):
                 return _product(self.weight, x, dtype)
             x = x.dense(dtype).view(-1, size)
         elif x.numel() >= LARGE and fused.on_cpu(x) and driven(self.weight):
-            lists = listed(x, most)
+            lists = listed(x, LISTED[dtype])
             if lists is not None:
                 return _product(self.weight, lists, dtype, x)
         return linear(x, self.weight.to(dtype))
