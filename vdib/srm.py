@@ -193,7 +193,7 @@ class SRM(nn.Module):
         """
         if not spread > 0 or (rate is not None and not 0 < rate < 1):
             raise ValueError(f"expected spread > 0 and rate in (0, 1), got {spread} and {rate}")
-        constant = (self.bias - self.threshold) / self.width
+        constant = self._distance(torch.zeros_like(self.bias))  # to the last bit as in `drive`
         rms = (self.drive(x) - constant).square().mean().sqrt()
         if not rms > 0:
             raise ValueError("cannot calibrate a layer on spikes that move no potential")
