@@ -258,7 +258,8 @@ def _dead(trial: Any) -> bool:
         if process == os.getpid():  # the number has come round again
             return True
     begun = trial.datetime_start.timestamp() if trial.datetime_start else 0.0
-    return time.time() - float(trial.user_attrs.get("beat", begun)) > DEAD
+    silent = time.time() - float(trial.user_attrs.get("beat", begun))
+    return silent > (DEAD if "owner" in trial.user_attrs else BEAT)  # it is said at once
 
 
 if __name__ == "__main__":
