@@ -135,7 +135,7 @@ def _grad_weight(weight: Tensor, offset: Tensor, neuron: Tensor, grad: Tensor) -
 
 
 class _Product(torch.autograd.Function):
-    """`_gather`, with a weight gradient four times as fast and one for the spikes."""
+    """`_gather`, with a weight gradient of our own and one for the spikes."""
 
     @staticmethod
     def forward(
