@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from vdib import kernel_kinds as kinds
@@ -68,8 +69,8 @@ def known(part: object) -> bool:
 
 
 @lru_cache
-def filter_arguments(filter: Hashable) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
-    """Of the forward and of the backward pass."""
+def filter_arguments(filter: Hashable) -> tuple[int, tuple[Any, ...], tuple[Any, ...]]:
+    """The kind, and the numbers of the forward and of the backward pass."""
     kind, decays, found = kinds.NO_FILTER, (0.0, 0.0, 1.0), []
     if isinstance(filter, ExponentialPair):
         kind, decays = kinds.EXPONENTIAL_PAIR, (filter.membrane, filter.synapse, 1 / filter.peak)
@@ -77,14 +78,15 @@ def filter_arguments(filter: Hashable) -> tuple[tuple[Any, ...], tuple[Any, ...]
         kind, found = kinds.BANK, taps(filter.kernel(filter.duration))
     lag, channel = (np.array([tap[i] for tap in found], np.int64) for i in (0, 1))
     weight = np.array([tap[2] for tap in found], np.float32)
-    begin = kind, np.array(decays, np.float32)
+    rates = np.array(decays, np.float32)
     order = np.argsort(channel, kind="stable")
     first = np.searchsorted(channel[order], np.arange(max(channel, default=-1) + 2))
-    return (*begin, lag, channel, weight), (*begin, lag[order], first, weight[order])
+    return kind, (rates, lag, channel, weight), (rates, lag[order], first, weight[order])
 
 
 @lru_cache
-def feedback_arguments(feedback: Hashable) -> tuple[Any, ...]:
+def feedback_arguments(feedback: Hashable) -> tuple[int, NDArray[np.float32]]:
+    """The kind, and its numbers."""
     if isinstance(feedback, ExponentialFeedback):
         return kinds.EXPONENTIAL, np.array([feedback.decay], np.float32)
     if isinstance(feedback, KernelFeedback):
@@ -93,8 +95,8 @@ def feedback_arguments(feedback: Hashable) -> tuple[Any, ...]:
 
 
 @lru_cache
-def fire_arguments(fire: Hashable) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
-    """Of the forward and of the backward pass."""
+def fire_arguments(fire: Hashable) -> tuple[int, np.float32, int, tuple[np.float32, np.float32]]:
+    """The kind and the temperature, and of the slope the kind and its numbers."""
     kind, temperature, slope, p, q = kinds.NO_FIRE, 1.0, kinds.NO_SLOPE, 1.0, 0.0
     if isinstance(fire, surrogate.Threshold):
         kind, function = kinds.THRESHOLD, fire.surrogate
@@ -107,7 +109,4 @@ def fire_arguments(fire: Hashable) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
     elif isinstance(fire, Bernoulli):
         kind = kinds.BERNOULLI
         slope = kinds.BY_CHANCE if isinstance(fire, PassThrough) else kinds.NO_SLOPE
-    return (
-        (kind, np.float32(temperature)),
-        (slope, np.float32(p), np.float32(q)),
-    )
+    return kind, np.float32(temperature), slope, (np.float32(p), np.float32(q))

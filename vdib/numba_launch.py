@@ -21,6 +21,8 @@ from vdib import kernel_kinds as kinds
 from vdib.kernel_arguments import feedback_arguments, filter_arguments, fire_arguments
 from vdib.noise import Draws, Stream
 
+_NO_KEYS = np.zeros(0, np.uint64)
+
 SMALL = 20_000
 """Elements below which a second thread costs more than it saves."""
 
@@ -34,11 +36,6 @@ def array(x: Tensor) -> NDArray[Any]:
 def _rows(x: Tensor, axes: int = 2) -> NDArray[Any]:
     """The leading axes flattened, and the others."""
     return array(x).reshape(math.prod(x.shape[:axes]), -1)
-
-
-def _none(like: Tensor) -> NDArray[Any]:
-    """In the place of rows that there are not."""
-    return np.zeros((0, 0), array(like).dtype)
 
 
 def _per_neuron(x: Tensor, v: Tensor) -> NDArray[Any]:
@@ -88,29 +85,32 @@ def forward(
     """Fill `spikes` and `v`."""
     from vdib import kernels
 
-    kind, given, keys = kinds.NO_NOISE, np.zeros((0, 0), np.float32), np.zeros(0, np.uint64)
-    if isinstance(noise, Stream):
-        kind, keys = kinds.ADDRESSED, _keys(noise)
-    elif isinstance(noise, Tensor):
-        kind, given = kinds.GIVEN, _rows(noise.float())
     filter, feedback, fire = parts
+    filter_kind, filtering, _ = filter_arguments(filter)
+    feedback_kind, nu = feedback_arguments(feedback)
+    fire_kind, temperature, _, _ = fire_arguments(fire)
+    distances = _rows(v)
+    noise_kind, given, keys = kinds.NO_NOISE, distances, _NO_KEYS
+    if isinstance(noise, Stream):
+        noise_kind, keys = kinds.ADDRESSED, _keys(noise)
+    elif isinstance(noise, Tensor):
+        noise_kind, given = kinds.GIVEN, _rows(noise.float())
     spread(
-        kernels.forward,
-        len(v) * math.ceil(math.prod(v.shape[2:]) / kernels.BLOCK),
+        kernels.forward(filter_kind, feedback_kind, fire_kind, noise_kind),
+        len(v) * math.ceil(distances.shape[1] / kernels.BLOCK),
         v.numel(),
         *currents.shape[1:3],
         _rows(currents, 3),
-        *filter_arguments(filter)[0],
+        *filtering,
         _per_neuron(shift, v),
         np.float32(1 / width),
         _per_neuron(gain, v),
-        *feedback_arguments(feedback),
-        *fire_arguments(fire)[0],
-        kind,
+        nu,
+        temperature,
         given,
         keys,
-        _none(v) if spikes is None else _rows(spikes),
-        _rows(v),
+        distances if spikes is None else _rows(spikes),
+        distances,
     )
 
 
@@ -130,19 +130,26 @@ def backward(
     from vdib import kernels
 
     filter, feedback, fire = parts
+    filter_kind, _, filtering = filter_arguments(filter)
+    feedback_kind, nu = feedback_arguments(feedback)
+    _, _, slope_kind, slope = fire_arguments(fire)
+    given = grad_spikes, grad_v, spikes
+    distances = _rows(v)
+    by_spikes, by_v, fired = (distances if x is None else _rows(x) for x in given)
     spread(
-        kernels.backward,
-        len(v) * math.ceil(math.prod(v.shape[2:]) / kernels.BLOCK),
+        kernels.backward(filter_kind, feedback_kind, slope_kind, *(x is not None for x in given)),
+        len(v) * math.ceil(distances.shape[1] / kernels.BLOCK),
         v.numel(),
         *grad_currents.shape[1:3],
-        *(_none(v) if grad is None else _rows(grad) for grad in (grad_spikes, grad_v)),
-        *filter_arguments(filter)[1],
+        by_spikes,
+        by_v,
+        *filtering,
         np.float32(1 / width),
         _per_neuron(gain, v),
-        *feedback_arguments(feedback),
-        *fire_arguments(fire)[1],
-        _none(v) if spikes is None else _rows(spikes),
-        _rows(v),
+        nu,
+        *slope,
+        fired,
+        distances,
         _rows(grad_currents, 3),
         _rows(grad_shift, 1),
         _rows(grad_gain, 1),

@@ -50,14 +50,16 @@ def _told(
         return told
 
     filter, feedback, fire = parts
-    (down, back), own = filter_arguments(filter), feedback_arguments(feedback)
-    firing, sloping = fire_arguments(fire)
-    filters, feedbacks = "FILTER decays tap_lag {} tap_weight ", "FEEDBACK nu num_lags "
+    kind, down, back = filter_arguments(filter)
+    feedback_kind, nu = feedback_arguments(feedback)
+    fire_kind, temperature, slope, shape = fire_arguments(fire)
+    own = named("FILTER FEEDBACK nu num_lags", kind, feedback_kind, nu, len(nu))
     return (
-        named(filters.format("tap_kernel") + "num_taps", *down, len(down[-1]))
-        | named(feedbacks + "FIRE temperature", *own, len(own[-1]), *firing),
-        named(filters.format("tap_first"), *back)
-        | named(feedbacks + "SLOPE slope_p slope_q", *own, len(own[-1]), *sloping),
+        named("decays tap_lag tap_kernel tap_weight num_taps", *down, len(down[-1]))
+        | named("FIRE temperature", fire_kind, temperature)
+        | own,
+        named("decays tap_lag tap_first tap_weight SLOPE slope_p slope_q", *back, slope, *shape)
+        | own,
     )
 
 
