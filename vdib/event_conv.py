@@ -83,7 +83,7 @@ class _Convolution(torch.autograd.Function):
 
         rows, outputs, reach = len(offset) - 1, len(weight), weight.shape[2]
         shape = ((pixels + 2 * padding - reach) // stride + 1 for pixels in size)
-        out = weight.new_empty(rows, outputs, *shape)
+        out = weight.new_empty(rows, outputs, *shape, dtype=dtype)
         turned = weight.detach().to(dtype).float().permute(1, 2, 3, 0)
         lists = array(offset), array(neuron), np.array(size)
         spread(
@@ -92,7 +92,7 @@ class _Convolution(torch.autograd.Function):
         ctx.save_for_backward(weight, offset, neuron)
         ctx.shape = None if spikes is None else spikes.shape
         ctx.size, ctx.stride, ctx.padding = size, stride, padding
-        return out.to(dtype)
+        return out
 
     @staticmethod
     @torch.autograd.function.once_differentiable  # type: ignore[untyped-decorator, unused-ignore]

@@ -47,7 +47,7 @@ from vdib.kernel_kinds import (
     SOFT,
     THRESHOLD,
 )
-from vdib.prefetch import LINE, prefetch
+from vdib.prefetch import line, prefetch
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -150,9 +150,11 @@ def draw(first: Any, last: Any, keys: Any, start: Any, out: Any) -> None:
 @compiled
 def _expect(x: Any, r: Any, start: Any, m: Any) -> None:
     """Have row `r` of `x` fetched, from `start` on."""
-    begin = np.uint64(r) * np.uint64(x.shape[1]) + start
-    for j in range(np.uint64(0), m, np.uint64(LINE // x.itemsize)):
-        prefetch(x, begin + j)
+    i = np.uint64(r) * np.uint64(x.shape[1]) + start
+    end = i + m
+    while i < end:
+        prefetch(x, i)
+        i += line(x)
 
 
 @compiled

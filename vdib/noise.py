@@ -13,9 +13,16 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-_GOLDEN = -0x61C8864680B583EB  # 2^64 / golden ratio, as a signed 64-bit number
-_MIX_1 = -0x40A7B892E31B1A47  # 0xBF58476D1CE4E5B9
-_MIX_2 = -0x6B2FB644ECCEEE15  # 0x94D049BB133111EB
+_WORD = 1 << 64
+
+
+def _signed(z: int) -> int:
+    """A 64-bit number as int64 has it."""
+    return z - _WORD if z >> 63 else z
+
+
+_GOLDEN = _signed(0x9E3779B97F4A7C15)  # 2^64 / golden ratio
+_MIX_1, _MIX_2 = _signed(0xBF58476D1CE4E5B9), _signed(0x94D049BB133111EB)
 
 EVALUATION = -1
 """The optimiser step under which noise outside training is drawn."""
@@ -34,6 +41,14 @@ def _mix_(z: Tensor) -> Tensor:
     _xor_shift_(z, 30).mul_(_MIX_1)
     _xor_shift_(z, 27).mul_(_MIX_2)
     return _xor_shift_(z, 31)
+
+
+def _mixed(z: int) -> int:
+    """`_mix_` of one number, which costs a tensor of one as much as a tensor of many."""
+    z %= _WORD
+    z = (z ^ z >> 30) * _MIX_1 % _WORD
+    z = (z ^ z >> 27) * _MIX_2 % _WORD
+    return _signed(z ^ z >> 31)
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,12 +119,12 @@ class Noise:
 
     def stream(self, layer: int) -> "Stream":
         """What `layer` draws, `M B` rows."""
-        key = torch.zeros((), dtype=torch.int64, device=self.ids.device)
+        key = 0
         for field in (self.seed, self.step, layer):
-            key = _mix_((key ^ field) + _GOLDEN)
-        key = _mix_((key ^ self.ids.long()) + _GOLDEN)
+            key = _mixed((key ^ field) + _GOLDEN)
+        keys = _mix_((self.ids.long() ^ key) + _GOLDEN)
         sample = torch.arange(self.samples, device=self.ids.device)
-        return Stream(_mix_((key ^ sample[:, None]) + _GOLDEN).flatten())
+        return Stream(_mix_((keys ^ sample[:, None]) + _GOLDEN).flatten())
 
     def uniform(self, layer: int, num_steps: int, shape: tuple[int, ...], start: int = 0) -> Tensor:
         """Uniform numbers strictly inside (0, 1), of 23 bits.

@@ -1,4 +1,4 @@
-"""A hint in compiled code: what will be read or written soon.
+"""Hints in compiled code: what will be read or written soon.
 
 Layers go through their arrays row by row, forwards or backwards in time, and by blocks of neurons.
 Processors guess neither where the next row begins nor that the last one has ended, and would wait
@@ -7,9 +7,10 @@ for memory at each. Numba's cache on disk does not watch this file, as with `vdi
 
 from typing import Any
 
+import numpy as np
 from llvmlite import ir  # type: ignore[import-untyped, unused-ignore]
 from numba.core import types
-from numba.extending import intrinsic
+from numba.extending import intrinsic, overload
 
 LINE = 64
 """Bytes that come together."""
@@ -31,3 +32,13 @@ def _prefetch(typing: Any, x: Any, i: Any) -> Any:
 
 
 prefetch: Any = intrinsic(_prefetch)
+
+
+def line(x: Any) -> Any:
+    """Elements of `x` that come together."""
+
+
+@overload(line, strict=False)  # type: ignore[untyped-decorator, unused-ignore]
+def _line(x: Any) -> Any:
+    elements = np.uint64(LINE * 8 // x.dtype.bitwidth)
+    return lambda x: elements
