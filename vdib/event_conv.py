@@ -19,13 +19,17 @@ from vdib.events import LARGE, driven, listed, product_type
 from vdib.numba_launch import array, spread
 from vdib.sparse import SparseSpikes, Spikes
 
-DENSE = 0.08
-"""Spikes per neuron and step above which the dense convolution is taken, in either type.
+DENSE = {torch.float32: 0.06, torch.bfloat16: 0.05}
+"""Spikes per neuron and step above which lists go to the dense convolution, by the product's type.
 
-Measured for pooled kernels of 6 x 6 in steps of 2 on one core of an AMD EPYC, forward and weight
-gradient: 0.35 to 0.5 of the dense time at 2 %, 0.55 to 1.3 at 10 %, 0.8 to 1.9 at 20 %, from 2 or
-12 channels of 17 x 17 to 64 x 64 pixels to 8 to 32 channels.
+Measured by `benchmarks/break_even.py` for three sizes on one core of a Xeon with AVX-512 and AMX:
+0.25 to 0.55 of the dense time at 2 %, 0.5 to 0.9 in float32 at 6 % and 1 to 1.25 in bfloat16. On a
+CPU with AVX2 dense convolutions take longer, and it was 0.55 to 1.3 at 10 %.
 """
+
+LISTED = {torch.float32: 0.04, torch.bfloat16: 0.03}
+"""The same for spikes that come dense: 0.4 to 0.7 and 0.7 to 0.85 at 2 %, 0.6 to 1.7 and 0.9 to 1.2
+at 4 %."""
 
 PARTS = 16
 """Runs of rows whose weight gradients are added up in turn, whatever the number of threads."""
@@ -54,12 +58,12 @@ def event_conv2d(x: Spikes, weight: Tensor, stride: int, padding: int) -> Tensor
         raise ValueError(f"expected inputs of shape ({channels}, H, W), got {shape}")
     dtype = product_type(weight)
     if isinstance(x, SparseSpikes):
-        if x.density <= DENSE and driven(weight):
+        if driven(weight) and x.density <= DENSE[dtype]:
             place = x.offset, x.neuron, x.shape[3:], stride, padding
             return _Convolution.apply(weight, None, *place, dtype)  # type: ignore[no-any-return, no-untyped-call, unused-ignore]
         x = x.dense(dtype).flatten(0, 1)
     elif x.numel() >= LARGE and fused.on_cpu(x) and driven(weight):
-        lists = listed(x.flatten(1), DENSE)
+        lists = listed(x.flatten(1), LISTED[dtype])
         if lists is not None:
             place = lists.offset, lists.neuron, x.shape[2:], stride, padding
             return _Convolution.apply(weight, x, *place, dtype)  # type: ignore[no-any-return, no-untyped-call, unused-ignore]

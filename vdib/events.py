@@ -20,21 +20,20 @@ from vdib import fused
 from vdib.numba_launch import array, spread
 from vdib.sparse import SparseSpikes
 
-DENSE = {torch.float32: 0.15, torch.bfloat16: 0.06}
+DENSE = {torch.float32: 0.15, torch.bfloat16: 0.08}
 """Spikes per neuron and step above which lists go to the dense product, by the product's type.
 
-Measured on one core of a Xeon with AVX-512 and AMX, forward and weight gradient, from 600-2312
-inputs to 256-2048 outputs. In float32 adding weights takes 0.4 to 0.75 of the time that the dense
-products take at 15 %, at 20 % 0.5 to 1.6; in bfloat16 0.3 to 0.6 at 2 %, 0.7 to 1 at 6 %, 0.9 to
-1.5 at 8 %. Without AMX bfloat16's dense products take longer than float32's, but then nothing
-chooses them by itself.
+Measured by `benchmarks/break_even.py` for five sizes on one core of a Xeon with AVX-512 and AMX: in
+float32 adding weights takes 0.4 to 0.9 of the time that the dense products take at 15 %, but 1.2
+with 2048 outputs; in bfloat16 0.7 to 1 at 8 %, 0.9 to 1.6 at 15 %. Without AMX bfloat16's dense
+products take longer than float32's, but then nothing chooses them by itself.
 """
 
-LISTED = {torch.float32: 0.15, torch.bfloat16: 0.03}
-"""The same for spikes that come dense, and would have to be listed first.
+LISTED = {torch.float32: 0.12, torch.bfloat16: 0.03}
+"""The same for spikes that come dense, and would have to be counted and listed first.
 
-In float32, where that takes little beside the products, 0.6 to 0.85 at 15 %, and 0.8 to 1.3 at 20
-%; in bfloat16 0.6 to 1.4 at 2 % and 0.9 to 1.7 at 4 %.
+In float32 0.55 to 0.8 at 10 % and 0.7 to 1.3 at 15 %; in bfloat16 0.4 to 0.95 at 2 % and 0.6 to 1.5
+at 4 %.
 """
 
 SAMPLE = 32
