@@ -79,8 +79,14 @@ _UNSURE = np.float32(1e-6)  # several times the error of `_exp`, of which a spik
 _UNIT = np.float32(2.0**-23)
 
 
-def compiled(function: Function) -> Function:
-    """Machine code for `function` that runs without the interpreter's lock."""
+def compiled(function: Function, *kinds: int) -> Function:
+    """Machine code for `function` that runs without the interpreter's lock.
+
+    On disk it goes by its name. Where that stands for several, of each kind one, `kinds` goes into
+    it: processes that write one file at once may leave the one's code under the other's key.
+    """
+    if kinds:
+        function.__qualname__ = "_".join([function.__name__, *map(str, map(int, kinds))])
     options: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
     compile: Any = numba.njit
     try:
@@ -184,7 +190,6 @@ def _add(
 def forward(filter_kind: int, feedback_kind: int, fire_kind: int, noise_kind: int) -> Any:
     """The kernel that fills `spikes` and `v` for such a layer."""
 
-    @compiled
     def forward(
         first: Any,
         last: Any,
@@ -290,7 +295,7 @@ def forward(filter_kind: int, feedback_kind: int, fire_kind: int, noise_kind: in
                         state[OWN + j] = decay * state[OWN + j] - state[FIRED + j]
                         spikes[r, start + j] = narrow(state[FIRED + j], spikes)
 
-    return forward
+    return compiled(forward, filter_kind, feedback_kind, fire_kind, noise_kind)
 
 
 @lru_cache
@@ -309,7 +314,6 @@ def backward(
     what the adjoint of their feedback says: no filter of spikes is needed for it.
     """
 
-    @compiled
     def backward(
         first: Any,
         last: Any,
@@ -410,4 +414,5 @@ def backward(
                 grad_shift[b, start + j] = state[BY_SHIFT + j] * steepness
                 grad_gain[b, start + j] = state[BY_GAIN + j]
 
-    return backward
+    reached = spikes_reached, v_reached, spikes_kept
+    return compiled(backward, filter_kind, feedback_kind, slope_kind, *reached)
