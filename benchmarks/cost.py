@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from statistics import median
+from statistics import median, quantiles
 from time import perf_counter
 
 import torch
@@ -96,8 +96,8 @@ def draw(
 
 
 def cores(turns: int) -> None:
-    """Print wall ms of one thread and of two, in turns."""
-    print("| | one thread (ms) | two (ms) | ratio |\n| --- | --- | --- | --- |")
+    """Print wall ms of one thread and of two, in turns, and the ratio of each turn."""
+    print("| | one thread (ms) | two (ms) | ratio | quartiles |\n| --- | --- | --- | --- | --- |")
     for name in ("mnist", "dvs"):
         for label, step in {
             "lists": ours(SETTINGS[name], lists=True),
@@ -112,9 +112,12 @@ def cores(turns: int) -> None:
                     start = perf_counter()
                     step()
                     wall[threads].append(1e3 * (perf_counter() - start))
-            one, two = (median(wall[threads][1:]) for threads in wall)
+            one, two = (median(times[1:]) for times in wall.values())
+            ratios = [a / b for a, b in zip(wall[1][1:], wall[2][1:], strict=True)]
+            low, middle, high = quantiles(ratios)
             print(
-                f"| {SETTINGS[name]}, {label} | {one:.0f} | {two:.0f} | {one / two:.2f} |",
+                f"| {SETTINGS[name]}, {label} | {one:.0f} | {two:.0f} | {middle:.2f} | "
+                f"{low:.2f} to {high:.2f} |",
                 flush=True,
             )
 
