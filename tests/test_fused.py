@@ -241,6 +241,20 @@ def test_numbers_drawn_inside_are_those_of_the_stream():
     assert torch.equal(drawn.view(6, 7, 11), expected)
 
 
+def test_kernels_of_different_kinds_have_files_of_their_own():
+    # In one file of numba's, processes that write at once may leave one's code under another's key.
+    from vdib import kernels
+
+    made = [
+        kernels.forward(1, 1, 1, 0),
+        kernels.forward(1, 1, 2, 2),
+        kernels.backward(1, 1, 4, True, False, False),
+        kernels.backward(1, 1, 4, True, False, True),
+    ]
+    assert len({kernel.py_func.__qualname__ for kernel in made}) == len(made)
+    assert kernels.forward(1, 1, 1, 0) is made[0]
+
+
 def test_spikes_do_not_hinge_on_the_last_bit():
     # Noise within a few units in the last place of the probability, where two ways of computing
     # a single-precision sigmoid part.
