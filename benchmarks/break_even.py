@@ -30,7 +30,7 @@ from vdib import event_conv, events
 from vdib.sparse import SparseSpikes, Spikes
 from vdib.srm import Dense, PooledConv2d
 
-DENSITIES = 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.15, 0.2
+DENSITIES = 0.01, 0.02, 0.03, 0.04, 0.05, 0.06, 0.08, 0.1, 0.12, 0.15, 0.2
 PRODUCTS = [
     (1920, 784, 600),
     (1920, 600, 256),

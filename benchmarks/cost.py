@@ -130,7 +130,7 @@ def main() -> None:
     parser.add_argument("--peak", nargs=2, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.cores:
-        cores(args.turns)
+        cores(max(2, args.turns))
         return
     torch.set_num_threads(1)
     if args.peak:

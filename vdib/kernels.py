@@ -155,12 +155,11 @@ def draw(first: Any, last: Any, keys: Any, start: Any, out: Any) -> None:
 
 @compiled
 def _expect(x: Any, r: Any, start: Any, m: Any) -> None:
-    """Have row `r` of `x` fetched, from `start` on."""
-    i = np.uint64(r) * np.uint64(x.shape[1]) + start
-    end = i + m
-    while i < end:
-        prefetch(x, i)
-        i += line(x)
+    """Have row `r` of `x` fetched, from `start` on; where there is none, something."""
+    begin, j = np.uint64(r) * np.uint64(x.shape[1]) + start, np.uint64(0)
+    while j < m:
+        prefetch(x, begin + j)
+        j += line(x)
 
 
 @compiled
@@ -355,7 +354,8 @@ def backward(
                 state[GAIN + j] = gain[start + j]
             for t in range(num_steps - 1, -1, -1):
                 r = b * num_steps + t
-                _expect(v, r - 1, start, m)
+                if feedback_kind != NO_FEEDBACK:
+                    _expect(v, r - 1, start, m)
                 if v_reached:
                     _expect(grad_v, r - 1, start, m)
                 if spikes_reached:

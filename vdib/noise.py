@@ -44,7 +44,7 @@ def _mix_(z: Tensor) -> Tensor:
 
 
 def _mixed(z: int) -> int:
-    """`_mix_` of one number, which costs a tensor of one as much as a tensor of many."""
+    """`_mix_` of one plain number: as a tensor it would take as long as a thousand."""
     z %= _WORD
     z = (z ^ z >> 30) * _MIX_1 % _WORD
     z = (z ^ z >> 27) * _MIX_2 % _WORD
@@ -121,7 +121,7 @@ class Noise:
         """What `layer` draws, `M B` rows."""
         key = 0
         for field in (self.seed, self.step, layer):
-            key = _mixed((key ^ field) + _GOLDEN)
+            key = _mixed((key ^ int(field)) + _GOLDEN)
         keys = _mix_((self.ids.long() ^ key) + _GOLDEN)
         sample = torch.arange(self.samples, device=self.ids.device)
         return Stream(_mix_((keys ^ sample[:, None]) + _GOLDEN).flatten())

@@ -89,7 +89,7 @@ def forward(
     filter_kind, filtering, _ = filter_arguments(filter)
     feedback_kind, nu = feedback_arguments(feedback)
     fire_kind, temperature, _, _ = fire_arguments(fire)
-    distances = _rows(v)
+    distances = _rows(v)  # also in the place of what there is not, which that kind never touches
     noise_kind, given, keys = kinds.NO_NOISE, distances, _NO_KEYS
     if isinstance(noise, Stream):
         noise_kind, keys = kinds.ADDRESSED, _keys(noise)
@@ -134,7 +134,7 @@ def backward(
     feedback_kind, nu = feedback_arguments(feedback)
     _, _, slope_kind, slope = fire_arguments(fire)
     given = grad_spikes, grad_v, spikes
-    distances = _rows(v)
+    distances = _rows(v)  # also in the place of what there is not, which that kind never touches
     by_spikes, by_v, fired = (distances if x is None else _rows(x) for x in given)
     spread(
         kernels.backward(filter_kind, feedback_kind, slope_kind, *(x is not None for x in given)),

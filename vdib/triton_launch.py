@@ -52,14 +52,14 @@ def _told(
     filter, feedback, fire = parts
     kind, down, back = filter_arguments(filter)
     feedback_kind, nu = feedback_arguments(feedback)
-    fire_kind, temperature, slope, shape = fire_arguments(fire)
-    own = named("FILTER FEEDBACK nu num_lags", kind, feedback_kind, nu, len(nu))
+    fire_kind, temperature, slope, numbers = fire_arguments(fire)
+    both = named("FILTER FEEDBACK nu num_lags", kind, feedback_kind, nu, len(nu))
     return (
         named("decays tap_lag tap_kernel tap_weight num_taps", *down, len(down[-1]))
         | named("FIRE temperature", fire_kind, temperature)
-        | own,
-        named("decays tap_lag tap_first tap_weight SLOPE slope_p slope_q", *back, slope, *shape)
-        | own,
+        | both,
+        named("decays tap_lag tap_first tap_weight SLOPE slope_p slope_q", *back, slope, *numbers)
+        | both,
     )
 
 
