@@ -23,7 +23,7 @@ DENSE = {torch.float32: 0.06, torch.bfloat16: 0.05}
 """Spikes per neuron and step above which lists go to the dense convolution, by the product's type.
 
 Measured by `benchmarks/break_even.py` for three sizes on one core of a Xeon with AVX-512 and AMX:
-0.25 to 0.55 of the dense time at 2 %, 0.5 to 0.9 in float32 at 6 % and 1 to 1.25 in bfloat16. On a
+0.25 to 0.65 of the dense time at 2 %, 0.5 to 1.1 in float32 at 6 % and 1 to 1.25 in bfloat16. On a
 CPU with AVX2 dense convolutions take longer, and it was 0.55 to 1.3 at 10 %.
 """
 

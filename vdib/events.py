@@ -24,7 +24,7 @@ DENSE = {torch.float32: 0.15, torch.bfloat16: 0.08}
 """Spikes per neuron and step above which lists go to the dense product, by the product's type.
 
 Measured by `benchmarks/break_even.py` for five sizes on one core of a Xeon with AVX-512 and AMX: in
-float32 adding weights takes 0.4 to 0.9 of the time that the dense products take at 15 %, but 1.2
+float32 adding weights takes 0.4 to 0.9 of the time that the dense products take at 15 %, but 1.3
 with 2048 outputs; in bfloat16 0.7 to 1 at 8 %, 0.9 to 1.6 at 15 %. Without AMX bfloat16's dense
 products take longer than float32's, but then nothing chooses them by itself.
 """
