@@ -1,6 +1,6 @@
 """When following the spikes is faster than the dense product: what the constants rest on.
 
-    python benchmarks/break_even.py                   # of vdib/events.py and vdib/event_conv.py
+    python benchmarks/break_even.py                   # of vdib/backends/event_*.py
     python benchmarks/break_even.py --threads 2 --turns 15
 
 Forward pass and weight gradient. Each cell is the time of the event-driven product over that of the
@@ -26,9 +26,10 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from networks import Step, in_turns, mixed
 
-from vdib import event_conv, events
-from vdib.sparse import SparseSpikes, Spikes
-from vdib.srm import Dense, PooledConv2d
+from vdib.backends import event_conv
+from vdib.backends import event_linear as events
+from vdib.neurons.srm import Dense, PooledConv2d
+from vdib.spikes import SparseSpikes, Spikes
 
 DENSITIES = 0.01, 0.02, 0.03, 0.04, 0.05, 0.06, 0.08, 0.1, 0.12, 0.15, 0.2
 PRODUCTS = [

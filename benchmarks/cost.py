@@ -27,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from networks import SETTINGS, Setting, Step, added, alone, bound, in_turns, ours, peer
 
-from vdib import plot
+from vdib.figures import plot
 
 BASE = Setting((784,), 600, 256, 100, 16)
 DENSITY = 0.02

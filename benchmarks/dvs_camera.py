@@ -24,10 +24,10 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from event_statistics import KINDS, Statistics, View, correlations, distances, statistics
 
-from vdib import plot
-from vdib.datasets.dvs_presets import mnist_dvs_recording, nmnist_recording
+from vdib.datasets.camera.presets import mnist_dvs_recording, nmnist_recording
 from vdib.datasets.mnist import training_images
 from vdib.datasets.recording import Recording, read_recording
+from vdib.figures import plot
 
 REAL, SIMULATED = plot.BLUE, plot.ORANGE
 Maker = Callable[[torch.Tensor, tuple[int, int]], Recording]

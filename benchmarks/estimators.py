@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from sweep import sweep
 
-from vdib import plot
+from vdib.figures import plot
 
 EPOCHS, EXAMPLES = 15, 4_000
 COMMON = [

@@ -18,8 +18,8 @@ from typing import Any
 
 import torch
 
-from vdib.cli import build
 from vdib.noise import Noise
+from vdib.runs.cli import build
 
 FEW = ["--data.num_train", "128", "--data.cache", "false"]
 CONFIGS = {

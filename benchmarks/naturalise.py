@@ -18,8 +18,8 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from vdib.datasets.aedat2_writer import write_aedat2
-from vdib.datasets.dvs_presets import MNIST_DVS_CAMERA, MNIST_DVS_DISPLAY, MNIST_DVS_PATH
+from vdib.datasets.camera.presets import MNIST_DVS_CAMERA, MNIST_DVS_DISPLAY, MNIST_DVS_PATH
+from vdib.datasets.formats.aedat2_writer import write_aedat2
 
 MANY = 100
 SHORT = 2.25
@@ -38,7 +38,8 @@ def record(path: Path, seconds: float, seed: int = 0) -> int:
 def measured(recordings: list[Path], run: Path, out: Path, *words: str) -> tuple[float, float]:
     """Seconds and peak MB of the command."""
     code = (
-        "import resource, sys; from vdib.naturalise import main; status = main(sys.argv[1:]); "
+        "import resource, sys; from vdib.naturalise.__main__ import main; "
+        "status = main(sys.argv[1:]); "
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss); sys.exit(status)"
     )
     call = [sys.executable, "-c", code, *map(str, recordings), "--run", str(run), *words]

@@ -20,14 +20,15 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from peers import network
 
-from vdib import event_conv, events, fused
+from vdib.backends import dispatch, event_conv
+from vdib.backends import event_linear as events
+from vdib.dynamics.filters import ExponentialPair
+from vdib.dynamics.scan import ExponentialFeedback
 from vdib.encoder import SpikingEncoder, build_encoder
 from vdib.estimator import PassThrough
-from vdib.filters import ExponentialPair
+from vdib.neurons.srm import SRM, Dense, hidden_conv, hidden_dense
 from vdib.noise import Noise
-from vdib.scan import ExponentialFeedback
-from vdib.sparse import SparseSpikes
-from vdib.srm import SRM, Dense, hidden_conv, hidden_dense
+from vdib.spikes import SparseSpikes
 
 Step = Callable[[], None]
 
@@ -112,7 +113,7 @@ def ours(
     def step() -> None:
         with ExitStack() as stack:
             if plain:
-                stack.enter_context(fused.plain())
+                stack.enter_context(dispatch.plain())
             if dense:
                 stack.enter_context(patch.object(events, "LARGE", math.inf))
                 stack.enter_context(patch.object(event_conv, "LARGE", math.inf))

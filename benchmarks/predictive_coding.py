@@ -13,7 +13,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from vdib import plot, plot_prediction
+from vdib.figures import plot
+from vdib.figures import prediction as plot_prediction
 
 Row = Mapping[str, str]
 WINDOWS = {"full": "window", "rate": "rate"}

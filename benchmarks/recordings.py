@@ -23,19 +23,19 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from sweep import sweep
 
-from vdib import plot
 from vdib.datasets.cache import cache_folder
-from vdib.datasets.event_images import like_mnist, summed_events, time_surface
-from vdib.datasets.follow import Follow
 from vdib.datasets.mnist_dvs import MNISTDVS
 from vdib.datasets.nmnist import NMNIST
 from vdib.datasets.recording import Recording
 from vdib.datasets.recording_set import RecordingSet
 from vdib.datasets.simulated import SimulatedMNISTDVS
 from vdib.datasets.spike_set import SpikeSet
+from vdib.datasets.transforms.event_images import like_mnist, summed_events, time_surface
+from vdib.datasets.transforms.follow import Follow
+from vdib.figures import plot
 from vdib.judge import load_judge
 from vdib.metrics import ssim, wilson_interval
-from vdib.naturaliser import load
+from vdib.naturalise.naturaliser import load
 
 STAGES = ("nmnist", "mnist_dvs", "dt", "figure")
 FOLDS = 5

@@ -33,7 +33,7 @@ from vdib.estimator import StraightThrough
 from vdib.model import VDIB
 from vdib.noise import Noise
 from vdib.prior import BernoulliPrior
-from vdib.sparse import SparseSpikes
+from vdib.spikes import SparseSpikes
 from vdib.window import BasisWindow
 
 

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from vdib.datasets.cache import cache_folder
+from vdib.datasets.formats.nmnist_bin import SENSOR_SIZE
 from vdib.datasets.mnist import MNIST, NUM_TRAINING, training_images
 from vdib.datasets.mnist_dvs import default_folders
-from vdib.datasets.nmnist_bin import SENSOR_SIZE
 from vdib.datasets.recording import Recording, read_recording
 from vdib.datasets.recording_set import RecordingSet, Shown, Split, Target, file_identity
 from vdib.datasets.sources import class_images

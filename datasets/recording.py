@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vdib.datasets.aedat2 import DAVIS240, DAVIS346, DVS128, AddressLayout
-from vdib.datasets.event_check import MAX_SIDE, checked
-from vdib.datasets.event_formats import recognised
-from vdib.datasets.event_source import EventChunk, EventSource, Faults, RecordingError
-from vdib.datasets.read_options import ReadOptions, possible_size
+from vdib.datasets.formats.aedat2 import DAVIS240, DAVIS346, DVS128, AddressLayout
+from vdib.datasets.formats.check import MAX_SIDE, checked
+from vdib.datasets.formats.read_options import ReadOptions, possible_size
+from vdib.datasets.formats.registry import recognised
+from vdib.datasets.formats.source import EventChunk, EventSource, Faults, RecordingError
 
 __all__ = [
     "DAVIS240",

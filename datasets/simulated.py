@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vdib.datasets.dvs_presets import mnist_dvs_recording, nmnist_recording
+from vdib.datasets.camera.presets import mnist_dvs_recording, nmnist_recording
 from vdib.datasets.recording import Recording
 from vdib.datasets.recording_set import RecordingSet, Shown, Split, Target
 from vdib.datasets.sources import Source, class_images, source_images

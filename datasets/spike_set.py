@@ -18,11 +18,11 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from tqdm import tqdm  # type: ignore[import-untyped]
 
-from vdib.datasets.binning import SpikeBinning
 from vdib.datasets.cache import Arrays, cached
 from vdib.datasets.recording import Recording
 from vdib.datasets.recording_set import RecordingSet
-from vdib.sparse import SparseSpikes
+from vdib.datasets.transforms.binning import SpikeBinning
+from vdib.spikes import SparseSpikes
 
 _VERSION = 2
 """Part of every cache key: to be raised when the same settings come to mean other spikes."""

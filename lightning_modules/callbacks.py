@@ -11,7 +11,7 @@ from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger, Wand
 from pytorch_lightning.trainer.states import TrainerFn
 from pytorch_lightning.utilities import rank_zero_only
 
-from vdib import plot
+from vdib.figures import plot
 from vdib.lightning_modules.vdib_module import VDIBModule
 
 

@@ -16,15 +16,15 @@ from matplotlib.figure import Figure
 from pytorch_lightning import LightningModule
 from torch import Tensor, nn
 
-from vdib import surrogate as surrogates
 from vdib.credit import BPTT, DirectFeedback, EProp
 from vdib.decoder import CNNDecoder, LogisticDecoder, MLPDecoder
+from vdib.dynamics import surrogate as surrogates
 from vdib.encoder import SpikingEncoder, build_encoder
 from vdib.estimator import Estimator, LeaveOneOut, RelaxedBernoulli, ScoreFunction, StraightThrough
 from vdib.model import VDIB, Bottleneck
 from vdib.noise import Noise
 from vdib.prior import AutoregressivePrior, BernoulliPrior, MarginalPrior
-from vdib.sparse import Spikes
+from vdib.spikes import Spikes
 from vdib.window import BasisWindow, FullWindow, RateWindow
 
 # What the words of the command line stand for.

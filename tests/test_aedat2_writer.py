@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vdib.datasets.aedat2_writer import write_aedat2
-from vdib.datasets.camera_motion import FreePath
-from vdib.datasets.dvs_camera import DVSCamera
+from vdib.datasets.camera.dvs_camera import DVSCamera
+from vdib.datasets.camera.motion import FreePath
+from vdib.datasets.formats.aedat2_writer import write_aedat2
 from vdib.datasets.recording import DAVIS240, DVS128, AddressLayout, read_recording
 
 CAMERA = DVSCamera(noise_on_hz=20, noise_off_hz=10)

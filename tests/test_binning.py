@@ -9,8 +9,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vdib.datasets.binning import SpikeBinning
 from vdib.datasets.recording import Origin, Recording
+from vdib.datasets.transforms.binning import SpikeBinning
 
 
 def recording(x: Any, y: Any, t: Any, p: Any, sensor_size: tuple[int, int] = (8, 6)) -> Recording:

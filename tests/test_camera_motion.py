@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from vdib.datasets.camera_motion import FreePath, Path, Refreshed, Saccades, TrianglePath
+from vdib.datasets.camera.motion import FreePath, Path, Refreshed, Saccades, TrianglePath
 
 T = np.linspace(0, 400_000, 4_001)
 

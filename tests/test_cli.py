@@ -23,10 +23,11 @@ import pytest
 import torch
 
 import vdib
-from vdib import evaluate, fit, plot
-from vdib.cli import build
-from vdib.lightning_modules.image_data import ImageData
-from vdib.lightning_modules.naturalisation import NaturalisationModule
+from vdib import evaluate, fit
+from vdib.figures import plot
+from vdib.lightning_modules.naturalisation.image_data import ImageData
+from vdib.lightning_modules.naturalisation.module import NaturalisationModule
+from vdib.runs.cli import build
 
 # Lightning calls what jsonargparse, and tensorboard what numpy, has deprecated.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -92,7 +93,7 @@ def said(capsys):
 @pytest.fixture
 def plain_tsne(monkeypatch):
     """The t-SNE takes seconds and is tested elsewhere: an empty figure in its place."""
-    monkeypatch.setattr("vdib.plot.tsne", lambda features, labels: plt.figure())
+    monkeypatch.setattr("vdib.figures.plot.tsne", lambda features, labels: plt.figure())
 
 
 # --- a run and its folder ---------------------------------------------------------------------
@@ -135,7 +136,7 @@ def test_a_run_leaves_a_folder_that_evaluate_reproduces(capsys, monkeypatch):
     moved = Path("moved")
     folder.rename(moved)
     (moved / "summary.json").unlink()
-    monkeypatch.setattr("vdib.plot.tsne", lambda features, labels: plt.figure())
+    monkeypatch.setattr("vdib.figures.plot.tsne", lambda features, labels: plt.figure())
     assert evaluate.main([str(moved)]) == 0
     assert {name: (moved / name).read_bytes() for name in before} == before
     assert {path.stem for path in (moved / "figures").iterdir()} == FIGURES
@@ -534,7 +535,7 @@ def test_wandb_without_a_login_is_one_line(fresh_wandb, capsys):
 
 
 def test_a_logger_that_is_not_installed_is_one_line(monkeypatch, capsys):
-    monkeypatch.setattr("vdib.cli.find_spec", lambda name: None)
+    monkeypatch.setattr("vdib.runs.cli.find_spec", lambda name: None)
     for name in ("wandb", "tensorboard"):
         run("x", "--trainer.logger", name, status=2)
         assert said(capsys) == f"--trainer.logger {name}: pip install {name}"
@@ -572,8 +573,11 @@ def _setuptools_is_old():
 )
 def test_the_wheel_installs_one_name_and_runs(tmp_path):
     source, site = tmp_path / "source", tmp_path / "site"
-    unwanted = shutil.ignore_patterns(".*", "build", "runs", "*.egg-info", "__pycache__", "tests")
-    shutil.copytree(CHECKOUT, source, ignore=unwanted)
+    unwanted = shutil.ignore_patterns(".*", "build", "*.egg-info", "__pycache__")
+    for name in ("vdib", "datasets", "lightning_modules", "configs"):
+        shutil.copytree(CHECKOUT / name, source / name, ignore=unwanted)
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(CHECKOUT / name, source)
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
     options = ["--no-deps", "--no-build-isolation", "--no-index", "--wheel-dir", str(tmp_path)]
     subprocess.run([*pip, "wheel", *options, str(source)], check=True)
@@ -585,7 +589,7 @@ def test_the_wheel_installs_one_name_and_runs(tmp_path):
     assert {top for top in tops if not top.endswith(".dist-info")} == {"vdib"}
     for name in (
         *("py.typed", "judge.safetensors", "fit.py", "configs/digits.yaml", "configs/mnist.yaml"),
-        *("datasets/digits.py", "lightning_modules/naturalisation.py"),
+        *("datasets/digits.py", "lightning_modules/naturalisation/module.py"),
     ):
         assert f"vdib/{name}" in names
 

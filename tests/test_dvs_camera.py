@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from vdib.datasets.camera_motion import FreePath
-from vdib.datasets.display import Display
-from vdib.datasets.dvs_camera import DVSCamera
+from vdib.datasets.camera.display import Display
+from vdib.datasets.camera.dvs_camera import DVSCamera
+from vdib.datasets.camera.motion import FreePath
 from vdib.datasets.recording import Recording
 
 EXACT = DVSCamera(width=12, height=9, refractory_us=0)

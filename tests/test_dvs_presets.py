@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from vdib.datasets.dvs_presets import mnist_dvs_recording, nmnist_path, nmnist_recording
+from vdib.datasets.camera.presets import mnist_dvs_recording, nmnist_path, nmnist_recording
 from vdib.datasets.recording import Recording
 
 ONE = torch.zeros(28, 28, dtype=torch.uint8)

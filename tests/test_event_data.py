@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 from recording_files import nmnist_bin, some_events
 
 from vdib import fit
-from vdib.cli import build
 from vdib.datasets import mnist_dvs, nmnist, simulated
-from vdib.datasets.aedat2_writer import write_aedat2
-from vdib.lightning_modules.event_folder_data import EventFolderData
-from vdib.lightning_modules.mnist_dvs_data import MNISTDVSData
-from vdib.lightning_modules.nmnist_data import NMNISTData
-from vdib.sparse import SparseSpikes
+from vdib.datasets.formats.aedat2_writer import write_aedat2
+from vdib.lightning_modules.naturalisation.event_folder_data import EventFolderData
+from vdib.lightning_modules.naturalisation.mnist_dvs_data import MNISTDVSData
+from vdib.lightning_modules.naturalisation.nmnist_data import NMNISTData
+from vdib.runs.cli import build
+from vdib.spikes import SparseSpikes
 
 # Lightning calls what jsonargparse has deprecated.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")

@@ -3,16 +3,18 @@
 import pytest
 import torch
 
-from vdib import event_conv, events, fused, numba_launch
+from vdib.backends import dispatch, event_conv
+from vdib.backends import event_linear as events
+from vdib.backends.cpu import launch as numba_launch
+from vdib.backends.event_conv import event_conv2d
+from vdib.backends.event_linear import EventLinear
 from vdib.credit import BPTT, DirectFeedback, EProp
+from vdib.dynamics.surrogate import Threshold
 from vdib.encoder import build_encoder
 from vdib.estimator import PassThrough
-from vdib.event_conv import event_conv2d
-from vdib.events import EventLinear
+from vdib.neurons.srm import hidden_conv, hidden_dense
 from vdib.noise import Noise
-from vdib.sparse import SparseSpikes
-from vdib.srm import hidden_conv, hidden_dense
-from vdib.surrogate import Threshold
+from vdib.spikes import SparseSpikes
 
 
 @pytest.fixture(params=[1, 2], autouse=True)
@@ -56,7 +58,7 @@ def test_currents_and_gradients_are_the_dense_ones(
     calls = counted(monkeypatch)
 
     lists = SparseSpikes.of(spikes)
-    with fused.plain() if plain else torch.enable_grad():
+    with dispatch.plain() if plain else torch.enable_grad():
         out = weights(lists)
         (grad,) = torch.autograd.grad(out, weights.weight, upstream)
     torch.testing.assert_close(out, expected, rtol=1e-5, atol=1e-5)
@@ -188,11 +190,11 @@ def test_encoders_take_lists(credit, samples):
     spikes = spike_train(4, 31, 2, 5, 3)
     other.load_state_dict(encoder.state_dict())
     encoder.calibrate(SparseSpikes.of(spikes), rate=0.2)
-    with fused.plain():
+    with dispatch.plain():
         other.calibrate(spikes, rate=0.2)
     noise = Noise(0, 1, torch.arange(4), samples)
     code = encoder(SparseSpikes.of(spikes), noise, PassThrough())
-    with fused.plain():
+    with dispatch.plain():
         expected = other(spikes, noise, PassThrough())
     assert torch.equal(code.spikes, expected.spikes)
     torch.testing.assert_close(code.logits, expected.logits, rtol=1e-4, atol=1e-4)
@@ -211,7 +213,7 @@ def test_convolutional_layers_take_lists(rate):
     assert (spikes.mean() < event_conv.DENSE[torch.float32]) == (rate < 0.1)
     layer.calibrate(SparseSpikes.of(spikes))
     fired, v = layer(SparseSpikes.of(spikes), Threshold())
-    with fused.plain():
+    with dispatch.plain():
         expected, expected_v = layer(spikes, Threshold())
     assert torch.equal(fired, expected)
     assert 0.01 < fired.mean() < 0.9

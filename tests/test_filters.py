@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from vdib.filters import ExponentialPair, RaisedCosines, causal_filter
+from vdib.dynamics.filters import ExponentialPair, RaisedCosines, causal_filter
 
 PAIRS = [(0.9, 0.85), (0.85, 0.9), (0.99, 0.85), (0.9, 0.9), (0.99, 0.99), (0.9, 0.0), (0.0, 0.0)]
 BANKS = [(8, 10, 0.5), (1, 10, 0.5), (2, 10, 0.5), (5, 25, 1.0), (12, 40, 0.5), (1, 1, 0.5)]

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import recordings as make
 
-from vdib.datasets.follow import Follow
 from vdib.datasets.recording import Recording, read_recording
+from vdib.datasets.transforms.follow import Follow
 
 LENGTH = 1_000_000
 

@@ -8,15 +8,17 @@ import numpy
 import pytest
 import torch
 
-from vdib import fused, numba_launch, surrogate
+from vdib.backends import dispatch
+from vdib.backends.cpu import launch as numba_launch
 from vdib.credit import BPTT, DirectFeedback, EProp
+from vdib.dynamics import surrogate
+from vdib.dynamics.filters import ExponentialPair, RaisedCosines
+from vdib.dynamics.scan import ExponentialFeedback, KernelFeedback
+from vdib.dynamics.surrogate import Threshold
 from vdib.encoder import build_encoder
 from vdib.estimator import Bernoulli, Concrete, PassThrough
-from vdib.filters import ExponentialPair, RaisedCosines
+from vdib.neurons.srm import SRM, hidden_conv
 from vdib.noise import Noise
-from vdib.scan import ExponentialFeedback, KernelFeedback
-from vdib.srm import SRM, hidden_conv
-from vdib.surrogate import Threshold
 
 FILTERS = [ExponentialPair(), ExponentialPair(0.99, 0.99), RaisedCosines(), RaisedCosines(1, 3)]
 FEEDBACKS = [ExponentialFeedback(), KernelFeedback(), KernelFeedback(1)]
@@ -78,7 +80,7 @@ def results(run, parameters, reached=("spikes", "v")):
 
 def assert_fused_is_plain(run, parameters, soft=False, reached=("spikes", "v")):
     spikes, v, grads = results(run, parameters, reached)
-    with fused.plain():
+    with dispatch.plain():
         expected_spikes, expected_v, expected = results(run, parameters, reached)
     if soft:
         close(spikes, expected_spikes)
@@ -97,7 +99,7 @@ def test_fused_is_plain(filter, feedback, fire):
     layer = layer_of(filter, feedback, 6, 37)
     x = spike_train(3, 29, 6).requires_grad_()
     noise = Noise(0, 3, torch.arange(3)).stream(1)
-    assert fused.fits(x, filter, feedback, fire)
+    assert dispatch.fits(x, filter, feedback, fire)
     soft = isinstance(fire, Concrete)
     assert_fused_is_plain(lambda: layer(x, fire, noise), [x, *layer.parameters()], soft)
     spikes, _ = layer(x, fire, noise)
@@ -137,7 +139,7 @@ def assert_bfloat16_is_how_numbers_are_stored(filter, feedback, fire, sizes, to_
         shift, gain = (layer.bias - 0.3).detach().requires_grad_(), layer.gain.detach() / 1.6
         gain.requires_grad_()
         parts = currents, filter, shift, 1.6, gain, feedback, fire, noise
-        spikes, v = fused.respond(*parts)
+        spikes, v = dispatch.respond(*parts)
         loss = (upstream[0] * spikes).sum()
         if not isinstance(fire, Threshold):  # its v is not for use
             loss = loss + (upstream[1] * v).sum()
@@ -196,7 +198,7 @@ def test_the_drive_and_the_response_to_it(filter):
     parameters = [x, *layer.parameters()]
     assert_fused_is_plain(lambda: layer.respond(layer.drive(x), PassThrough(), noise), parameters)
     drive = layer.drive(x)
-    with fused.plain():
+    with dispatch.plain():
         assert torch.equal(drive, layer.drive(x))
 
 
@@ -230,7 +232,7 @@ def test_encoders_under_every_credit(credit, samples):
 
 
 def test_numbers_drawn_inside_are_those_of_the_stream():
-    from vdib import kernels  # loads the compiler
+    from vdib.backends.cpu import layer_kernels as kernels  # loads the compiler
 
     stream = Noise(5, 2**62, torch.tensor([0, -1, 2**63 - 1]), samples=2).stream(3)
     expected = stream.uniform(num_steps=7, shape=(11,), start=2)
@@ -243,7 +245,7 @@ def test_numbers_drawn_inside_are_those_of_the_stream():
 
 def test_kernels_of_different_kinds_have_files_of_their_own():
     # In one file of numba's, processes that write at once may leave one's code under another's key.
-    from vdib import kernels
+    from vdib.backends.cpu import layer_kernels as kernels
 
     made = [
         kernels.forward(1, 1, 1, 0),
@@ -270,20 +272,20 @@ def test_spikes_do_not_hinge_on_the_last_bit():
 
 def test_what_has_no_kernel_takes_the_plain_code():
     x = spike_train(2, 3, 4)
-    assert fused.fits(x, ExponentialPair(), ExponentialFeedback(), Threshold())
-    assert not fused.fits(x.double(), ExponentialPair())
-    assert not fused.fits(x, Threshold(lambda v: v))
-    assert not fused.fits(x, Threshold(partial(surrogate.boxcar, x)))
-    assert not fused.fits(x[:0])
-    assert not fused.fits(x.to("meta"))
+    assert dispatch.fits(x, ExponentialPair(), ExponentialFeedback(), Threshold())
+    assert not dispatch.fits(x.double(), ExponentialPair())
+    assert not dispatch.fits(x, Threshold(lambda v: v))
+    assert not dispatch.fits(x, Threshold(partial(surrogate.boxcar, x)))
+    assert not dispatch.fits(x[:0])
+    assert not dispatch.fits(x.to("meta"))
 
     class Slower(ExponentialPair):
         pass
 
-    assert not fused.fits(x, Slower())
-    with fused.plain():
-        assert not fused.fits(x)
-    assert fused.fits(x)
+    assert not dispatch.fits(x, Slower())
+    with dispatch.plain():
+        assert not dispatch.fits(x)
+    assert dispatch.fits(x)
 
 
 def test_the_compiler_is_not_loaded_before_it_is_needed():
@@ -293,7 +295,7 @@ def test_the_compiler_is_not_loaded_before_it_is_needed():
 
 def test_uniform_is_that_of_the_stream():
     stream = Noise(5, 2**62, torch.tensor([0, -1, 2**63 - 1]), samples=2).stream(3)
-    drawn = fused.uniform(stream, 7, (3, 11))
+    drawn = dispatch.uniform(stream, 7, (3, 11))
     assert torch.equal(drawn, stream.uniform(7, (3, 11)))
-    with fused.plain():
-        assert torch.equal(fused.uniform(stream, 7, (3, 11)), drawn)
+    with dispatch.plain():
+        assert torch.equal(dispatch.uniform(stream, 7, (3, 11)), drawn)

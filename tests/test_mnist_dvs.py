@@ -11,10 +11,10 @@ import torch
 from torch.nn.functional import interpolate
 
 from vdib.datasets import mnist_dvs
-from vdib.datasets.aedat2_writer import write_aedat2
-from vdib.datasets.follow import Follow
+from vdib.datasets.formats.aedat2_writer import write_aedat2
 from vdib.datasets.mnist_dvs import MNISTDVS, find, source_of
 from vdib.datasets.recording import read_recording
+from vdib.datasets.transforms.follow import Follow
 
 Named = Sequence[tuple[int, int]]
 

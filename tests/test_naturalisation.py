@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from vdib.lightning_modules.image_data import ImageData
-from vdib.lightning_modules.naturalisation import NaturalisationModule
+from vdib.lightning_modules.naturalisation.image_data import ImageData
+from vdib.lightning_modules.naturalisation.module import NaturalisationModule
 from vdib.noise import EVALUATION
 
 

@@ -13,10 +13,12 @@ import pytest
 import recordings as make
 from PIL import Image
 
-from vdib import fit, naturalise, naturaliser
-from vdib.datasets.aedat2_writer import write_aedat2
+from vdib import fit
+from vdib.datasets.formats.aedat2_writer import write_aedat2
 from vdib.datasets.recording import Recording
-from vdib.naturalise import names_of, recordings_in
+from vdib.naturalise import __main__ as naturalise
+from vdib.naturalise import naturaliser
+from vdib.naturalise.__main__ import names_of, recordings_in
 
 # Lightning calls what jsonargparse has deprecated.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -116,7 +118,7 @@ def test_an_image_depends_on_its_first_steps_alone(command: Any) -> None:
 
 
 def test_no_more_is_read_than_needed(command: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vdib.datasets.event_text.BLOCK_BYTES", 4096)
+    monkeypatch.setattr("vdib.datasets.formats.text.BLOCK_BYTES", 4096)
     lines = [f"{t},1,1,1\n" for t in range(0, 2 * PAST, 10)]
     Path("long.csv").write_text("t,x,y,p\n" + "".join(lines) * 20)  # times fall, but later
     assert command("long.csv") == 0
@@ -243,7 +245,7 @@ def test_whatever_was_read_before_a_fault_is_kept(
     command: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """20 good frames, the last 4 of them in an unfinished batch."""
-    monkeypatch.setattr("vdib.datasets.event_text.BLOCK_BYTES", 4096)
+    monkeypatch.setattr("vdib.datasets.formats.text.BLOCK_BYTES", 4096)
     lines = [f"{t},1,1,1\n" for t in range(0, 205_000, 50)]
     Path("a.csv").write_text("t,x,y,p\n" + "".join(lines) + "0,1,1,1\n" * 500)
     assert command("a.csv", "--window-ms", "10") == 1
@@ -345,7 +347,7 @@ def test_memory_does_not_grow_with_the_recording(
     command: Any, monkeypatch: pytest.MonkeyPatch, window: list[str]
 ) -> None:
     """Ten times the length; the peak rises by less than a tenth of it (Python's own garbage)."""
-    monkeypatch.setattr("vdib.datasets.event_source.BLOCK_BYTES", 1 << 15)
+    monkeypatch.setattr("vdib.datasets.formats.source.BLOCK_BYTES", 1 << 15)
     monkeypatch.setattr(naturaliser, "FRAMES", 2)
     peaks = []
     for seconds in (1, 2, 20):

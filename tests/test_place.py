@@ -6,7 +6,7 @@ import recordings as make
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vdib.datasets.place import Crop, Zoom
+from vdib.datasets.transforms.place import Crop, Zoom
 
 
 def test_crop_keeps_the_rectangle_and_counts_from_its_corner() -> None:

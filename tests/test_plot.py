@@ -11,7 +11,7 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 
-from vdib import plot
+from vdib.figures import plot
 
 
 def offsets(axes):
@@ -243,7 +243,7 @@ class TestSave:
 def test_neither_pyplot_nor_scikit_learn_is_imported(tmp_path):
     program = f"""
 import sys, torch
-from vdib import plot
+from vdib.figures import plot
 plot.save(plot.raster(torch.ones(3, 4), torch.ones(3, 2)), {str(tmp_path / "raster.png")!r})
 print({{"matplotlib.pyplot", "sklearn"}} & set(sys.modules))
 """

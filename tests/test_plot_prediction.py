@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from vdib import plot, plot_prediction
+from vdib.figures import plot
+from vdib.figures import prediction as plot_prediction
 
 
 @pytest.fixture

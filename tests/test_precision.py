@@ -10,15 +10,15 @@ import yaml
 
 from vdib import evaluate, fit, online
 from vdib.decoder import CNNDecoder, LogisticDecoder, MLPDecoder, bernoulli, categorical, normal
-from vdib.lightning_modules.blob_data import BlobData
-from vdib.lightning_modules.naturalisation import NaturalisationModule
-from vdib.lightning_modules.predictive_coding import PredictiveCodingModule
+from vdib.dynamics.scan import delayed
+from vdib.lightning_modules.naturalisation.module import NaturalisationModule
+from vdib.lightning_modules.predictive_coding.blob_data import BlobData
+from vdib.lightning_modules.predictive_coding.module import PredictiveCodingModule
 from vdib.metrics import ssim
+from vdib.neurons.srm import readout_dense
 from vdib.noise import EVALUATION, Noise
 from vdib.precision import precision_for
 from vdib.prior import AutoregressivePrior
-from vdib.scan import delayed
-from vdib.srm import readout_dense
 from vdib.window import BasisWindow
 
 TINY = [

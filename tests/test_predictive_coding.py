@@ -9,14 +9,18 @@ import pytest
 import torch
 
 from vdib import evaluate, fit
-from vdib.cli import build
 from vdib.datasets.drifting_blobs import spikes
-from vdib.lightning_modules import blob_reference
-from vdib.lightning_modules.blob_data import BlobData
-from vdib.lightning_modules.blob_targets import InputTarget, PatternTarget, scored_steps
-from vdib.lightning_modules.predictive_coding import PredictiveCodingModule
+from vdib.lightning_modules.predictive_coding import blob_reference
+from vdib.lightning_modules.predictive_coding.blob_data import BlobData
+from vdib.lightning_modules.predictive_coding.blob_targets import (
+    InputTarget,
+    PatternTarget,
+    scored_steps,
+)
+from vdib.lightning_modules.predictive_coding.module import PredictiveCodingModule
 from vdib.noise import Noise
 from vdib.objective import bernoulli_kl
+from vdib.runs.cli import build
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from vdib.filters import RaisedCosines
+from vdib.dynamics.filters import RaisedCosines
 from vdib.prior import AutoregressivePrior, BernoulliPrior, MarginalPrior
 
 BATCH, STEPS, NEURONS = 3, 9, 4

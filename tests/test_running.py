@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vdib.datasets.recording import Recording
-from vdib.datasets.running import Running
+from vdib.datasets.transforms.running import Running
 
 times = st.lists(st.integers(0, 60), min_size=1, max_size=40).map(sorted)
 

@@ -5,9 +5,9 @@ import math
 import pytest
 import torch
 
+from vdib.dynamics.scan import ExponentialFeedback, KernelFeedback, delayed, over, scan
+from vdib.dynamics.surrogate import Threshold
 from vdib.estimator import Bernoulli, Concrete, PassThrough
-from vdib.scan import ExponentialFeedback, KernelFeedback, delayed, over, scan
-from vdib.surrogate import Threshold
 
 BATCH, STEPS = 3, 17
 

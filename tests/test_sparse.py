@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from vdib.sparse import SparseSpikes
+from vdib.spikes import SparseSpikes
 
 
 def some(batch, *shape, seed=0, density=0.2):

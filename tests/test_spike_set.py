@@ -10,12 +10,12 @@ import pytest
 import recordings as make
 import torch
 
-from vdib.datasets.binning import SpikeBinning
-from vdib.datasets.follow import Follow
-from vdib.datasets.place import Crop
 from vdib.datasets.recording import Recording, read_recording
 from vdib.datasets.recording_set import RecordingSet, Shown, file_identity
 from vdib.datasets.spike_set import Preparation, SpikeSet
+from vdib.datasets.transforms.binning import SpikeBinning
+from vdib.datasets.transforms.follow import Follow
+from vdib.datasets.transforms.place import Crop
 
 BINNING = SpikeBinning(dt=9_000, num_steps=7)
 PREPARE = Preparation((), BINNING, (34, 34))

@@ -5,11 +5,11 @@ import math
 import pytest
 import torch
 
+from vdib.dynamics.filters import ExponentialPair, RaisedCosines
+from vdib.dynamics.scan import ExponentialFeedback, KernelFeedback
+from vdib.dynamics.surrogate import Threshold
 from vdib.estimator import Bernoulli, PassThrough
-from vdib.filters import ExponentialPair, RaisedCosines
-from vdib.scan import ExponentialFeedback, KernelFeedback
-from vdib.srm import SRM, PooledConv2d, hidden_conv, hidden_dense, readout_dense
-from vdib.surrogate import Threshold
+from vdib.neurons.srm import SRM, PooledConv2d, hidden_conv, hidden_dense, readout_dense
 
 BATCH, STEPS = 2, 14
 THRESHOLD, WIDTH = 0.7, 1.6

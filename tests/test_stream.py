@@ -6,13 +6,13 @@ import pytest
 import torch
 
 from vdib.decoder import CNNDecoder, LogisticDecoder, MLPDecoder, categorical
+from vdib.dynamics.filters import ExponentialPair
 from vdib.encoder import SpikingEncoder, build_encoder
 from vdib.estimator import StraightThrough
-from vdib.filters import ExponentialPair
 from vdib.model import VDIB
+from vdib.neurons.srm import hidden_conv, readout_dense
 from vdib.noise import EVALUATION, Noise
 from vdib.prior import BernoulliPrior
-from vdib.srm import hidden_conv, readout_dense
 from vdib.stream import BLOCK
 from vdib.window import BasisWindow, FullWindow, RateWindow
 

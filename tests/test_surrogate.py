@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
-from vdib.scan import ExponentialFeedback, scan
-from vdib.surrogate import (
+from vdib.dynamics.scan import ExponentialFeedback, scan
+from vdib.dynamics.surrogate import (
     Threshold,
     arctan,
     boxcar,

@@ -13,8 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from vdib import plot_sweep, sweep, sweep_runs
-from vdib.sweep_space import Choice, Range, over, search
+from vdib.figures import sweep as plot_sweep
+from vdib.sweep import __main__ as sweep
+from vdib.sweep import trials as sweep_runs
+from vdib.sweep.space import Choice, Range, over, search
 
 optuna = pytest.importorskip("optuna", reason="optuna is not installed: pip install optuna")
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")

@@ -18,17 +18,18 @@ from test_fused import (
     spike_train,
 )
 
-import vdib
-from vdib import events, fused, surrogate
+from vdib.backends import cuda, dispatch
+from vdib.backends import event_linear as events
+from vdib.backends.describe import compiled_for
+from vdib.backends.event_linear import EventLinear
+from vdib.dynamics import surrogate
+from vdib.dynamics.filters import ExponentialPair, RaisedCosines
+from vdib.dynamics.scan import ExponentialFeedback, KernelFeedback
+from vdib.dynamics.surrogate import Threshold
 from vdib.encoder import build_encoder
 from vdib.estimator import Bernoulli, Concrete, PassThrough
-from vdib.events import EventLinear
-from vdib.filters import ExponentialPair, RaisedCosines
-from vdib.kernel_arguments import compiled_for
+from vdib.neurons.srm import hidden_conv
 from vdib.noise import Noise, Stream
-from vdib.scan import ExponentialFeedback, KernelFeedback
-from vdib.srm import hidden_conv
-from vdib.surrogate import Threshold
 
 triton = pytest.importorskip("triton")  # here, so that its own functions are not interpreted ones
 
@@ -46,18 +47,18 @@ SLOPES = [
 
 def forget(patch):
     """As if the kernels and their caller had never been imported; undone with `patch`."""
-    for name in ("triton_kernels", "triton_launch"):
-        patch.setattr(vdib, name, None, raising=False)
-        delattr(vdib, name)
-        patch.setitem(sys.modules, f"vdib.{name}", None)
-        del sys.modules[f"vdib.{name}"]
+    for name in ("layer_kernels", "launch"):
+        patch.setattr(cuda, name, None, raising=False)
+        delattr(cuda, name)
+        patch.setitem(sys.modules, f"{cuda.__name__}.{name}", None)
+        del sys.modules[f"{cuda.__name__}.{name}"]
 
 
 def load(patch, interpret):
     """The kernels, imported anew."""
     forget(patch)
     patch.setenv("TRITON_INTERPRET", str(int(interpret)))
-    return importlib.import_module("vdib.triton_kernels")
+    return importlib.import_module("vdib.backends.cuda.layer_kernels")
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +73,7 @@ def interpreter():
 @pytest.fixture
 def interpreted(interpreter, monkeypatch):
     """Layers on the CPU run in the interpreter, which is shared by all tests."""
-    monkeypatch.setattr(fused, "BY_TRITON", ("cpu",))
+    monkeypatch.setattr(dispatch, "BY_TRITON", ("cpu",))
 
 
 def noise_of(batch):
@@ -85,7 +86,7 @@ def assert_triton_is_plain(filter, feedback, fire, noise=None, shape=(2, 7, 5), 
     noise = noise_of(shape[0]) if noise is None else noise
     soft = isinstance(fire, Concrete)
     parameters = [x, *layer.parameters()]
-    assert fused.fits(x, filter, feedback, fire)
+    assert dispatch.fits(x, filter, feedback, fire)
     assert_fused_is_plain(lambda: layer(x, fire, noise), parameters, soft, **options)
     return layer(x, fire, noise)[0].detach()
 
@@ -153,7 +154,7 @@ def test_the_drive_and_the_response_to_it(filter, feedback, interpreted):
 
     assert_fused_is_plain(run, parameters)
     drive = layer.drive(x)
-    with fused.plain():
+    with dispatch.plain():
         assert torch.equal(drive, layer.drive(x))
 
 
@@ -240,8 +241,8 @@ def test_kernels_compile_and_round_every_operation(
     monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
     for name in ("forward", "backward"):
         monkeypatch.setattr(kernels, name, Compiled(getattr(kernels, name)))
-    monkeypatch.setattr(fused, "BY_TRITON", ("cpu",))
-    monkeypatch.setattr(fused, "compiled_for", lambda device: True)
+    monkeypatch.setattr(dispatch, "BY_TRITON", ("cpu",))
+    monkeypatch.setattr(dispatch, "compiled_for", lambda device: True)
     layer = layer_of(filter, feedback, 4, shape[2])
     x = spike_train(*shape[:2], 4)
     sum(out.sum() for out in layer(x, fire, noise_of(shape[0]))).backward()
@@ -258,16 +259,16 @@ def test_kernels_compile_and_round_every_operation(
 
 
 def test_the_other_kernels_stay_on_cpus(monkeypatch):
-    monkeypatch.setattr(fused, "BY_TRITON", ("meta",))  # in place of a GPU
-    monkeypatch.setattr(fused, "compiled_for", lambda device: True)
+    monkeypatch.setattr(dispatch, "BY_TRITON", ("meta",))  # in place of a GPU
+    monkeypatch.setattr(dispatch, "compiled_for", lambda device: True)
     monkeypatch.setattr(events, "LARGE", 0)
     x = torch.zeros(3, 4, device="meta")
-    assert fused.fits(x)
-    assert not fused.on_cpu(x)
-    assert fused.on_cpu(torch.zeros(3, 4))
+    assert dispatch.fits(x)
+    assert not dispatch.on_cpu(x)
+    assert dispatch.on_cpu(torch.zeros(3, 4))
     assert EventLinear(4, 2).to("meta")(x).shape == (3, 2)
     stream = Stream(torch.zeros(3, dtype=torch.int64, device="meta"))
-    assert fused.uniform(stream, 5, (2,)).shape == (3, 5, 2)
+    assert dispatch.uniform(stream, 5, (2,)).shape == (3, 5, 2)
 
 
 @pytest.fixture
@@ -279,24 +280,26 @@ def asked_anew():
 
 def test_where_triton_does_not_run_layers_run_unfused(monkeypatch, asked_anew):
     load(monkeypatch, interpret=False)
-    monkeypatch.setattr(fused, "BY_TRITON", ("cpu",))  # of which there is no driver
+    monkeypatch.setattr(dispatch, "BY_TRITON", ("cpu",))  # of which there is no driver
     with pytest.warns(UserWarning, match="layers run unfused on cpu: "):
-        assert not fused.fits(torch.zeros(1))
-    assert not fused.fits(torch.zeros(1))  # and says so once
+        assert not dispatch.fits(torch.zeros(1))
+    assert not dispatch.fits(torch.zeros(1))  # and says so once
 
 
 def test_without_triton_layers_run_unfused(monkeypatch, asked_anew):
     forget(monkeypatch)
     monkeypatch.setitem(sys.modules, "triton", None)
-    monkeypatch.setattr(fused, "BY_TRITON", ("cpu",))
-    assert not fused.fits(torch.zeros(1))
+    monkeypatch.setattr(dispatch, "BY_TRITON", ("cpu",))
+    assert not dispatch.fits(torch.zeros(1))
 
 
 def test_triton_is_not_loaded_on_cpus():
     code = (
-        "import sys, torch; from vdib import fused; from vdib.scan import ExponentialFeedback;"
-        "from vdib.surrogate import Threshold; x = torch.zeros(1, 2, 1, 1); n = torch.zeros(1);"
-        "fused.respond(x, None, n, 1.0, n, ExponentialFeedback(), Threshold());"
+        "import sys, torch; from vdib.backends import dispatch;"
+        "from vdib.dynamics.scan import ExponentialFeedback;"
+        "from vdib.dynamics.surrogate import Threshold;"
+        "x = torch.zeros(1, 2, 1, 1); n = torch.zeros(1);"
+        "dispatch.respond(x, None, n, 1.0, n, ExponentialFeedback(), Threshold());"
         "assert 'numba' in sys.modules and 'triton' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -7,13 +7,13 @@ from torch import Tensor
 
 from vdib.credit import BPTT
 from vdib.decoder import MLPDecoder
+from vdib.dynamics.filters import RaisedCosines
 from vdib.encoder import SpikingEncoder, build_encoder
 from vdib.estimator import StraightThrough
-from vdib.filters import RaisedCosines
 from vdib.model import VDIB
+from vdib.neurons.srm import readout_dense
 from vdib.objective import distortion, per_step, rate
 from vdib.prior import AutoregressivePrior
-from vdib.srm import readout_dense
 from vdib.window import FullWindow
 
 STEPS, READOUT, BETA = 3, 2, 0.7

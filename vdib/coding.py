@@ -8,7 +8,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from vdib import fused
+from vdib.backends import dispatch
 from vdib.noise import INPUT, Noise
 
 Coding = Callable[[Tensor, int, Noise], Tensor]
@@ -33,7 +33,7 @@ def rate_code(pixels: Tensor, num_steps: int, noise: Noise) -> Tensor:
         `(B, T, N)`.
     """
     _check(pixels)
-    uniform = fused.uniform(noise.stream(INPUT), num_steps, tuple(pixels.shape[1:]))
+    uniform = dispatch.uniform(noise.stream(INPUT), num_steps, tuple(pixels.shape[1:]))
     return (uniform < pixels[:, None]).to(pixels.dtype)
 
 

@@ -24,10 +24,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from vdib.dynamics.scan import Fire
+from vdib.neurons.srm import SRM
 from vdib.noise import Draws
-from vdib.scan import Fire
-from vdib.sparse import SparseSpikes, Spikes
-from vdib.srm import SRM
+from vdib.spikes import SparseSpikes, Spikes
 
 
 class BPTT(nn.Module):

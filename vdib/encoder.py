@@ -10,12 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from vdib.credit import BPTT
-from vdib.filters import RaisedCosines, State
+from vdib.dynamics.filters import RaisedCosines, State
+from vdib.dynamics.scan import Fire
+from vdib.dynamics.surrogate import Threshold
+from vdib.neurons.srm import SRM, hidden_conv, hidden_dense, readout_dense
 from vdib.noise import Noise
-from vdib.scan import Fire
-from vdib.sparse import Spikes
-from vdib.srm import SRM, hidden_conv, hidden_dense, readout_dense
-from vdib.surrogate import Threshold
+from vdib.spikes import Spikes
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from vdib.scan import Fire
+from vdib.dynamics.scan import Fire
 
 
 def _below(noise: Tensor, v: Tensor) -> Tensor:

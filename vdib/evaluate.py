@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vdib.command import UserError, run
+from vdib.runs.command import UserError, run
 
 if TYPE_CHECKING:  # takes seconds to import
-    from vdib.cli import VDIBCLI
+    from vdib.runs.cli import VDIBCLI
 
 
 def measure(cli: "VDIBCLI") -> dict[str, Any]:
@@ -102,7 +102,7 @@ def main(args: list[str] | None = None) -> int:
 
 
 def _evaluate(folder: Path) -> int:
-    from vdib.cli import build, prepare
+    from vdib.runs.cli import build, prepare
 
     needed = ("config.yaml", "checkpoints/best.ckpt", "checkpoints/last.ckpt")
     for path in (folder / name for name in needed):

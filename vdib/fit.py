@@ -12,9 +12,9 @@ from typing import Any
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.loggers import WandbLogger
 
-from vdib.cli import VDIBCLI, build, prepare
-from vdib.command import UserError, run
 from vdib.evaluate import load, measure, report
+from vdib.runs.cli import VDIBCLI, build, prepare
+from vdib.runs.command import UserError, run
 
 
 def main(args: list[str] | None = None) -> int:

@@ -13,7 +13,7 @@ from vdib.encoder import SpikeCode, SpikingEncoder
 from vdib.estimator import Bernoulli, Estimator, returns
 from vdib.noise import Noise
 from vdib.objective import distortion, per_step, rate
-from vdib.sparse import Spikes
+from vdib.spikes import Spikes
 from vdib.stream import Stream
 from vdib.window import recent
 

@@ -29,12 +29,12 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from vdib.filters import State
+from vdib.dynamics.filters import State
+from vdib.dynamics.scan import Fire
 from vdib.model import VDIB
+from vdib.neurons.srm import SRM
 from vdib.objective import distortion, rate
 from vdib.precision import single
-from vdib.scan import Fire
-from vdib.srm import SRM
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,9 @@ import math
 import torch
 from torch import Tensor, nn
 
-from vdib.filters import RaisedCosines
+from vdib.dynamics.filters import RaisedCosines
+from vdib.dynamics.scan import delayed
 from vdib.precision import single
-from vdib.scan import delayed
 
 
 class BernoulliPrior(nn.Module):

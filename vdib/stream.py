@@ -30,11 +30,11 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from vdib.decoder import Decoder, Likelihood, LogisticDecoder
+from vdib.dynamics.filters import State
+from vdib.dynamics.scan import Fire
 from vdib.estimator import Bernoulli
-from vdib.filters import State
+from vdib.neurons.srm import SRM
 from vdib.noise import EVALUATION, Noise
-from vdib.scan import Fire
-from vdib.srm import SRM
 
 if TYPE_CHECKING:  # `VDIB.stream` makes streams
     from vdib.model import VDIB

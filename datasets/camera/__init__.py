@@ -1,0 +1,1 @@
+"""The simulated dynamic vision sensor."""

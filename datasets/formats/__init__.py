@@ -1,0 +1,1 @@
+"""Event files, one format a module."""

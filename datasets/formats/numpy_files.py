@@ -1,0 +1,133 @@
+"""Events in NumPy files: one array, or in an .npz also an array for each of x, y, t and p.
+
+An array is structured (fields x, y, t, p or the like) or has shape (N, columns). Nothing is
+unpickled, and no array is made before its stated size is checked against the bytes that are there.
+"""
+
+import math
+import warnings
+import zipfile
+from collections.abc import Iterator
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.lib import format as npy
+from numpy.typing import NDArray
+
+from vdib.datasets.formats.columns import column_chunk, named_columns
+from vdib.datasets.formats.source import (
+    BLOCK_BYTES,
+    EventChunk,
+    EventSource,
+    Faults,
+    RecordingError,
+    size_of,
+)
+
+MAX_EXPANSION = 100
+"""An archive whose arrays would take over so many times its own bytes is taken for an attack."""
+
+_MAX_NPY_HEADER = 1 << 14
+
+
+def read_npy(file: BinaryIO, faults: Faults, columns: str, time_scale: float) -> EventSource:
+    file.seek(0)
+    array = _array(file, 0, size_of(file), faults)
+    table = _table(array, columns, faults)
+    data = size_of(file) - array.nbytes
+    return EventSource(
+        "npy", None, None, _decode(table, data, array.strides[0], faults, time_scale)
+    )
+
+
+def read_npz(file: BinaryIO, faults: Faults, columns: str, time_scale: float) -> EventSource:
+    try:
+        arrays = _archive(file, faults)
+    except RecordingError:
+        raise
+    except Exception as error:  # zipfile and zlib raise a dozen types on corrupted archives
+        raise faults.fatal(0, f"an archive that does not open ({error})", "a .npz file") from error
+    given = named_columns(list(arrays))
+    if given:
+        parts = list(arrays.values())
+        table = {field: parts[i] for field, i in given.items()}
+        if {part.ndim for part in table.values()} != {1} or len({*map(len, table.values())}) != 1:
+            shapes = ", ".join(f"{field} {part.shape}" for field, part in table.items())
+            raise faults.fatal(0, f"arrays of shapes {shapes}", "x, y, t, p of one length")
+    elif len(arrays) == 1:
+        table = _table(next(iter(arrays.values())), columns, faults)
+    else:
+        raise faults.fatal(0, f"arrays {sorted(arrays)}"[:200], "x, y, t and p, or one array")
+    return EventSource("npz", None, None, _decode(table, 0, 0, faults, time_scale))
+
+
+def _archive(file: BinaryIO, faults: Faults) -> dict[str, NDArray[Any]]:
+    arrays = {}
+    limit = MAX_EXPANSION * size_of(file) + BLOCK_BYTES
+    with zipfile.ZipFile(file) as archive:
+        members = [m for m in archive.infolist() if m.filename.endswith(".npy")]
+        total = sum(member.file_size for member in members)
+        if total > limit:
+            raise faults.fatal(0, f"arrays of {total} bytes", f"at most {limit} in such a file")
+        for member in members:
+            with archive.open(member) as part:
+                array = _array(part, member.header_offset, member.file_size, faults)
+            arrays[member.filename.removesuffix(".npy")] = array
+    return arrays
+
+
+def _array(file: Any, offset: int, size: int, faults: Faults) -> NDArray[Any]:
+    """The array of an open .npy file of `size` bytes; a shorter one is cut where it ends."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # on headers of Python 2
+            version = npy.read_magic(file)
+            read = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}[version]
+            shape, fortran, dtype = read(file, max_header_size=_MAX_NPY_HEADER)
+    except Exception as error:  # NumPy parses Python literals: nearly any type of error
+        raise faults.fatal(offset, f"a header that does not parse ({error})", ".npy") from error
+    if dtype.hasobject or not dtype.itemsize or not shape or min(shape) < 0:
+        raise faults.fatal(offset, f"an array {shape} of {dtype}", "an array of numbers")
+    row = dtype.itemsize * math.prod(shape[1:])
+    there = size - file.tell()
+    if shape[0] * row > there:
+        if fortran and len(shape) > 1:
+            raise faults.fatal(offset, f"{there} bytes of data", f"{shape[0] * row}")
+        rows = there // row
+        faults.bad(offset, f"{there} bytes of data", f"{shape[0] * row}", shape[0] - rows)
+        shape = (rows, *shape[1:])
+    elif shape[0] * row < there:
+        faults.bad(offset, f"{there} bytes of data", f"{shape[0] * row}")
+    data = file.read(math.prod(shape) * dtype.itemsize)
+    if len(data) < math.prod(shape) * dtype.itemsize:
+        raise faults.fatal(offset, f"{len(data)} bytes of data", f"{shape[0] * row}")
+    return np.ndarray(shape, dtype, data, order="F" if fortran else "C")
+
+
+def _table(array: NDArray[Any], columns: str, faults: Faults) -> dict[str, NDArray[Any]]:
+    """The columns x, y, t, p of a structured array, or of a plain one in the order `columns`."""
+    if array.dtype.names and array.ndim == 1:
+        names = list(array.dtype.names)
+        if given := named_columns(names):
+            return {field: array[names[i]] for field, i in given.items()}
+    if array.ndim == 2 and array.dtype.names is None and array.shape[1] >= len(columns):
+        return {field: array[:, columns.index(field)] for field in "xytp"}
+    raise faults.fatal(
+        0,
+        f"an array {array.shape} of {array.dtype}"[:200],
+        "fields x, y, t, p, or the shape (N, 4)",
+    )
+
+
+def _decode(
+    table: dict[str, NDArray[Any]], start: int, stride: int, faults: Faults, time_scale: float
+) -> Iterator[EventChunk]:
+    """Events from row 0 at byte `start` on, `stride` bytes a row (0 within an archive)."""
+    if any(c.dtype.kind not in "iubf" or c.ndim != 1 for c in table.values()):
+        kinds = ", ".join(f"{field} {c.dtype}" for field, c in table.items())
+        raise faults.fatal(0, f"columns {kinds}"[:200], "columns of numbers")
+    step = BLOCK_BYTES // 32
+    for first in range(0, len(table["t"]), step):
+        part = {field: c[first : first + step] for field, c in table.items()}
+        offset = start + stride * np.arange(first, first + part["t"].size)
+        yield column_chunk(part, offset, faults, time_scale)

@@ -1,0 +1,1 @@
+"""From a recording to another, to spikes, to looks at it."""

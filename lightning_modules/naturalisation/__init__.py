@@ -1,0 +1,1 @@
+"""Spikes to natural signals."""

@@ -1,0 +1,1 @@
+"""Recalling and predicting an input from its code."""

@@ -1,0 +1,137 @@
+"""What could be known: a network that sees the raw input history, without a bottleneck.
+
+One hidden layer of rectified units on the last H steps of all inputs, trained and tested on the
+sequences and scored steps that spiking models get; its width is chosen on the validation split. It
+bounds from above what a spiking encoder and its decoder can be asked for, up to its own training.
+
+Legend: S scored steps of all sequences, H steps of history, D blobs, N neurons, O outputs.
+"""
+
+import hashlib
+import inspect
+import json
+import math
+import os
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from vdib.datasets import drifting_blobs
+from vdib.lightning_modules.predictive_coding import blob_targets
+from vdib.lightning_modules.predictive_coding.blob_targets import BlobTarget
+
+HISTORY = 14
+"""H, steps: tau_e + tau_d - 1 of the reference settings, what windowed decoding can draw on."""
+WIDTHS = (64, 256)
+BATCH, RATE = 512, 5e-3
+
+
+class HistoryMLP(nn.Module):
+    """`W_2 max(0, sum_{l, d} W_1[l, bin_d[t - l]] + b_1) + b_2`.
+
+    Args:
+        num_neurons: N.
+        width: hidden units.
+        outputs: `(O,)`, the answer without history, from which the last bias starts.
+    """
+
+    def __init__(self, num_neurons: int, width: int, outputs: Tensor) -> None:
+        super().__init__()
+        self.num_neurons = num_neurons
+        self.first = nn.EmbeddingBag(HISTORY * num_neurons, width, mode="sum")
+        nn.init.normal_(self.first.weight, std=0.1)
+        self.bias = nn.Parameter(torch.zeros(width))
+        self.second = nn.Linear(width, len(outputs))
+        with torch.no_grad():
+            self.second.bias.copy_(outputs)
+
+    def forward(self, history: Tensor) -> Tensor:
+        """`(S, H, D)` bins to `(S, O)`."""
+        lag = torch.arange(HISTORY)[:, None] * self.num_neurons
+        hidden = torch.relu(self.first((history.long() + lag).flatten(1)) + self.bias)
+        out: Tensor = self.second(hidden)
+        return out
+
+
+def histories(bins: Tensor, targets: Tensor, scored: Tensor) -> tuple[Tensor, Tensor]:
+    """Histories `(S, H, D)` and target bins `(S, D)` of all scored steps with a full history."""
+    at = scored.nonzero()[:, 0]
+    at = at[at >= HISTORY - 1]
+    seen = bins.unfold(1, HISTORY, 1).transpose(2, 3)  # B, T - H + 1, H, D
+    return seen[:, at - (HISTORY - 1)].flatten(0, 1), targets[:, at].flatten(0, 1)
+
+
+def reference_nats(
+    splits: Mapping[Any, tuple[Tensor, Tensor]],
+    scored: Tensor,
+    target: BlobTarget,
+    num_neurons: int,
+    seed: int = 0,
+) -> float:
+    """Test loss of the best width on validation data, nats per step.
+
+    Args:
+        splits: `train`, `validation` and `test`: bins and targets, each `(B, T, D)`.
+        scored: `(T,)` bool.
+        target: what is predicted.
+        num_neurons: N.
+        seed: of weights and order.
+    """
+    data = {name: histories(*split, scored) for name, split in splits.items()}
+    generator = torch.Generator().manual_seed(seed)
+    found = []
+    for width in WIDTHS:
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            model = HistoryMLP(num_neurons, width, target.constant(data["train"][1]))
+        _train(model, *data["train"], target, generator)
+        found.append([_nats(model, *data[name], target) for name in ("validation", "test")])
+    return min(found)[1]
+
+
+def _train(
+    model: HistoryMLP, history: Tensor, bins: Tensor, target: BlobTarget, generator: torch.Generator
+) -> None:
+    """One epoch of Adam, its rate falling to zero along a cosine."""
+    optimizer = torch.optim.Adam(model.parameters(), RATE, fused=True)
+    batches = torch.split(torch.randperm(len(history), generator=generator), BATCH)
+    for i, rows in enumerate(batches):
+        for group in optimizer.param_groups:
+            group["lr"] = RATE * 0.5 * (1 + math.cos(math.pi * i / len(batches)))
+        log_prob = target.likelihood(model(history[rows])).log_prob(target.of(bins[rows]))
+        optimizer.zero_grad()
+        torch.autograd.backward(-log_prob.mean())
+        optimizer.step()
+
+
+@torch.no_grad()
+def _nats(model: HistoryMLP, history: Tensor, bins: Tensor, target: BlobTarget) -> float:
+    def parts() -> Iterator[float]:
+        for rows in torch.split(torch.arange(len(history)), 8_192):
+            log_prob = target.likelihood(model(history[rows])).log_prob(target.of(bins[rows]))
+            yield -float(log_prob.double().sum())
+
+    return sum(parts()) / len(history)
+
+
+def remembered(settings: str, compute: Callable[[], float]) -> float:
+    """The reference of these settings: computed once, then kept in the user's cache.
+
+    What is kept also depends on the code that makes the sequences and trains the network.
+    """
+    modules = (drifting_blobs, blob_targets, inspect.getmodule(remembered))
+    code = [inspect.getsource(module) for module in modules if module is not None]
+    name = hashlib.sha256("".join([settings, *code]).encode()).hexdigest()[:24]
+    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    path = Path(cache, "vdib", "references", f"{name}.json")
+    if path.is_file():
+        return float(json.loads(path.read_text("utf-8")))
+    value = compute()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{name}.{os.getpid()}")
+    partial.write_text(json.dumps(value), "utf-8")
+    os.replace(partial, path)  # a run beside this one never reads half a file
+    return value

@@ -1,0 +1,156 @@
+"""The layers of `vdib.backends.dispatch` handed to the CPU's kernels, over threads of our own.
+
+Work is split over `torch.get_num_threads()` of them, so that torch's setting is obeyed. Numba loads
+at the first launch. Legend: B batch, T steps, K kernels, N neurons (any number of axes).
+"""
+
+import math
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from vdib.backends import kinds
+from vdib.backends.describe import feedback_arguments, filter_arguments, fire_arguments
+from vdib.noise import Draws, Stream
+
+_NO_KEYS = np.zeros(0, np.uint64)
+
+SMALL = 20_000
+"""Elements below which a second thread costs more than it saves."""
+
+
+def array(x: Tensor) -> NDArray[Any]:
+    """What kernels are given for a tensor: of bfloat16 its bits."""
+    x = x.detach().contiguous()
+    return (x.view(torch.uint16) if x.dtype == torch.bfloat16 else x).numpy()
+
+
+def _rows(x: Tensor, axes: int = 2) -> NDArray[Any]:
+    """The leading axes flattened, and the others."""
+    return array(x).reshape(math.prod(x.shape[:axes]), -1)
+
+
+def _per_neuron(x: Tensor, v: Tensor) -> NDArray[Any]:
+    return array(x.detach().expand(v.shape[2:])).reshape(-1)
+
+
+@lru_cache(maxsize=1)
+def _pool(process: int, threads: int) -> ThreadPoolExecutor:
+    """Per process, as threads do not survive a fork."""
+    return ThreadPoolExecutor(threads, thread_name_prefix="vdib")
+
+
+def spread(kernel: Callable[..., None], items: int, elements: int, *arguments: Any) -> None:
+    """`kernel(first, last, *arguments)` over `items` work items, on torch's number of threads."""
+    threads = min(torch.get_num_threads(), items) if elements > SMALL else 1
+    if threads == 1:
+        return kernel(0, items, *arguments)
+    bounds = [items * i // threads for i in range(threads + 1)]
+    pool = _pool(os.getpid(), threads - 1)
+    waiting = [pool.submit(kernel, *pair, *arguments) for pair in pairwise(bounds[1:])]
+    kernel(bounds[0], bounds[1], *arguments)
+    for future in waiting:
+        future.result()
+
+
+def uniform(stream: Stream, out: Tensor) -> None:
+    """Fill `out`, `(B, T, *N)`, with the first numbers of the stream."""
+    from vdib.backends.cpu import layer_kernels as kernels
+
+    spread(kernels.draw, len(out), out.numel(), _keys(stream), np.uint64(0), _rows(out, 1))
+
+
+def _keys(stream: Stream) -> NDArray[np.uint64]:
+    return stream.keys.contiguous().numpy().view(np.uint64)
+
+
+def forward(
+    currents: Tensor,  # B T K *N
+    shift: Tensor,  # broadcastable to *N
+    width: float,
+    gain: Tensor,  # broadcastable to *N
+    parts: tuple[Any, Any, Any],
+    noise: Draws | None,
+    spikes: Tensor | None,  # B T *N
+    v: Tensor,  # B T *N
+) -> None:
+    """Fill `spikes` and `v`."""
+    from vdib.backends.cpu import layer_kernels as kernels
+
+    filter, feedback, fire = parts
+    filter_kind, filtering, _ = filter_arguments(filter)
+    feedback_kind, nu = feedback_arguments(feedback)
+    fire_kind, temperature, _, _ = fire_arguments(fire)
+    distances = _rows(v)  # also in the place of what there is not, which that kind never touches
+    noise_kind, given, keys = kinds.NO_NOISE, distances, _NO_KEYS
+    if isinstance(noise, Stream):
+        noise_kind, keys = kinds.ADDRESSED, _keys(noise)
+    elif isinstance(noise, Tensor):
+        noise_kind, given = kinds.GIVEN, _rows(noise.float())
+    spread(
+        kernels.forward(filter_kind, feedback_kind, fire_kind, noise_kind),
+        len(v) * math.ceil(distances.shape[1] / kernels.BLOCK),
+        v.numel(),
+        *currents.shape[1:3],
+        _rows(currents, 3),
+        *filtering,
+        _per_neuron(shift, v),
+        np.float32(1 / width),
+        _per_neuron(gain, v),
+        nu,
+        temperature,
+        given,
+        keys,
+        distances if spikes is None else _rows(spikes),
+        distances,
+    )
+
+
+def backward(
+    grad_spikes: Tensor | None,  # B T *N
+    grad_v: Tensor | None,  # B T *N
+    width: float,
+    gain: Tensor,  # broadcastable to *N
+    parts: tuple[Any, Any, Any],
+    spikes: Tensor | None,  # B T *N, None where v > 0 says the same
+    v: Tensor,  # B T *N
+    grad_currents: Tensor,  # B T K *N
+    grad_shift: Tensor,  # B *N
+    grad_gain: Tensor,  # B *N
+) -> None:
+    """Fill the last three."""
+    from vdib.backends.cpu import layer_kernels as kernels
+
+    filter, feedback, fire = parts
+    filter_kind, _, filtering = filter_arguments(filter)
+    feedback_kind, nu = feedback_arguments(feedback)
+    _, _, slope_kind, slope = fire_arguments(fire)
+    given = grad_spikes, grad_v, spikes
+    distances = _rows(v)  # also in the place of what there is not, which that kind never touches
+    by_spikes, by_v, fired = (distances if x is None else _rows(x) for x in given)
+    spread(
+        kernels.backward(filter_kind, feedback_kind, slope_kind, *(x is not None for x in given)),
+        len(v) * math.ceil(distances.shape[1] / kernels.BLOCK),
+        v.numel(),
+        *grad_currents.shape[1:3],
+        by_spikes,
+        by_v,
+        *filtering,
+        np.float32(1 / width),
+        _per_neuron(gain, v),
+        nu,
+        *slope,
+        fired,
+        distances,
+        _rows(grad_currents, 3),
+        _rows(grad_shift, 1),
+        _rows(grad_gain, 1),
+    )

@@ -1,0 +1,150 @@
+"""The layers of `vdib.backends.dispatch` handed to the kernels in Triton.
+
+Importing this imports Triton. Legend: B batch, T steps, K kernels, N neurons (any number of axes).
+"""
+
+import math
+from contextlib import AbstractContextManager, nullcontext
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vdib.backends import kinds
+from vdib.backends.cuda import layer_kernels as triton_kernels
+from vdib.backends.describe import feedback_arguments, filter_arguments, fire_arguments
+from vdib.noise import Draws, Stream
+
+BLOCK = 128
+"""Neurons of a block, one for each thread of four warps; a guess, not measured."""
+
+
+def _current(device: torch.device) -> AbstractContextManager[object]:
+    """Triton launches on the current device, whatever that of its arguments."""
+    return torch.cuda.device(device) if device.type == "cuda" else nullcontext()
+
+
+def probe(device: torch.device) -> None:
+    """Raises whatever keeps Triton from running on `device`."""
+    out = torch.zeros(1, device=device)
+    with _current(device):
+        triton_kernels.one[(1,)](out)
+    assert out.item() == 1
+
+
+@lru_cache
+def _told(
+    parts: tuple[Any, Any, Any], device: torch.device
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What the two passes are told of filter, feedback and way to fire; arrays on the device."""
+
+    def named(names: str, *values: Any) -> dict[str, Any]:
+        told = dict(zip(names.split(), values, strict=True))
+        for name, value in told.items():
+            if isinstance(value, np.ndarray):
+                told[name] = torch.as_tensor(value, device=device)
+            elif isinstance(value, np.float32):
+                told[name] = float(value)
+        return told
+
+    filter, feedback, fire = parts
+    kind, down, back = filter_arguments(filter)
+    feedback_kind, nu = feedback_arguments(feedback)
+    fire_kind, temperature, slope, numbers = fire_arguments(fire)
+    both = named("FILTER FEEDBACK nu num_lags", kind, feedback_kind, nu, len(nu))
+    return (
+        named("decays tap_lag tap_kernel tap_weight num_taps", *down, len(down[-1]))
+        | named("FIRE temperature", fire_kind, temperature)
+        | both,
+        named("decays tap_lag tap_first tap_weight SLOPE slope_p slope_q", *back, slope, *numbers)
+        | both,
+    )
+
+
+def _launch(kernel: Any, v: Tensor, num_kernels: int, /, **arguments: Any) -> None:
+    batch, num_steps, *neurons = v.shape
+    size = math.prod(neurons)
+    with _current(v.device):
+        kernel[(batch, math.ceil(size / BLOCK))](
+            num_steps=num_steps,
+            num_kernels=num_kernels,
+            size=size,
+            v=v,
+            **arguments,
+            BLOCK=BLOCK,
+            num_warps=BLOCK // 32,
+            num_stages=1,
+            enable_fp_fusion=False,
+        )
+
+
+def _per_neuron(x: Tensor, v: Tensor) -> Tensor:
+    return x.detach().expand(v.shape[2:]).contiguous()
+
+
+def forward(
+    currents: Tensor,  # B T K *N
+    shift: Tensor,  # broadcastable to *N
+    width: float,
+    gain: Tensor,  # broadcastable to *N
+    parts: tuple[Any, Any, Any],
+    noise: Draws | None,
+    spikes: Tensor | None,  # B T *N
+    v: Tensor,  # B T *N
+) -> None:
+    """Fill `spikes` and `v`, with shapes as in `vdib.backends.dispatch`."""
+    kind, drawn = kinds.NO_NOISE, v
+    if isinstance(noise, Stream):
+        kind, drawn = kinds.ADDRESSED, noise.keys.contiguous()
+    elif isinstance(noise, Tensor):
+        kind, drawn = kinds.GIVEN, noise.float().contiguous()
+    _launch(
+        triton_kernels.forward,
+        v,
+        currents.shape[2],
+        currents=currents.detach().contiguous(),
+        shift=_per_neuron(shift, v),
+        steepness=1 / width,
+        gain=_per_neuron(gain, v),
+        NOISE=kind,
+        noise=drawn,
+        spikes=v if spikes is None else spikes,
+        **_told(parts, v.device)[0],
+    )
+
+
+def backward(
+    grad_spikes: Tensor | None,  # B T *N
+    grad_v: Tensor | None,  # B T *N
+    width: float,
+    gain: Tensor,  # broadcastable to *N
+    parts: tuple[Any, Any, Any],
+    spikes: Tensor | None,  # B T *N, None where v > 0 says the same
+    v: Tensor,  # B T *N
+    grad_currents: Tensor,  # B T K *N
+    grad_shift: Tensor,  # B *N
+    grad_gain: Tensor,  # B *N
+) -> None:
+    """Fill the last three, with shapes as in `vdib.backends.dispatch`."""
+    told = _told(parts, v.device)[1]
+    read_again = told["FEEDBACK"] == kinds.FINITE or told["FILTER"] == kinds.BANK
+    _launch(
+        triton_kernels.backward,
+        v,
+        grad_currents.shape[2],
+        SPIKES_REACHED=grad_spikes is not None,
+        grad_spikes=v if grad_spikes is None else grad_spikes.contiguous(),
+        V_REACHED=grad_v is not None,
+        grad_v=v if grad_v is None else grad_v.contiguous(),
+        steepness=1 / width,
+        gain=_per_neuron(gain, v),
+        SPIKES_KEPT=spikes is not None,
+        spikes=v if spikes is None else spikes,
+        total=torch.empty_like(v, dtype=torch.float32) if read_again else v,
+        grad_currents=grad_currents,
+        grad_shift=grad_shift,
+        grad_gain=grad_gain,
+        **told,
+    )

@@ -1,0 +1,1 @@
+"""`python -m vdib.naturalise`: recordings to images."""

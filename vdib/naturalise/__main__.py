@@ -1,0 +1,186 @@
+"""`python -m vdib.naturalise RECORDING... --run RUN --out DIR`: recordings to images.
+
+python -m vdib.naturalise a.aedat b.aedat --run RUN --out images        one image each
+python -m vdib.naturalise recordings/ --run RUN --out images --window-ms 100    running
+find . -name '*.aedat4' | python -m vdib.naturalise - --run RUN --out images --crop 40,0,260,260
+"""
+
+import argparse
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm  # type: ignore[import-untyped]
+
+from vdib.runs.command import UserError, run
+
+
+def recordings_in(words: Sequence[str], lines: Iterator[str]) -> list[Path]:
+    """A folder stands for the recordings below it, `-` for the files and folders in `lines`."""
+    from vdib.datasets.event_folder import recordings_below
+
+    files: list[Path] = []
+    for word in words:
+        path = Path(word)
+        if word == "-":
+            named = (line.strip() for line in lines)
+            files += recordings_in([line for line in named if line not in ("", "-")], iter(()))
+        elif path.is_dir():
+            files += recordings_below(path)
+        else:
+            files.append(path)
+    return files
+
+
+def names_of(files: Sequence[Path]) -> list[str]:
+    """What the images of files are called: as the files; where another is, with a number."""
+    taken = {path.stem for path in files}  # a file called a-2 keeps its name
+    counts: dict[str, int] = {}
+    names: list[str] = []
+    for path in files:
+        name, number = path.stem, counts.get(path.stem, 0) + 1
+        if number > 1:
+            while (name := f"{path.stem}-{number}") in taken:
+                number += 1
+        counts[path.stem] = number
+        taken.add(name)
+        names.append(name)
+    return names
+
+
+def _numbers(count: int) -> Callable[[str], tuple[int, ...]]:
+    def parse(word: str) -> tuple[int, ...]:
+        numbers = tuple(int(part) for part in word.replace("x", ",").split(","))
+        if len(numbers) != count:
+            raise ValueError(word)
+        return numbers
+
+    parse.__name__ = f"list of {count} numbers"
+    return parse
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command's options."""
+    options = argparse.ArgumentParser(
+        prog="python -m vdib.naturalise",
+        description="Turn recordings of an event camera into images, with a trained run.",
+    )
+    add = options.add_argument
+    add("recordings", nargs="+", metavar="RECORDING", help="files, folders, or - for a list")
+    add("--run", type=Path, required=True, help="the folder of a run of vdib.fit")
+    add("--out", type=Path, required=True, help="folder for the images")
+    windows = options.add_mutually_exclusive_group()
+    windows.add_argument("--window-ms", type=float, help="an image every so many ms")
+    windows.add_argument("--window-events", type=int, help="an image every so many events")
+    add("--original", type=Path, help="an image to show beside, or a folder of <recording>.png")
+    add("--crop", type=_numbers(4), metavar="L,T,W,H", help="use these pixels of the recording")
+    add(
+        "--zoom",
+        metavar="Z",
+        help="then bring it to the model's sensor, centre on centre: pixels per pixel, or 'fit'",
+    )
+    add("--sensor-size", type=_numbers(2), metavar="W,H", help="where the file does not say")
+    add("--on-error", choices=("raise", "skip"), default="raise", help="skip bad records")
+    add("--flip-x", action="store_true", help="mirror left and right")
+    add("--flip-y", action="store_true", help="mirror top and bottom")
+    add("--flip-polarity", action="store_true", help="exchange ON and OFF")
+    add("--unwrap", action="store_true", help="continue times over a counter's wrap")
+    add("--columns", default="txyp", help="order in text without names (%(default)s)")
+    add("--time-scale", type=float, default=1.0, help="us per unit of t in text (%(default)s)")
+    return options
+
+
+def main(args: list[str] | None = None) -> int:
+    """The command's exit status: 0, 1 where a recording failed, 2 where nothing could begin."""
+    options = parser().parse_args(args)
+    return run(lambda: _naturalise(options))
+
+
+def _naturalise(options: argparse.Namespace) -> int:
+    files = recordings_in(options.recordings, sys.stdin)
+    if not files:
+        raise UserError(f"no recordings in {', '.join(options.recordings)}")
+    if options.window_ms is not None and not 1 <= options.window_ms * 1000 <= 1e15:
+        raise UserError(f"--window-ms: got {options.window_ms}, expected 0.001 or more")
+    if options.window_events is not None and options.window_events < 1:
+        raise UserError(f"--window-events: got {options.window_events}, expected 1 or more")
+    running_mode = options.window_ms is not None or options.window_events is not None
+    if options.original is not None and not (running_mode and options.original.exists()):
+        why = "no such file or folder" if running_mode else "only with --window-ms or -events"
+        raise UserError(f"--original {options.original}: {why}")
+    from vdib.datasets.transforms.place import Crop, Zoom
+    from vdib.naturalise.naturaliser import (  # takes seconds to import
+        Transform,
+        load,
+        running,
+        whole,
+    )
+
+    model = load(options.run)
+    options.out.mkdir(parents=True, exist_ok=True)
+    place: list[Transform] = [] if options.crop is None else [Crop(*options.crop)]
+    if options.zoom is not None:
+        assert model.prepare.sensor_size is not None
+        place.append(Zoom(model.prepare.sensor_size, _factor(options.zoom)))
+    model = replace(model, place=tuple(place))
+    names = ("sensor_size", "on_error", "flip_x", "flip_y", "flip_polarity", "unwrap", "columns",
+             "time_scale")  # fmt: skip
+    read = {name: getattr(options, name) for name in names}
+    every: dict[str, int] = {}
+    if options.window_ms is not None:
+        every = {"every": round(options.window_ms * 1000)}
+    elif options.window_events is not None:
+        every = {"events": options.window_events}
+
+    failed: list[str] = []
+    skipped = 0
+    named = zip(files, names_of(files), strict=True)
+    with tqdm(named, total=len(files), unit="recording", disable=None) as bar:
+        for path, name in bar:
+            out = options.out / name
+            try:
+                if every:
+                    original = _original(options.original, path)
+                    skipped += running(model, path, read, out, every, original, bar)
+                else:
+                    skipped += whole(model, path, read, out)
+            except (OSError, ValueError, ImportError) as error:
+                missing = isinstance(error, FileNotFoundError)
+                words = f"{path}: no such file" if missing else str(error).splitlines()[0]
+                words = words.replace("sensor_size=", "--sensor-size W,H")
+                failed.append(words if str(path) in words else f"{path}: {words}")
+    done = len(files) - len(failed)
+    print(f"{done} of {len(files)} recordings naturalised in {options.out}")
+    if skipped:
+        print(f"{skipped} bad records left out")
+    for words in failed:
+        print(f"vdib: {words}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def _factor(word: str) -> float | None:
+    if word == "fit":
+        return None
+    try:
+        factor = float(word)
+    except ValueError:
+        factor = 0.0
+    if not 0 < factor < float("inf"):
+        raise UserError(f"--zoom: got {word!r}, expected a number above 0, or 'fit'")
+    return factor
+
+
+def _original(given: Path | None, recording: Path) -> NDArray[np.uint8] | None:
+    from vdib.datasets.event_folder import read_image
+
+    if given is None:
+        return None
+    path = given / f"{recording.stem}.png" if given.is_dir() else given
+    return read_image(path)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

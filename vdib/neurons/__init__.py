@@ -1,0 +1,1 @@
+"""Layers of neurons: modules that hold parameters, over the functions of `vdib.dynamics`."""

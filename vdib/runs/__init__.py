@@ -1,0 +1,1 @@
+"""Runs and the commands that make them."""

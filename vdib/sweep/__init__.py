@@ -1,0 +1,1 @@
+"""`python -m vdib.sweep`: many runs, as one study."""
