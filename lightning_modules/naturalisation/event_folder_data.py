@@ -11,6 +11,7 @@ from vdib.datasets.spike_set import Preparation
 from vdib.datasets.transforms.binning import SpikeBinning
 from vdib.datasets.transforms.follow import Follow
 from vdib.lightning_modules.naturalisation.event_data import EventData
+from vdib.signal import Image
 
 
 class EventFolderData(EventData):
@@ -61,8 +62,7 @@ class EventFolderData(EventData):
             judged = train.judged if judged is None else judged
         # Said in the run's config.yaml, so that the run is of use where the folder is not.
         self.found = {"sensor_size": sensor_size, "image_shape": image_shape, "judged": judged}
-        self.image_shape = image_shape
-        self.judged = judged
+        self.signal = Image(tuple(image_shape), judged)
         self.prepare = Preparation(
             (Follow(follow),) if follow else (),
             SpikeBinning(

@@ -11,6 +11,7 @@ from vdib.datasets.spike_set import Preparation
 from vdib.datasets.transforms.binning import SpikeBinning
 from vdib.datasets.transforms.follow import Follow
 from vdib.lightning_modules.naturalisation.event_data import EventData, Recordings
+from vdib.signal import Label
 
 
 class MNISTDVSData(EventData):
@@ -19,7 +20,7 @@ class MNISTDVSData(EventData):
     Args:
         recordings: `simulated` by `vdib.datasets.camera`, `real`, or `both` to train on and the
             real ones to validate and test on.
-        target: one image per `class`, or each digit's own `source` image.
+        target: one image per `class`, each digit's own `source` image, or its `label`.
         num_train, num_validation, num_test: simulated recordings.
         simulation_seed: of the simulated recordings, apart from the run's seed.
         source: of the simulated digits: `mnist`, the `digits` that come along, or `auto`.
@@ -34,7 +35,7 @@ class MNISTDVSData(EventData):
     def __init__(
         self,
         recordings: Recordings = "simulated",
-        target: Target = "class",
+        target: Target | Literal["label"] = "class",
         num_train: int = 10_000,
         num_validation: int = 500,
         num_test: int = 1_000,
@@ -53,7 +54,9 @@ class MNISTDVSData(EventData):
     ) -> None:
         super().__init__(num_steps, step_ms, batch_size, cache, workers, seed)
         self.kind = recordings
-        self.target: Target = target
+        self.target: Target = "class" if target == "label" else target
+        if target == "label":
+            self.signal = Label(10)
         self.sizes = {"train": num_train, "validation": num_validation, "test": num_test}
         self.simulation_seed = simulation_seed
         self.source: Source = source

@@ -1,6 +1,7 @@
 """N-MNIST, real and simulated, for Lightning."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 from vdib.datasets.nmnist import NMNIST, SENSOR_SIZE, download_nmnist
 from vdib.datasets.recording_set import RecordingSet, Split, Target
@@ -9,6 +10,7 @@ from vdib.datasets.sources import Source
 from vdib.datasets.spike_set import Preparation
 from vdib.datasets.transforms.binning import SpikeBinning
 from vdib.lightning_modules.naturalisation.event_data import EventData, Recordings
+from vdib.signal import Label
 
 
 class NMNISTData(EventData):
@@ -17,7 +19,7 @@ class NMNISTData(EventData):
     Args:
         recordings: `simulated` by `vdib.datasets.camera`, `real`, or `both` to train on and the
             real ones to validate and test on.
-        target: one image per `class`, or each digit's own `source` image.
+        target: one image per `class`, each digit's own `source` image, or its `label`.
         num_train, num_validation, num_test: simulated recordings.
         real_weight: how often an epoch shows each real recording to train on.
         source: of the simulated digits: `mnist`, the `digits` that come along, or `auto`; beside
@@ -32,7 +34,7 @@ class NMNISTData(EventData):
     def __init__(
         self,
         recordings: Recordings = "both",
-        target: Target = "source",
+        target: Target | Literal["label"] = "source",
         num_train: int = 10_000,
         num_validation: int = 500,
         num_test: int = 1_000,
@@ -58,7 +60,9 @@ class NMNISTData(EventData):
                                  "some of which show the digits that come along")  # fmt: skip
             source = "mnist"
         self.kind = recordings
-        self.target: Target = target
+        self.target: Target = "class" if target == "label" else target
+        if target == "label":
+            self.signal = Label(10)
         self.sizes = {"train": num_train, "validation": num_validation, "test": num_test}
         self.real_weight = real_weight
         self.simulation_seed = simulation_seed

@@ -17,23 +17,23 @@ from pytorch_lightning.callbacks import Timer
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 
 from vdib.lightning_modules.callbacks import Checkpoint, Figures, Metrics
+from vdib.lightning_modules.experiments import DATA, EXPERIMENTS
 from vdib.precision import precision_for
 from vdib.runs.command import UserError
-from vdib.runs.complaints import LOGGERS, one_line
+from vdib.runs.complaints import LOGGERS, one_line, settings_of
 
-# Attributes of the data that models are built for.
-LINKED = ("num_steps", "input_shape", "image_shape", "judged", "num_blobs", "lag", "unscored")
+LINKED = tuple(dict.fromkeys(name for kind in EXPERIMENTS for name in kind.TAKES))
+"""Settings of some model that follow from attributes of the data."""
 
-# Settings that follow from others: what to set instead.
-TAKEN = {
-    **{f"--model.{name}": "the data" for name in LINKED},
-    **{
-        f"--model.{name}": f"--data.{name}"
-        for name in ("num_steps", "num_blobs", "lag", "unscored")
-    },
-    "--model.seed": "--seed",
-    "--data.seed": "--seed",
-}
+
+def _follows_from(option: str) -> str | None:
+    """What to set instead of a setting that follows from others."""
+    if option in ("--model.seed", "--data.seed"):
+        return "--seed"
+    group, _, name = option.partition(".")
+    if group != "--model" or name not in LINKED:
+        return None
+    return f"--data.{name}" if any(name in settings_of(kind) for kind in DATA) else "the data"
 
 
 def config_names() -> list[str]:
@@ -196,8 +196,8 @@ def build(args: list[str], folder: Path | None = None) -> VDIBCLI:
     """
     configs, rest = _configs_first(args)
     for arg in rest:
-        if (name := arg.split("=")[0]) in TAKEN:
-            raise UserError(f"{name}: follows from {TAKEN[name]}")
+        if other := _follows_from(option := arg.split("=")[0]):
+            raise UserError(f"{option}: follows from {other}")
     args = [*(configs or ["--config", "digits"]), *_expand(rest)]
     try:
         with warnings.catch_warnings():
