@@ -67,11 +67,11 @@ def test_format_is_told_by_content(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", WRITERS)
-def test_stream_is_the_recording_in_pieces(
+def test_pieces_make_the_recording(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in ("event_source", "event_text", "event_array", "aedat3"):
-        monkeypatch.setattr(f"vdib.datasets.{module}.BLOCK_BYTES", 128)
+    for module in ("source", "text", "numpy_files", "aedat3"):
+        monkeypatch.setattr(f"vdib.datasets.formats.{module}.BLOCK_BYTES", 128)
     path = write(tmp_path, name, WRITERS[name](EVENTS))
     pieces = list(stream_recording(path, **SIZE))
     assert len(pieces) > 1

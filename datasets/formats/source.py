@@ -1,7 +1,7 @@
 """What a reader of one file format hands over: decoded events in chunks, and its complaints.
 
 A reader only decodes. Whether the decoded events make sense (inside the sensor, in time order)
-is judged in one place for all formats, `event_check.py`, so every chunk says which byte of the
+is judged in one place for all formats, `check.py`, so every chunk says which byte of the
 file each of its events came from.
 """
 
