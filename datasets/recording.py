@@ -31,8 +31,8 @@ __all__ = [
     "Recording",
     "RecordingError",
     "joined",
+    "read_pieces",
     "read_recording",
-    "stream_recording",
 ]
 
 
@@ -56,7 +56,7 @@ def read_recording(path: str | PathLike[str], **options: Any) -> Recording:
         return _flipped(recording, chosen)
 
 
-def stream_recording(path: str | PathLike[str], **options: Any) -> Iterator[Recording]:
+def read_pieces(path: str | PathLike[str], **options: Any) -> Iterator[Recording]:
     """The recording in pieces of some thousand events, in memory that does not grow with it.
 
     As `read_recording`, except that the sensor size must be known beforehand, from the file or

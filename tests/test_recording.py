@@ -15,8 +15,8 @@ from vdib.datasets.recording import (
     Origin,
     Recording,
     RecordingError,
+    read_pieces,
     read_recording,
-    stream_recording,
 )
 
 EVENTS = some_events()
@@ -73,7 +73,7 @@ def test_pieces_make_the_recording(
     for module in ("source", "text", "numpy_files", "aedat3"):
         monkeypatch.setattr(f"vdib.datasets.formats.{module}.BLOCK_BYTES", 128)
     path = write(tmp_path, name, WRITERS[name](EVENTS))
-    pieces = list(stream_recording(path, **SIZE))
+    pieces = list(read_pieces(path, **SIZE))
     assert len(pieces) > 1
     joined = (np.concatenate([getattr(piece, field) for piece in pieces]) for field in "xytp")
     for got, expected in zip(joined, EVENTS, strict=True):
