@@ -15,17 +15,26 @@ from typing import Any
 import numpy as np
 
 from vdib.datasets.events import Origin, Recording, joined
-from vdib.datasets.formats.aedat2 import DAVIS240, DAVIS346, DVS128, AddressLayout
+from vdib.datasets.formats.aedat2 import DAVIS240, DAVIS346, DVS128, LAYOUTS, AddressLayout
 from vdib.datasets.formats.check import MAX_SIDE, checked
 from vdib.datasets.formats.read_options import ReadOptions, possible_size
 from vdib.datasets.formats.registry import recognised
-from vdib.datasets.formats.source import EventChunk, EventSource, Faults, RecordingError
+from vdib.datasets.formats.source import (
+    EventChunk,
+    EventSource,
+    Faults,
+    Hint,
+    NotARecordingError,
+    RecordingError,
+)
 
 __all__ = [
     "DAVIS240",
     "DAVIS346",
     "DVS128",
+    "LAYOUTS",
     "AddressLayout",
+    "NotARecordingError",
     "Origin",
     "ReadOptions",
     "Recording",
@@ -36,6 +45,9 @@ __all__ = [
 ]
 
 
+_SAY_SIZE = Hint("sensor_size", "W,H", "says which sensor it was")
+
+
 def read_recording(path: str | PathLike[str], **options: Any) -> Recording:
     """The whole recording in a file; `options` are the fields of `ReadOptions`.
 
@@ -44,30 +56,33 @@ def read_recording(path: str | PathLike[str], **options: Any) -> Recording:
     Takes 13 bytes an event in the end, and about twice that on the way.
     """
     with _opened(path, ReadOptions(**options)) as (source, faults, size, chosen):
-        pieces = [_compact(chunk) for chunk in checked(source, faults, size, chosen.unwrap)]
+        pieces = [_compact(chunk) for chunk in _good(source, faults, size, chosen)]
         pieces.append(_compact(_NO_EVENTS))
         # Field by field, so that each field's pieces are freed before the next field is joined.
         x, y, t, p = (np.concatenate([piece.pop(0) for piece in pieces]) for _ in range(4))
         if size is None:
             if not len(t):
-                raise faults.fatal(0, "no events and no sensor size", "events, or sensor_size=")
+                raise faults.fatal(0, "no events and no sensor size", "events", _SAY_SIZE)
             size = (int(x.max()) + 1, int(y.max()) + 1)
         recording = Recording(x, y, t, p, size, Origin(str(path), source.format), faults.count)
         return _flipped(recording, chosen)
 
 
-def read_pieces(path: str | PathLike[str], **options: Any) -> Iterator[Recording]:
+def read_pieces(
+    path: str | PathLike[str], default_size: tuple[int, int] | None = None, **options: Any
+) -> Iterator[Recording]:
     """The recording in pieces of some thousand events, in memory that does not grow with it.
 
-    As `read_recording`, except that the sensor size must be known beforehand, from the file or
-    from the options. `num_skipped` counts what was left out since the piece before. (Two formats
-    are held whole all the same: .npy and .npz.)
+    As `read_recording`, except that the sensor size must be known beforehand: from the options,
+    from the file, or else it is `default_size`. `num_skipped` counts what was left out since the
+    piece before. (Two formats are held whole all the same: .npy and .npz.)
     """
     with _opened(path, ReadOptions(**options)) as (source, faults, size, chosen):
+        size = size or default_size
         if size is None:
-            raise faults.fatal(0, "no sensor size", "one in the file, or sensor_size=")
+            raise faults.fatal(0, "no sensor size", "one in the file", _SAY_SIZE)
         origin = Origin(str(path), source.format)
-        for chunk in chain(checked(source, faults, size, chosen.unwrap), [_NO_EVENTS]):
+        for chunk in chain(_good(source, faults, size, chosen), [_NO_EVENTS]):
             skipped, faults.count = faults.count, 0
             if chunk.t.size or skipped:
                 x, y, t, p = _compact(chunk)
@@ -83,13 +98,21 @@ def _opened(
     path: str | PathLike[str], options: ReadOptions
 ) -> Iterator[tuple[EventSource, Faults, tuple[int, int] | None, ReadOptions]]:
     """The recognised source, where to complain, and the sensor size if it is known."""
-    faults = Faults(Path(path), options.on_error == "skip")
+    faults = Faults(Path(path), options.on_error != "raise")
     with faults.path.open("rb") as file:
         source = recognised(file, faults, options)
-        size = options.sensor_size or source.sensor_size or options.default_size
+        size = options.sensor_size or source.sensor_size
         if size and not possible_size(size):
             raise faults.fatal(0, f"a sensor of {size}", f"1 to {MAX_SIDE} pixels a side")
         yield source, faults, size, options
+
+
+def _good(
+    source: EventSource, faults: Faults, size: tuple[int, int] | None, options: ReadOptions
+) -> Iterator[EventChunk]:
+    """The source's events that pass the checks, their times continued as the options say."""
+    segments = options.on_error == "segments"
+    return checked(source, faults, size, options.unwrap, segments)
 
 
 def _compact(chunk: EventChunk) -> list[Any]:
