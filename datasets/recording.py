@@ -4,95 +4,48 @@ AEDAT 2.0, 3.1 and 4.0, Prophesee DAT, EVT 2.0 and EVT 3.0, N-MNIST's .bin, NumP
 and text. The format is told by the file's content, not by its name.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import chain
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from vdib.datasets.formats.aedat2 import DAVIS240, DAVIS346, DVS128, AddressLayout
+from vdib.datasets.events import Origin, Recording, joined
+from vdib.datasets.formats.aedat2 import DAVIS240, DAVIS346, DVS128, LAYOUTS, AddressLayout
 from vdib.datasets.formats.check import MAX_SIDE, checked
 from vdib.datasets.formats.read_options import ReadOptions, possible_size
 from vdib.datasets.formats.registry import recognised
-from vdib.datasets.formats.source import EventChunk, EventSource, Faults, RecordingError
+from vdib.datasets.formats.source import (
+    EventChunk,
+    EventSource,
+    Faults,
+    Hint,
+    NotARecordingError,
+    RecordingError,
+)
 
 __all__ = [
     "DAVIS240",
     "DAVIS346",
     "DVS128",
+    "LAYOUTS",
     "AddressLayout",
+    "NotARecordingError",
     "Origin",
     "ReadOptions",
     "Recording",
     "RecordingError",
     "joined",
+    "read_pieces",
     "read_recording",
-    "stream_recording",
 ]
 
 
-@dataclass(frozen=True)
-class Origin:
-    """Where a recording comes from: the file (or what made it), and its format."""
-
-    path: str
-    format: str
-
-
-@dataclass(frozen=True, eq=False)
-class Recording:
-    """N events in time order.
-
-    `x` and `y` are int16 pixels from the corner (0, 0) where the sensor's readout begins, `t`
-    int64 us, never falling, and `p` bool, true where the light rose (ON). `sensor_size` is
-    (width, height). `num_skipped` counts what was left out as unusable, in records of the file.
-    """
-
-    x: NDArray[np.int16]  # (N,)
-    y: NDArray[np.int16]  # (N,)
-    t: NDArray[np.int64]  # (N,)
-    p: NDArray[np.bool_]  # (N,)
-    sensor_size: tuple[int, int]
-    origin: Origin
-    num_skipped: int = 0
-
-    def __post_init__(self) -> None:
-        for name, dtype in (("x", np.int16), ("y", np.int16), ("t", np.int64), ("p", np.bool_)):
-            field = getattr(self, name)
-            if field.dtype != dtype or field.shape != (len(self.t),):
-                raise ValueError(
-                    f"{name} is {field.dtype} {field.shape}, "
-                    f"expected {np.dtype(dtype)} ({len(self.t)},)"
-                )
-        for name, side in zip("xy", self.sensor_size, strict=True):
-            place = getattr(self, name)
-            if place.size and not 0 <= place.min() <= place.max() < side:
-                raise ValueError(
-                    f"{name} goes from {place.min()} to {place.max()}, expected 0 to {side - 1}"
-                )
-        if (self.t[1:] < self.t[:-1]).any():
-            raise ValueError("t falls somewhere, expected events in time order")
-
-    def __len__(self) -> int:
-        return len(self.t)
-
-    def between(self, start: int, stop: int) -> "Recording":
-        """The events with `start <= t < stop` (us)."""
-        first, last = np.searchsorted(self.t, (start, stop))
-        return self.part(int(first), int(last))
-
-    def part(self, first: int, last: int) -> "Recording":
-        """Events `first` to `last - 1`; what was left out on the way is not said again."""
-        if (first, last) == (0, len(self)) and not self.num_skipped:
-            return self
-        part = slice(first, last)
-        x, y, t, p = self.x[part], self.y[part], self.t[part], self.p[part]
-        return replace(self, x=x, y=y, t=t, p=p, num_skipped=0)
+_SAY_SIZE = Hint("sensor_size", "W,H", "says which sensor it was")
 
 
 def read_recording(path: str | PathLike[str], **options: Any) -> Recording:
@@ -103,30 +56,33 @@ def read_recording(path: str | PathLike[str], **options: Any) -> Recording:
     Takes 13 bytes an event in the end, and about twice that on the way.
     """
     with _opened(path, ReadOptions(**options)) as (source, faults, size, chosen):
-        pieces = [_compact(chunk) for chunk in checked(source, faults, size, chosen.unwrap)]
+        pieces = [_compact(chunk) for chunk in _good(source, faults, size, chosen)]
         pieces.append(_compact(_NO_EVENTS))
         # Field by field, so that each field's pieces are freed before the next field is joined.
         x, y, t, p = (np.concatenate([piece.pop(0) for piece in pieces]) for _ in range(4))
         if size is None:
             if not len(t):
-                raise faults.fatal(0, "no events and no sensor size", "events, or sensor_size=")
+                raise faults.fatal(0, "no events and no sensor size", "events", _SAY_SIZE)
             size = (int(x.max()) + 1, int(y.max()) + 1)
         recording = Recording(x, y, t, p, size, Origin(str(path), source.format), faults.count)
         return _flipped(recording, chosen)
 
 
-def stream_recording(path: str | PathLike[str], **options: Any) -> Iterator[Recording]:
+def read_pieces(
+    path: str | PathLike[str], default_size: tuple[int, int] | None = None, **options: Any
+) -> Iterator[Recording]:
     """The recording in pieces of some thousand events, in memory that does not grow with it.
 
-    As `read_recording`, except that the sensor size must be known beforehand, from the file or
-    from the options. `num_skipped` counts what was left out since the piece before. (Two formats
-    are held whole all the same: .npy and .npz.)
+    As `read_recording`, except that the sensor size must be known beforehand: from the options,
+    from the file, or else it is `default_size`. `num_skipped` counts what was left out since the
+    piece before. (Two formats are held whole all the same: .npy and .npz.)
     """
     with _opened(path, ReadOptions(**options)) as (source, faults, size, chosen):
+        size = size or default_size
         if size is None:
-            raise faults.fatal(0, "no sensor size", "one in the file, or sensor_size=")
+            raise faults.fatal(0, "no sensor size", "one in the file", _SAY_SIZE)
         origin = Origin(str(path), source.format)
-        for chunk in chain(checked(source, faults, size, chosen.unwrap), [_NO_EVENTS]):
+        for chunk in chain(_good(source, faults, size, chosen), [_NO_EVENTS]):
             skipped, faults.count = faults.count, 0
             if chunk.t.size or skipped:
                 x, y, t, p = _compact(chunk)
@@ -137,27 +93,26 @@ _NONE = np.zeros(0, np.int64)
 _NO_EVENTS = EventChunk(_NONE, _NONE, _NONE, _NONE > 0, _NONE)
 
 
-def joined(pieces: Sequence[Recording]) -> Recording:
-    """Pieces of a recording that follow each other, as one."""
-    if len(pieces) == 1:
-        return pieces[0]
-    x, y, t, p = (np.concatenate([getattr(piece, field) for piece in pieces]) for field in "xytp")
-    skipped = sum(piece.num_skipped for piece in pieces)
-    return replace(pieces[0], x=x, y=y, t=t, p=p, num_skipped=skipped)
-
-
 @contextmanager
 def _opened(
     path: str | PathLike[str], options: ReadOptions
 ) -> Iterator[tuple[EventSource, Faults, tuple[int, int] | None, ReadOptions]]:
     """The recognised source, where to complain, and the sensor size if it is known."""
-    faults = Faults(Path(path), options.on_error == "skip")
+    faults = Faults(Path(path), options.on_error != "raise")
     with faults.path.open("rb") as file:
         source = recognised(file, faults, options)
-        size = options.sensor_size or source.sensor_size or options.default_size
+        size = options.sensor_size or source.sensor_size
         if size and not possible_size(size):
             raise faults.fatal(0, f"a sensor of {size}", f"1 to {MAX_SIDE} pixels a side")
         yield source, faults, size, options
+
+
+def _good(
+    source: EventSource, faults: Faults, size: tuple[int, int] | None, options: ReadOptions
+) -> Iterator[EventChunk]:
+    """The source's events that pass the checks, their times continued as the options say."""
+    segments = options.on_error == "segments"
+    return checked(source, faults, size, options.unwrap, segments)
 
 
 def _compact(chunk: EventChunk) -> list[Any]:

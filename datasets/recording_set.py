@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
-from vdib.datasets.recording import Recording
+from vdib.datasets.events import Recording
 
 Split = Literal["train", "validation", "test"]
 Target = Literal["source", "class"]

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vdib.datasets.camera.presets import mnist_dvs_recording, nmnist_recording
-from vdib.datasets.recording import Recording
+from vdib.datasets.events import Recording
 from vdib.datasets.recording_set import RecordingSet, Shown, Split, Target
 from vdib.datasets.sources import Source, class_images, source_images
 

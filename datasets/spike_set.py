@@ -19,7 +19,7 @@ from torch.utils.data import Dataset
 from tqdm import tqdm  # type: ignore[import-untyped]
 
 from vdib.datasets.cache import Arrays, cached
-from vdib.datasets.recording import Recording
+from vdib.datasets.events import Recording
 from vdib.datasets.recording_set import RecordingSet
 from vdib.datasets.transforms.binning import SpikeBinning
 from vdib.spikes import SparseSpikes

@@ -14,12 +14,12 @@ called ON trails the moving digit: a dark digit, or the opposite sign.
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import BinaryIO, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vdib.datasets.formats.source import EventChunk, EventSource, Faults, records
+from vdib.datasets.formats.source import EventChunk, EventSource, Faults, Hint, records
 from vdib.datasets.formats.text_header import text_header
 
 _END = re.compile(rb"#\s*End Of ASCII Header", re.IGNORECASE)
@@ -43,16 +43,43 @@ class AddressLayout:
     unused: int
 
 
+def _davis(name: str, width: int, height: int) -> AddressLayout:
+    return AddressLayout(name, (width, height), (12, 10), (22, 9), 11, 1 << 31 | 1 << 10, 0)
+
+
 DVS128 = AddressLayout("DVS128", (128, 128), (1, 7), (8, 7), 0, other=1 << 15, unused=0xFFFF0000)
-DAVIS240 = AddressLayout("DAVIS240", (240, 180), (12, 10), (22, 9), 11, 1 << 31 | 1 << 10, 0)
-DAVIS346 = AddressLayout("DAVIS346", (346, 260), (12, 10), (22, 9), 11, 1 << 31 | 1 << 10, 0)
+DAVIS240 = _davis("DAVIS240", 240, 180)
+DAVIS346 = _davis("DAVIS346", 346, 260)
 
-_LAYOUTS = (DVS128, DAVIS240, DAVIS346)
+LayoutName = Literal["DVS128", "DAVIS128", "DAVIS208", "DAVIS240", "DAVIS346", "DAVIS640"]
+LAYOUTS: dict[str, AddressLayout] = {
+    layout.name: layout
+    for layout in (
+        DVS128,
+        _davis("DAVIS128", 128, 128),
+        _davis("DAVIS208", 208, 192),
+        DAVIS240,
+        DAVIS346,
+        _davis("DAVIS640", 640, 480),
+    )
+}
+_CHIPS = {**LAYOUTS, "TMPDIFF128": DVS128}
+"""By what jAER calls them; its first name of the DVS128 was another."""
 
 
-def read_aedat2(file: BinaryIO, faults: Faults, layout: AddressLayout | None = None) -> EventSource:
-    """AEDAT 2.0; without a layout the header's camera is used, and DVS128 where it names none."""
+def read_aedat2(
+    file: BinaryIO, faults: Faults, layout: AddressLayout | str | None = None
+) -> EventSource:
+    """AEDAT 2.0; without a layout the header's camera is used, and DVS128 where it names none.
+
+    Raises:
+        ValueError: no layout of this name.
+    """
     lines = text_header(file, b"#", _END, faults)
+    if isinstance(layout, str):
+        if layout not in LAYOUTS:
+            raise ValueError(f"layout is {layout!r}, expected one of {', '.join(LAYOUTS)}")
+        layout = LAYOUTS[layout]
     layout = layout or _named_layout(lines, faults)
     return EventSource(
         f"AEDAT 2.0 ({layout.name})",
@@ -66,12 +93,12 @@ def _named_layout(lines: list[str], faults: Faults) -> AddressLayout:
     """The camera on the `AEChip` line, or else on the `HardwareInterface` line."""
     for key in ("AEChip:", "HardwareInterface:"):
         named = [line.split(key, 1)[1].strip() for line in lines if key in line]
-        for layout in _LAYOUTS:
-            if any(layout.name in name.upper() for name in named):
+        for chip, layout in _CHIPS.items():
+            if any(chip in name.upper() for name in named):
                 return layout
         if named and key == "AEChip:":
-            known = ", ".join(layout.name for layout in _LAYOUTS)
-            raise faults.fatal(0, f"the camera {named[0][:80]!r}", f"{known}, or a layout= for it")
+            like = Hint("layout", "|".join(LAYOUTS), "reads it as this camera's")
+            raise faults.fatal(0, f"the camera {named[0][:80]!r}", ", ".join(LAYOUTS), like)
     return DVS128
 
 
@@ -88,7 +115,8 @@ def _decode(
                 int(offset[i]),
                 f"the address {address[i]:#010x}",
                 f"an address of {layout.name}, without bits {layout.unused:#010x}",
-                count=int(np.count_nonzero(foreign)),
+                int(np.count_nonzero(foreign)),
+                Hint("layout", "DAVIS346", "or the like reads addresses of another camera"),
             )
         chunk = EventChunk(
             x=_bits(address, *layout.x),

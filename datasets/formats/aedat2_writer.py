@@ -9,8 +9,8 @@ from os import PathLike
 
 import numpy as np
 
+from vdib.datasets.events import Recording
 from vdib.datasets.formats.aedat2 import DVS128, AddressLayout
-from vdib.datasets.recording import Recording
 
 _HEADER = (
     "#!AER-DAT2.0\r\n# Big-endian 32-bit address and timestamp, ticks of 1 us\r\n# AEChip: {}\r\n"

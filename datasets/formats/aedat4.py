@@ -16,7 +16,7 @@ from xml.etree import ElementTree
 import numpy as np
 
 from vdib.datasets.extras import import_extra
-from vdib.datasets.formats.source import EventChunk, EventSource, Faults, size_of
+from vdib.datasets.formats.source import EventChunk, EventSource, Faults, Hint, size_of
 
 _VERSION = b"#!AER-DAT4.0\r\n"
 _MAX_HEADER = 1 << 22
@@ -29,7 +29,9 @@ def read_aedat4(file: BinaryIO, faults: Faults, stream: int | None = None) -> Ev
     streams = _event_streams(description, faults)
     stream = min(streams, default=None) if stream is None else stream
     if stream is None or stream not in streams:
-        raise faults.fatal(start, f"the event streams {sorted(streams)}", f"stream {stream or 0}")
+        other = [Hint("stream", str(s), "reads one that is there") for s in sorted(streams)[:1]]
+        found = f"the event streams {sorted(streams)}"[:200]
+        raise faults.fatal(start, found, f"stream {stream or 0}", *other)
     packets = _packets(file, start, table, faults)
     try:
         decoder = module.Decoder(faults.path)

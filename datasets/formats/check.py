@@ -7,9 +7,13 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from vdib.datasets.formats.source import EventChunk, EventSource, Faults
+from vdib.datasets.formats.clock_resets import over_clock_resets
+from vdib.datasets.formats.source import SKIP, EventChunk, EventSource, Faults, Hint
 
 MAX_SIDE = 1 << 15  # coordinates are kept in 16 signed bits
+
+MAX_TIME = 1 << 53
+"""Times lie within 285 years of 0: sums and differences of a few of them fit 64 bits with ease."""
 
 LOOK_AHEAD = 64
 """Events that must follow before an event is judged when skipping: a single timestamp that leaps
@@ -17,22 +21,38 @@ ahead is then dropped itself, and not the whole recording after it."""
 
 
 def checked(
-    source: EventSource, faults: Faults, sensor_size: tuple[int, int] | None, unwrap: bool
+    source: EventSource,
+    faults: Faults,
+    sensor_size: tuple[int, int] | None,
+    unwrap: bool,
+    segments: bool,
 ) -> Iterator[EventChunk]:
     """The source's events without the bad ones; `faults` decides whether a bad one is an error."""
     chunks = inside(source.chunks, faults, sensor_size or (MAX_SIDE, MAX_SIDE))
     bits = source.time_bits
     if unwrap and bits is not None:
         chunks, bits = unwrapped(chunks, bits), None
+    if segments:
+        chunks = over_clock_resets(chunks, faults, LOOK_AHEAD)
     return longest_in_order(chunks, faults) if faults.skip else in_order(chunks, faults, bits)
 
 
 def inside(
     chunks: Iterator[EventChunk], faults: Faults, size: tuple[int, int]
 ) -> Iterator[EventChunk]:
-    """Keep 0 <= x < width and 0 <= y < height."""
+    """Keep 0 <= x < width, 0 <= y < height and times of a clock that can be."""
     width, height = size
     for chunk in chunks:
+        near = (chunk.t >= -MAX_TIME) & (chunk.t <= MAX_TIME)
+        if not near.all():
+            i = int(near.argmin())
+            faults.bad(
+                int(chunk.offset[i]),
+                f"an event at {chunk.t[i]} us",
+                "a time within 285 years of 0",
+                int(near.size - np.count_nonzero(near)),
+            )
+            chunk = chunk.take(near)
         good = (chunk.x >= 0) & (chunk.x < width) & (chunk.y >= 0) & (chunk.y < height)
         if not good.all():
             i = int(good.argmin())
@@ -40,7 +60,8 @@ def inside(
                 int(chunk.offset[i]),
                 f"an event at x = {chunk.x[i]}, y = {chunk.y[i]}",
                 f"a place on the {width} x {height} sensor",
-                count=int(good.size - np.count_nonzero(good)),
+                int(good.size - np.count_nonzero(good)),
+                Hint("sensor_size", "W,H", "says which sensor it was"),
             )
             chunk = chunk.take(good)
         yield chunk
@@ -77,12 +98,16 @@ def in_order(
                 i = int((t < before).argmax())
                 wrapped = bits is not None and int(before[i]) - int(t[i]) > 1 << (bits - 1)
                 hint = (
-                    f" (a {bits}-bit counter wrapped: unwrap=True continues it)" if wrapped else ""
+                    Hint("unwrap", "true", f"continues a {bits}-bit counter that wrapped")
+                    if wrapped
+                    else Hint("on_error", "segments", "goes on after a clock that was set back")
                 )
                 raise faults.fatal(
                     int(chunk.offset[i]),
-                    f"an event at {t[i]} us after one at {before[i]} us{hint}",
+                    f"an event at {t[i]} us after one at {before[i]} us",
                     "times that do not run backwards",
+                    hint,
+                    SKIP,
                 )
             last = t[-1]
         yield chunk

@@ -1,7 +1,8 @@
 """Events in NumPy files: one array, or in an .npz also an array for each of x, y, t and p.
 
-An array is structured (fields x, y, t, p or the like) or has shape (N, columns). Nothing is
-unpickled, and no array is made before its stated size is checked against the bytes that are there.
+An array is structured (fields x, y, t, p or the like) or has shape (N, columns). What else lies in
+an archive is left alone. Nothing is unpickled, and no array is made before its stated size is
+checked against the bytes that are there.
 """
 
 import math
@@ -30,7 +31,7 @@ MAX_EXPANSION = 100
 _MAX_NPY_HEADER = 1 << 14
 
 
-def read_npy(file: BinaryIO, faults: Faults, columns: str, time_scale: float) -> EventSource:
+def read_npy(file: BinaryIO, faults: Faults, columns: str | None, time_scale: float) -> EventSource:
     file.seek(0)
     array = _array(file, 0, size_of(file), faults)
     table = _table(array, columns, faults)
@@ -40,54 +41,67 @@ def read_npy(file: BinaryIO, faults: Faults, columns: str, time_scale: float) ->
     )
 
 
-def read_npz(file: BinaryIO, faults: Faults, columns: str, time_scale: float) -> EventSource:
+def read_npz(file: BinaryIO, faults: Faults, columns: str | None, time_scale: float) -> EventSource:
     try:
-        arrays = _archive(file, faults)
+        with zipfile.ZipFile(file) as archive:
+            table = _archived(archive, file, columns, faults)
     except RecordingError:
         raise
     except Exception as error:  # zipfile and zlib raise a dozen types on corrupted archives
         raise faults.fatal(0, f"an archive that does not open ({error})", "a .npz file") from error
-    given = named_columns(list(arrays))
-    if given:
-        parts = list(arrays.values())
-        table = {field: parts[i] for field, i in given.items()}
-        if {part.ndim for part in table.values()} != {1} or len({*map(len, table.values())}) != 1:
-            shapes = ", ".join(f"{field} {part.shape}" for field, part in table.items())
-            raise faults.fatal(0, f"arrays of shapes {shapes}", "x, y, t, p of one length")
-    elif len(arrays) == 1:
-        table = _table(next(iter(arrays.values())), columns, faults)
-    else:
-        raise faults.fatal(0, f"arrays {sorted(arrays)}"[:200], "x, y, t and p, or one array")
     return EventSource("npz", None, None, _decode(table, 0, 0, faults, time_scale))
 
 
-def _archive(file: BinaryIO, faults: Faults) -> dict[str, NDArray[Any]]:
-    arrays = {}
+def _archived(
+    archive: zipfile.ZipFile, file: BinaryIO, columns: str | None, faults: Faults
+) -> dict[str, NDArray[Any]]:
+    """The columns x, y, t, p of an archive: arrays of these names, or the one table in it."""
+    members = {m.filename.removesuffix(".npy"): m for m in archive.infolist()
+               if m.filename.endswith(".npy")}  # fmt: skip
+    given = named_columns(list(members))
+    if given:
+        parts = list(members.values())
+        chosen = {field: parts[i] for field, i in given.items()}
+    else:
+        tables = [m for m in members.values() if _is_table(archive, m)]
+        if len(tables) != 1:
+            found = f"arrays {sorted(members)}"[:200]
+            raise faults.other(0, found, "x, y, t and p, or one table of events")
+        chosen = {"": tables[0]}
     limit = MAX_EXPANSION * size_of(file) + BLOCK_BYTES
-    with zipfile.ZipFile(file) as archive:
-        members = [m for m in archive.infolist() if m.filename.endswith(".npy")]
-        total = sum(member.file_size for member in members)
-        if total > limit:
-            raise faults.fatal(0, f"arrays of {total} bytes", f"at most {limit} in such a file")
-        for member in members:
-            with archive.open(member) as part:
-                array = _array(part, member.header_offset, member.file_size, faults)
-            arrays[member.filename.removesuffix(".npy")] = array
+    total = sum(member.file_size for member in chosen.values())
+    if total > limit:
+        raise faults.fatal(0, f"arrays of {total} bytes", f"at most {limit} in such a file")
+    arrays = {}
+    for name, member in chosen.items():
+        with archive.open(member) as part:
+            arrays[name] = _array(part, member.header_offset, member.file_size, faults)
+    if not given:
+        return _table(arrays[""], columns, faults)
+    if {a.ndim for a in arrays.values()} != {1} or len({len(a) for a in arrays.values()}) != 1:
+        shapes = ", ".join(f"{field} {a.shape}" for field, a in arrays.items())
+        raise faults.fatal(0, f"arrays of shapes {shapes}"[:200], "x, y, t, p of one length")
     return arrays
+
+
+def _is_table(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bool:
+    """Whether an array, by its header, holds rows of events."""
+    with archive.open(member) as part:
+        try:
+            shape, _, dtype = _header(part)
+        except Exception:  # whatever it is, nobody asked for it
+            return False
+    return _places(shape, dtype, None) is not None
 
 
 def _array(file: Any, offset: int, size: int, faults: Faults) -> NDArray[Any]:
     """The array of an open .npy file of `size` bytes; a shorter one is cut where it ends."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # on headers of Python 2
-            version = npy.read_magic(file)
-            read = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}[version]
-            shape, fortran, dtype = read(file, max_header_size=_MAX_NPY_HEADER)
+        shape, fortran, dtype = _header(file)
     except Exception as error:  # NumPy parses Python literals: nearly any type of error
         raise faults.fatal(offset, f"a header that does not parse ({error})", ".npy") from error
     if dtype.hasobject or not dtype.itemsize or not shape or min(shape) < 0:
-        raise faults.fatal(offset, f"an array {shape} of {dtype}", "an array of numbers")
+        raise faults.other(offset, f"an array {shape} of {dtype}"[:200], "an array of numbers")
     row = dtype.itemsize * math.prod(shape[1:])
     there = size - file.tell()
     if shape[0] * row > there:
@@ -104,19 +118,38 @@ def _array(file: Any, offset: int, size: int, faults: Faults) -> NDArray[Any]:
     return np.ndarray(shape, dtype, data, order="F" if fortran else "C")
 
 
-def _table(array: NDArray[Any], columns: str, faults: Faults) -> dict[str, NDArray[Any]]:
+def _header(file: Any) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Shape, Fortran order and type that an open .npy file states."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # on headers of Python 2
+        version = npy.read_magic(file)
+        read = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}[version]
+        shape, fortran, dtype = read(file, max_header_size=_MAX_NPY_HEADER)
+    return shape, fortran, dtype
+
+
+def _places(
+    shape: tuple[int, ...], dtype: np.dtype[Any], columns: str | None
+) -> dict[str, Any] | None:
+    """The index of each column x, y, t, p in such an array, or None where it is no table."""
+    if dtype.names and len(shape) == 1:
+        given = named_columns(dtype.names)
+        return given and {field: dtype.names[i] for field, i in given.items()}
+    if len(shape) == 2 and dtype.names is None and shape[1] >= 4 and dtype.kind in "iubf":
+        return {field: (slice(None), (columns or "txyp").index(field)) for field in "xytp"}
+    return None
+
+
+def _table(array: NDArray[Any], columns: str | None, faults: Faults) -> dict[str, NDArray[Any]]:
     """The columns x, y, t, p of a structured array, or of a plain one in the order `columns`."""
-    if array.dtype.names and array.ndim == 1:
-        names = list(array.dtype.names)
-        if given := named_columns(names):
-            return {field: array[names[i]] for field, i in given.items()}
-    if array.ndim == 2 and array.dtype.names is None and array.shape[1] >= len(columns):
-        return {field: array[:, columns.index(field)] for field in "xytp"}
-    raise faults.fatal(
-        0,
-        f"an array {array.shape} of {array.dtype}"[:200],
-        "fields x, y, t, p, or the shape (N, 4)",
-    )
+    places = _places(array.shape, array.dtype, columns)
+    if places is None:
+        raise faults.other(
+            0,
+            f"an array {array.shape} of {array.dtype}"[:200],
+            "fields x, y, t, p, or the shape (N, 4)",
+        )
+    return {field: array[place] for field, place in places.items()}
 
 
 def _decode(

@@ -12,14 +12,22 @@ import numpy as np
 
 from vdib.datasets.formats.prophesee_evt3 import decode_evt3
 from vdib.datasets.formats.source import EventChunk, EventSource, Faults, records
+from vdib.datasets.formats.text import looks_like_text
 from vdib.datasets.formats.text_header import text_header
 
 _END = re.compile(rb"% end\b")
+_KEYS = re.compile(rb"^% (evt|format|Data file|Version)\b", re.MULTILINE)
 _DAT_RECORD = np.dtype([("t", "<u4"), ("word", "<u4")])
 _DAT_EVENT_TYPES = (0x00, 0x0C)  # generic 2D events, contrast detection
+_DAT_BITS = {"1": (9, 8), "2": (14, 14)}
+"""By version of the header: bits of x and, above them, of y. The polarity's come next."""
 
-_OFF, _ON, _TIME_HIGH, _TRIGGER, _OTHERS, _CONTINUED = 0x0, 0x1, 0x8, 0xA, 0xE, 0xF
-_EVT2_TYPES = np.isin(np.arange(16), (_OFF, _ON, _TIME_HIGH, _TRIGGER, _OTHERS, _CONTINUED))
+_OFF, _ON, _TIME_HIGH = 0x0, 0x1, 0x8
+
+
+def looks_like_prophesee(head: bytes) -> bool:
+    """Lines of '% ' and a key, or with something binary after them; no text with comments."""
+    return head.startswith(b"%") and (bool(_KEYS.search(head)) or not looks_like_text(head))
 
 
 def read_prophesee(file: BinaryIO, faults: Faults) -> EventSource:
@@ -36,11 +44,19 @@ def read_prophesee(file: BinaryIO, faults: Faults) -> EventSource:
         if version == "3":
             return EventSource("Prophesee EVT3", size, None, decode_evt3(file, start, faults))
         raise faults.fatal(0, f"the encoding EVT {version}", "EVT 2.0 or EVT 3.0")
-    if "% Data file containing" not in header:
-        raise faults.fatal(0, "a header that names no encoding", "'% evt ...' or '% Data file ...'")
-    if not re.search(r"^% Version 2\b", header, re.MULTILINE):
+    version = re.search(r"^% Version +(\S+)", header, re.MULTILINE)
+    kind = file.read(2)
+    is_dat = len(kind) == 2 and kind[0] in _DAT_EVENT_TYPES and kind[1] == _DAT_RECORD.itemsize
+    if not is_dat and version is None and "% Data file containing" not in header:
+        raise faults.fatal(0, "a header that names no encoding", "'% evt ...' or '% Version ...'")
+    # Writers that leave the version out mean the second, as the camera's makers read it.
+    bits = _DAT_BITS.get(version[1] if version else "2")
+    if bits is None:
         raise faults.fatal(0, "a DAT header of another version", "the line '% Version 2'")
-    return EventSource("Prophesee DAT", size, 32, _decode_dat(file, start, faults))
+    if not is_dat:
+        found = f"event type and size {kind.hex(' ') or 'missing'}"
+        raise faults.fatal(start, found, "00 08 or 0c 08")
+    return EventSource("Prophesee DAT", size, 32, _decode_dat(file, start + 2, *bits, faults))
 
 
 def _stated_size(header: str) -> tuple[int, int] | None:
@@ -52,19 +68,16 @@ def _stated_size(header: str) -> tuple[int, int] | None:
     return (int(width[1]), int(height[1])) if width and height else None
 
 
-def _decode_dat(file: BinaryIO, start: int, faults: Faults) -> Iterator[EventChunk]:
-    """Bits 0..13 of a word are x, 14..27 y, 28..31 the polarity."""
-    kind = file.read(2)
-    if len(kind) < 2 or kind[0] not in _DAT_EVENT_TYPES or kind[1] != _DAT_RECORD.itemsize:
-        raise faults.fatal(
-            start, f"event type and size {kind.hex(' ') or 'missing'}", "00 08 or 0c 08"
-        )
-    for first, block in records(file, _DAT_RECORD, start + 2, faults, "events"):
+def _decode_dat(
+    file: BinaryIO, start: int, x_bits: int, y_bits: int, faults: Faults
+) -> Iterator[EventChunk]:
+    """The lowest bits of a word are x, then come those of y, and up to 4 of the polarity."""
+    for first, block in records(file, _DAT_RECORD, start, faults, "events"):
         word = block["word"]
-        polarity = word >> 28
+        polarity = word >> (x_bits + y_bits) & 0xF
         chunk = EventChunk(
-            x=(word & 0x3FFF).astype(np.int16),
-            y=(word >> 14 & 0x3FFF).astype(np.int16),
+            x=(word & ((1 << x_bits) - 1)).astype(np.int16),
+            y=(word >> x_bits & ((1 << y_bits) - 1)).astype(np.int16),
             t=block["t"].astype(np.int64),
             p=polarity == 1,
             offset=first + _DAT_RECORD.itemsize * np.arange(word.size),
@@ -81,15 +94,12 @@ def _decode_dat(file: BinaryIO, start: int, faults: Faults) -> Iterator[EventChu
 def _decode_evt2(file: BinaryIO, start: int, faults: Faults) -> Iterator[EventChunk]:
     """32-bit words: the type in bits 28..31, and for events 6 bits of time, 11 of x, 11 of y.
 
-    A time word carries the upper 28 bits of the time of all events up to the next one.
+    A time word carries the upper 28 bits of the time of all events up to the next one. Words of
+    other types (triggers, and what the format keeps for later) are passed over.
     """
     high = np.int64(-1)  # no time word yet
     for first, word in records(file, np.dtype("<u4"), start, faults, "words"):
         kind = word >> 28
-        if not _EVT2_TYPES[kind].all():
-            unknown = ~_EVT2_TYPES[kind]
-            i, count = int(unknown.argmax()), int(np.count_nonzero(unknown))
-            faults.bad(first + 4 * i, f"a word of type {kind[i]:#x}", "a type of EVT 2.0", count)
         is_high = kind == _TIME_HIGH
         highs = np.concatenate(([high], word[is_high].astype(np.int64) & 0xFFFFFFF))
         which = np.flatnonzero(kind <= _ON)

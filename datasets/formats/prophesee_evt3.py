@@ -1,8 +1,8 @@
 """Prophesee EVT 3.0: 16-bit words that change row, time and base column, or add 1 to 12 events.
 
-Decoded by the MIT package `evt3` (the extra `vdib[evt3]`), fed a block at a time. What it passes
-over in silence is found here from the words alone: unknown types, and events before the first
-time word. Format: https://docs.prophesee.ai/stable/data/encoding_formats/evt3.html
+Decoded by the MIT package `evt3` (the extra `vdib[evt3]`), fed a block at a time. Events before
+the first time word, which it passes over in silence, are found here from the words alone. Words of
+types that the format keeps for later are no fault: some cameras pad with them. Format: https://docs.prophesee.ai/stable/data/encoding_formats/evt3.html
 
 Two bytes may hold twelve events, so the decoded recording may be some 80 times the file.
 """
@@ -17,7 +17,6 @@ from vdib.datasets.extras import import_extra
 from vdib.datasets.formats.source import EventChunk, Faults, records
 
 _SINGLE, _VECTOR_12, _VECTOR_8, _TIME_HIGH = 0x2, 0x4, 0x5, 0x8
-_UNKNOWN_TYPES = np.isin(np.arange(16), (0x1, 0x9, 0xB, 0xC, 0xD))
 
 
 def _events_of_words() -> NDArray[np.uint8]:
@@ -39,10 +38,6 @@ def decode_evt3(file: BinaryIO, start: int, faults: Faults) -> Iterator[EventChu
     timed = False
     for first, word in records(file, np.dtype("<u2"), start, faults, "words"):
         kind = word >> 12
-        unknown = _UNKNOWN_TYPES[kind]
-        if unknown.any():
-            i, count = int(unknown.argmax()), int(np.count_nonzero(unknown))
-            faults.bad(first + 2 * i, f"a word of type {kind[i]:#x}", "a type of EVT 3.0", count)
         number = _EVENTS_OF_WORDS[word]
         if not timed:
             is_high = kind == _TIME_HIGH

@@ -7,7 +7,7 @@ from vdib.datasets.formats.aedat3 import read_aedat3
 from vdib.datasets.formats.aedat4 import read_aedat4
 from vdib.datasets.formats.nmnist_bin import looks_like_nmnist_bin, read_nmnist_bin
 from vdib.datasets.formats.numpy_files import read_npy, read_npz
-from vdib.datasets.formats.prophesee import read_prophesee
+from vdib.datasets.formats.prophesee import looks_like_prophesee, read_prophesee
 from vdib.datasets.formats.read_options import ReadOptions
 from vdib.datasets.formats.source import EventSource, Faults
 from vdib.datasets.formats.text import looks_like_text, read_event_text
@@ -28,7 +28,7 @@ def recognised(file: BinaryIO, faults: Faults, options: ReadOptions) -> EventSou
         return read_aedat3(file, faults)
     if head.startswith(b"#!AER-DAT4.0"):
         return read_aedat4(file, faults, options.stream)
-    if head.startswith(b"%"):
+    if looks_like_prophesee(head):
         return read_prophesee(file, faults)
     if head.startswith(b"\x93NUMPY"):
         return read_npy(file, faults, options.columns, options.time_scale)
@@ -39,7 +39,7 @@ def recognised(file: BinaryIO, faults: Faults, options: ReadOptions) -> EventSou
             return read_event_text(file, faults, options.columns, options.time_scale)
         if named_bin or looks_like_nmnist_bin(head):
             return read_nmnist_bin(file, faults)
-    raise faults.fatal(
+    raise faults.other(
         0,
         f"a beginning {head[:12]!r}",
         "'#!AER-DAT2.0', 3.1 or 4.0, '% ' (Prophesee), .npy, .npz, text, or N-MNIST's .bin",

@@ -1,11 +1,11 @@
 """What a reader of one file format hands over: decoded events in chunks, and its complaints.
 
 A reader only decodes. Whether the decoded events make sense (inside the sensor, in time order)
-is judged in one place for all formats, `event_check.py`, so every chunk says which byte of the
+is judged in one place for all formats, `check.py`, so every chunk says which byte of the
 file each of its events came from.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
@@ -17,15 +17,57 @@ BLOCK_BYTES = 1 << 18
 """How much of a file is decoded at once: working memory stays near a few MB for any file."""
 
 
-class RecordingError(ValueError):
-    """A file that cannot be read as a recording: where, what was found, what was expected."""
+class Hint(NamedTuple):
+    """A reading option that would help: its name in `ReadOptions`, a value, and what for."""
 
-    def __init__(self, path: str, offset: int, found: str, expected: str) -> None:
-        super().__init__(path, offset, found, expected)
+    option: str
+    value: str
+    purpose: str
+
+
+def in_python(hint: Hint) -> str:
+    """How `read_recording` takes an option.
+
+    >>> in_python(Hint("unwrap", "true", "continues it"))
+    'unwrap=True'
+    """
+    return f"{hint.option}={'True' if hint.value == 'true' else hint.value}"
+
+
+class RecordingError(ValueError):
+    """A file that cannot be read as a recording: where, what was found, what was expected.
+
+    The message ends with the options that would help, spelt as the caller takes options. Commands
+    spell them in their own way: `raise error.spelt(as_flag)`.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        offset: int,
+        found: str,
+        expected: str,
+        hints: tuple[Hint, ...] = (),
+        spelling: Callable[[Hint], str] = in_python,
+    ) -> None:
+        super().__init__(path, offset, found, expected, hints, spelling)
         self.path, self.offset, self.found, self.expected = path, offset, found, expected
+        self.hints, self.spelling = hints, spelling
 
     def __str__(self) -> str:
-        return f"{self.path}: byte {self.offset}: found {self.found}, expected {self.expected}"
+        words = f"{self.path}: byte {self.offset}: found {self.found}, expected {self.expected}"
+        return "; ".join([words, *(f"{self.spelling(hint)} {hint[2]}" for hint in self.hints)])
+
+    def spelt(self, spelling: Callable[[Hint], str]) -> "RecordingError":
+        """The same error, its options named as another command takes them."""
+        return type(self)(*self.args[:-1], spelling)
+
+
+class NotARecordingError(RecordingError):
+    """A file that is whole, and something else: a note, a table of labels, an array of boxes."""
+
+
+SKIP = Hint("on_error", "skip", "leaves out what is bad")
 
 
 @dataclass
@@ -36,14 +78,18 @@ class Faults:
     skip: bool
     count: int = 0
 
-    def fatal(self, offset: int, found: str, expected: str) -> RecordingError:
+    def fatal(self, offset: int, found: str, expected: str, *hints: Hint) -> RecordingError:
         """The error to raise where nothing more of the file can be read, in either mode."""
-        return RecordingError(str(self.path), int(offset), found, expected)
+        return RecordingError(str(self.path), int(offset), found, expected, hints)
 
-    def bad(self, offset: int, found: str, expected: str, count: int = 1) -> None:
+    def other(self, offset: int, found: str, expected: str, *hints: Hint) -> RecordingError:
+        """The error to raise where the file is whole, and no recording."""
+        return NotARecordingError(str(self.path), int(offset), found, expected, hints)
+
+    def bad(self, offset: int, found: str, expected: str, count: int = 1, *hints: Hint) -> None:
         """Report `count` unusable records, the first of them at `offset`."""
         if not self.skip:
-            raise self.fatal(offset, found, expected)
+            raise self.fatal(offset, found, expected, *hints, SKIP)
         self.count += int(count)
 
 

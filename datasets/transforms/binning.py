@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from vdib.datasets.recording import Recording
+from vdib.datasets.events import Recording
 
 _NUMPY_TYPES = {
     torch.float32: np.float32,

@@ -6,7 +6,7 @@ h, w: rows and columns of the sensor.
 import numpy as np
 from numpy.typing import NDArray
 
-from vdib.datasets.recording import Recording
+from vdib.datasets.events import Recording
 
 
 def summed_events(recording: Recording) -> NDArray[np.float64]:

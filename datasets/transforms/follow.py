@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from vdib.datasets.recording import Recording
+from vdib.datasets.events import Recording
 from vdib.datasets.transforms.place import placed
 
 _PASSES = 2

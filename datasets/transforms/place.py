@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from vdib.datasets.recording import Recording
+from vdib.datasets.events import Recording
 
 
 def placed(

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vdib.datasets.recording import Recording, joined
+from vdib.datasets.events import Recording, joined
 
 
 @dataclass(frozen=True)

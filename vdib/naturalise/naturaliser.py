@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from vdib.datasets.recording import Recording, joined, stream_recording
+from vdib.datasets.recording import Recording, joined, read_pieces
 from vdib.datasets.spike_set import Preparation
 from vdib.datasets.transforms.running import Running
 from vdib.evaluate import load as checkpoint
@@ -73,7 +73,7 @@ class Naturaliser:
         something is to be done to it.
         """
         default = None if self.place else self.prepare.sensor_size
-        for piece in stream_recording(path, **read, default_size=default):
+        for piece in read_pieces(path, **read, default_size=default):
             yield self.placed(piece)
 
     @torch.no_grad()
