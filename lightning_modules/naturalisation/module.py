@@ -13,7 +13,9 @@ from torch import Tensor
 
 from vdib.decoder import Decoder
 from vdib.estimator import Estimator
-from vdib.figures import plot
+from vdib.figures.codes import tsne
+from vdib.figures.images import reconstructions
+from vdib.figures.spikes import raster
 from vdib.judge import LeNet5, load_judge
 from vdib.lightning_modules.vdib_module import (
     DECODERS,
@@ -190,13 +192,13 @@ class NaturalisationModule(VDIBModule):
         dense = batch.spikes.dense() if isinstance(batch.spikes, SparseSpikes) else batch.spikes
         hidden = code.hidden[-1][0].flatten(1).cpu() if code.hidden else None
         return {
-            "naturalised": plot.reconstructions(
+            "naturalised": reconstructions(
                 batch.target[shown].view(-1, *self.image_shape).cpu(),
                 images[shown].cpu(),
                 batch.label[shown].cpu(),
                 None if judged is None else judged.cpu(),
                 max_images=20,
             ),
-            "raster": plot.raster(dense[0].flatten(1).cpu(), code.spikes[0].cpu(), hidden),
-            "code_tsne": plot.tsne(features.flatten(1).cpu(), batch.label.cpu()),
+            "raster": raster(dense[0].flatten(1).cpu(), code.spikes[0].cpu(), hidden),
+            "code_tsne": tsne(features.flatten(1).cpu(), batch.label.cpu()),
         }
