@@ -34,7 +34,7 @@ from vdib.datasets.transforms.event_images import like_mnist, summed_events, tim
 from vdib.datasets.transforms.follow import Follow
 from vdib.figures import style
 from vdib.figures.curves import learning_curves
-from vdib.judge import load_judge
+from vdib.lenet5 import load_judge
 from vdib.metrics import ssim, wilson_interval
 from vdib.naturalise.naturaliser import load
 
@@ -315,8 +315,8 @@ def figure(runs: Path, out: Path) -> None:
     drawn = Figure((10, 3.2), layout="constrained")
     for axes, (name, row) in zip(drawn.subplots(3, 10), rows.items(), strict=True):
         for panel, picture in zip(axes, row, strict=True):
-            style = {"cmap": "gray", "vmin": 0, "vmax": 1} if name != "recording" else {}
-            panel.imshow(picture, interpolation="nearest", **style)
+            how = {"cmap": "gray", "vmin": 0, "vmax": 1} if name != "recording" else {}
+            panel.imshow(picture, interpolation="nearest", **how)
             panel.set(xticks=[], yticks=[])
             panel.spines[:].set_visible(False)
         axes[0].set_ylabel(name, color=style.INK)

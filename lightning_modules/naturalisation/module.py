@@ -16,7 +16,7 @@ from vdib.estimator import Estimator
 from vdib.figures.codes import tsne
 from vdib.figures.images import reconstructions
 from vdib.figures.spikes import raster
-from vdib.judge import LeNet5, load_judge
+from vdib.lenet5 import LeNet5, load_judge
 from vdib.lightning_modules.vdib_module import (
     DECODERS,
     ESTIMATORS,
