@@ -11,7 +11,8 @@ from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger, Wand
 from pytorch_lightning.trainer.states import TrainerFn
 from pytorch_lightning.utilities import rank_zero_only
 
-from vdib.figures import plot
+from vdib.figures.curves import rate_distortion
+from vdib.figures.style import save
 from vdib.lightning_modules.vdib_module import VDIBModule
 
 
@@ -104,12 +105,12 @@ class Figures(Callback):
         if self.path:
             epochs, bits, nats = (torch.tensor(column) for column in zip(*self.path, strict=True))
             constant = module.constant(module.data)
-            figures["rate_distortion"] = plot.rate_distortion(
+            figures["rate_distortion"] = rate_distortion(
                 bits, nats, epochs, constant, module.PLANE[2]
             )
         for name, figure in figures.items():
             path = folder / f"{name}.png"
-            plot.save(figure, path)
+            save(figure, path)
             for logger in trainer.loggers:
                 _log_image(logger, f"figures/{name}", path, trainer.global_step)
 

@@ -7,7 +7,7 @@ README's list are made from these tables. To offer a new part, write it and add 
 import difflib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Generic, Literal, TypeAlias, TypeVar
 
 from torch import nn
 
@@ -120,11 +120,20 @@ def chosen(setting: str, word: str, choices: Choices[Part]) -> Part:
 
 
 if TYPE_CHECKING:  # which knows no types made of tables
-    NeuronName = SurrogateName = CreditName = EstimatorName = str
-    WindowName = DecoderName = PriorName = ImageSetName = str
+    NeuronName: TypeAlias = str
+    SurrogateName: TypeAlias = str
+    CreditName: TypeAlias = str
+    EstimatorName: TypeAlias = str
+    WindowName: TypeAlias = str
+    DecoderName: TypeAlias = str
+    PriorName: TypeAlias = str
+    ImageSetName: TypeAlias = str
 else:
-    NeuronName, SurrogateName, CreditName, EstimatorName, WindowName, DecoderName = (
-        Literal[tuple(table)]
-        for table in (NEURONS, SURROGATES, CREDITS, ESTIMATORS, WINDOWS, DECODERS)
-    )
-    PriorName, ImageSetName = Literal[tuple(PRIORS)], Literal[tuple(IMAGE_SETS)]
+    NeuronName = Literal[tuple(NEURONS)]
+    SurrogateName = Literal[tuple(SURROGATES)]
+    CreditName = Literal[tuple(CREDITS)]
+    EstimatorName = Literal[tuple(ESTIMATORS)]
+    WindowName = Literal[tuple(WINDOWS)]
+    DecoderName = Literal[tuple(DECODERS)]
+    PriorName = Literal[tuple(PRIORS)]
+    ImageSetName = Literal[tuple(IMAGE_SETS)]

@@ -1,5 +1,7 @@
 """The experiments and the data they take, as classes that a config may name."""
 
+from typing import Any
+
 from vdib.lightning_modules.data_module import DataModule
 from vdib.lightning_modules.naturalisation.event_folder_data import EventFolderData
 from vdib.lightning_modules.naturalisation.image_data import ImageData
@@ -11,4 +13,4 @@ from vdib.lightning_modules.predictive_coding.module import PredictiveCodingModu
 from vdib.lightning_modules.vdib_module import VDIBModule
 
 EXPERIMENTS: list[type[VDIBModule]] = [NaturalisationModule, PredictiveCodingModule]
-DATA: list[type[DataModule]] = [ImageData, MNISTDVSData, NMNISTData, EventFolderData, BlobData]
+DATA: list[type[DataModule[Any]]] = [ImageData, MNISTDVSData, NMNISTData, EventFolderData, BlobData]

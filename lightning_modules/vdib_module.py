@@ -57,7 +57,7 @@ class VDIBModule(LightningModule):
         credit: how the loss reaches the hidden layers.
         surrogate: derivative of the hidden spikes; the neuron's own by default.
         prior: q(y), against which the rate is measured.
-        beta: nats of distortion that a nat of rate is worth.
+        beta: nats of distortion that a nat of rate is worth (default: 0.01, for labels 0.0001).
         rho: firing probability per step that the prior and the readout start from.
         penalties: functions of `vdib.penalty` and their weights, `{hidden_spikes: 0.01}`.
         lr: peak learning rate of Adam, which falls to zero along a cosine.
@@ -99,7 +99,7 @@ class VDIBModule(LightningModule):
         credit: CreditName = "bptt",
         surrogate: SurrogateName | None = None,
         prior: PriorName = "bernoulli",
-        beta: float = 0.01,
+        beta: float | None = None,
         rho: float = 0.1,
         penalties: Mapping[str, float] | None = None,
         lr: float = 2e-3,
@@ -140,7 +140,7 @@ class VDIBModule(LightningModule):
             decoder(sees, num_readout, signal),
             chosen("prior", prior, choices.PRIORS)(num_readout, rho),
             estimator,
-            beta,
+            signal.beta if beta is None else beta,
             self.EVERY_STEP,
             {name: (PENALTIES[name], weight) for name, weight in (penalties or {}).items()},
         )

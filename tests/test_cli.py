@@ -18,13 +18,12 @@ from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
-import matplotlib.pyplot as plt
 import pytest
 import torch
 
 import vdib
 from vdib import evaluate, fit
-from vdib.figures import plot
+from vdib.figures.curves import rate_distortion
 from vdib.lightning_modules.naturalisation.image_data import ImageData
 from vdib.lightning_modules.naturalisation.module import NaturalisationModule
 from vdib.runs.cli import build
@@ -92,8 +91,8 @@ def said(capsys):
 
 @pytest.fixture
 def plain_tsne(monkeypatch):
-    """The t-SNE takes seconds and is tested elsewhere: an empty figure in its place."""
-    monkeypatch.setattr("vdib.figures.plot.tsne", lambda features, labels: plt.figure())
+    """The t-SNE takes seconds and is tested elsewhere: two features in its place."""
+    monkeypatch.setattr("vdib.figures.codes._embed", lambda points, *how: points[:, :2])
 
 
 # --- a run and its folder ---------------------------------------------------------------------
@@ -136,7 +135,7 @@ def test_a_run_leaves_a_folder_that_evaluate_reproduces(capsys, monkeypatch):
     moved = Path("moved")
     folder.rename(moved)
     (moved / "summary.json").unlink()
-    monkeypatch.setattr("vdib.figures.plot.tsne", lambda features, labels: plt.figure())
+    monkeypatch.setattr("vdib.figures.codes._embed", lambda points, *how: points[:, :2])
     assert evaluate.main([str(moved)]) == 0
     assert {name: (moved / name).read_bytes() for name in before} == before
     assert {path.stem for path in (moved / "figures").iterdir()} == FIGURES
@@ -156,13 +155,13 @@ def test_last_is_the_last_epoch_and_best_the_best(monkeypatch):
         return train(module, batch, batch_idx)
 
     monkeypatch.setattr(NaturalisationModule, "training_step", spoil)
-    drawn, draw = [], plot.rate_distortion
+    drawn = []
 
     def spy(bits, nats, epochs, constant, per):
         drawn.append(epochs.tolist())
-        return draw(bits, nats, epochs, constant, per)
+        return rate_distortion(bits, nats, epochs, constant, per)
 
-    monkeypatch.setattr(plot, "rate_distortion", spy)
+    monkeypatch.setattr("vdib.lightning_modules.callbacks.rate_distortion", spy)
     folder = run("spoilt", "--figures_every", "0", epochs=2)
     first, second = (float(row["val/loss"]) for row in rows(folder) if row["val/loss"])
     assert first < second

@@ -21,9 +21,12 @@ class Signal(ABC):
 
     Attributes:
         noun: what it is called.
+        beta: nats of distortion that a nat of rate is worth, where nothing else is said: the less
+            there is to say of the signal, the less a nat of rate may cost.
     """
 
     noun: ClassVar[str]
+    beta: ClassVar[float] = 0.01
 
     @property
     @abstractmethod
@@ -92,6 +95,7 @@ class Label(Signal):
     """
 
     noun: ClassVar = "labels"
+    beta: ClassVar = 1e-4
     num_classes: int = 10
 
     def __post_init__(self) -> None:
@@ -120,6 +124,7 @@ class Curve(Signal):
     """
 
     noun: ClassVar = "curves"
+    beta: ClassVar = 1e-4
     size: int = 1
 
     @property

@@ -11,9 +11,11 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from vdib.decoder import WindowDecoder
-from vdib.figures import plot
+from vdib.figures.codes import tsne
 from vdib.figures.confusion import confusion
-from vdib.judge import LeNet5, load_judge
+from vdib.figures.images import reconstructions
+from vdib.figures.spikes import raster
+from vdib.lenet5 import LeNet5, load_judge
 from vdib.lightning_modules.data_module import SpikeBatch
 from vdib.lightning_modules.vdib_module import VDIBModule
 from vdib.metrics import SSIM_SIDE, ssim
@@ -118,18 +120,18 @@ class NaturalisationModule(VDIBModule):
         natural = self._natural(self.vdib.decode(code))
         dense = batch.spikes.dense() if isinstance(batch.spikes, SparseSpikes) else batch.spikes
         hidden = code.hidden[-1][0].flatten(1).cpu() if code.hidden else None
-        figures = {"raster": plot.raster(dense[0].flatten(1).cpu(), code.spikes[0].cpu(), hidden)}
+        figures = {"raster": raster(dense[0].flatten(1).cpu(), code.spikes[0].cpu(), hidden)}
         decoder = self.vdib.decoder
         if isinstance(decoder, WindowDecoder):
             features = decoder.window(recent(code.spikes, decoder.window.length))
-            figures["code_tsne"] = plot.tsne(features.flatten(1).cpu(), batch.label.cpu())
+            figures["code_tsne"] = tsne(features.flatten(1).cpu(), batch.label.cpu())
         if isinstance(self.signal, Label):
             size = self.signal.num_classes
             figures["confusion"] = confusion(natural.argmax(1).cpu(), batch.target.cpu(), size)
             return figures
         shown = slice(0, 20)
         judged = self.judge(natural[shown])
-        figures["naturalised"] = plot.reconstructions(
+        figures["naturalised"] = reconstructions(
             batch.target[shown].view_as(natural[shown]).cpu(),
             natural[shown].cpu(),
             batch.label[shown].cpu(),

@@ -11,15 +11,15 @@ import hashlib
 import inspect
 import json
 import math
-import os
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
+from contextlib import suppress
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from vdib.datasets import drifting_blobs
+from vdib.files import cache_folder, replacing
 from vdib.lightning_modules.predictive_coding import signals
 from vdib.lightning_modules.predictive_coding.signals import ActiveInputs
 
@@ -129,13 +129,13 @@ def remembered(settings: str, compute: Callable[[], float]) -> float:
     modules = (drifting_blobs, signals, inspect.getmodule(remembered))
     code = [inspect.getsource(module) for module in modules if module is not None]
     name = hashlib.sha256("".join([settings, *code]).encode()).hexdigest()[:24]
-    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    path = Path(cache, "vdib", "references", f"{name}.json")
-    if path.is_file():
+    path = cache_folder() / "references" / f"{name}.json"
+    try:
         return float(json.loads(path.read_text("utf-8")))
-    value = compute()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{name}.{os.getpid()}")
-    partial.write_text(json.dumps(value), "utf-8")
-    os.replace(partial, path)  # a run beside this one never reads half a file
+    except (OSError, ValueError, TypeError):  # not there, not for us, or damaged
+        value = compute()
+    with suppress(OSError):  # a cache that cannot be written costs time only
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as file:
+            file.write(json.dumps(value).encode())
     return value

@@ -66,6 +66,8 @@ class Layer(Protocol):
     def calibrate(self, x: Spikes, spread: float = 1.0, rate: float | None = None) -> None:
         """Scale the weights so that the potentials of `x` are of the order of the threshold."""
 
+    def parameters(self) -> Iterator[nn.Parameter]: ...
+
 
 @dataclass(frozen=True)
 class Expansion:

@@ -11,6 +11,7 @@ Legend: B batch, T steps, K kernels, N neurons (dense: N; convolutional: C, H, W
 """
 
 import math
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -81,7 +82,7 @@ class SRM(nn.Module):
         """Spikes of any number of steps `(R, *N_in)`, or lists of them, to `(R, K, *N)`."""
         if detach:
             weights = {name: w.detach() for name, w in self.synapses.named_parameters()}
-            out = torch.func.functional_call(self.synapses, weights, (x,))
+            out = torch.func.functional_call(cast(nn.Module, self.synapses), weights, (x,))
         else:
             out = self.synapses(x)
         expected = (self.filter.num_kernels * self.shape[0], *self.shape[1:])

@@ -44,7 +44,7 @@ class PooledConv2d(nn.Module):
         if min(input_shape[1:]) < pool:
             height, width = input_shape[1:]
             raise ValueError(f"cannot pool a {height}x{width} input by {pool}")
-        self.input_shape = input_shape
+        self.input_shape: tuple[int, ...] = input_shape
         self.conv = nn.Conv2d(input_shape[0], out_channels, kernel_size, padding="same", bias=False)
         self.pool = pool
 

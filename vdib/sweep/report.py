@@ -22,8 +22,8 @@ def write(
     Returns:
         The paths of the two.
     """
-    from vdib.figures import plot  # here, or a sweep's --help would wait for torch
-    from vdib.figures import sweep as plot_sweep  # here, or a sweep's --help would wait for torch
+    from vdib.figures import sweep as figures  # here, or a sweep's --help would wait for torch
+    from vdib.figures.style import save
 
     keys = [part.key for part in space]
     rows: list[dict[str, Any]] = [
@@ -43,10 +43,10 @@ def write(
     picture = folder / "sweep.png"
     searched = [part for part in space if isinstance(part, Range)]
     if searched:
-        figure = plot_sweep.searched({p.key: p.log for p in searched}, rows, measured)
+        figure = figures.searched({p.key: p.log for p in searched}, rows, measured)
     else:
-        figure = plot_sweep.compared(keys, rows, measured)
-    plot.save(figure, picture)
+        figure = figures.compared(keys, rows, measured)
+    save(figure, picture)
     return [table, picture]
 
 
