@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, DistributedSampler
 
 from vdib.datasets.cache import cache_folder
+from vdib.datasets.formats.read_options import options_as_settings
 from vdib.datasets.recording_set import RecordingSet, Split
 from vdib.datasets.spike_set import Preparation, SpikeExamples, SpikeSet, collate
 from vdib.lightning_modules.data_module import DataModule
@@ -87,11 +88,12 @@ class EventData(DataModule):
     def split(self, name: Split) -> SpikeSet:
         """The spikes of a split, prepared when first asked for."""
         if name not in self.splits:
-            sets = self.recordings(name)
-            parts = {
-                recordings: SpikeSet.of(recordings, self.prepare, self.cache, self.workers)
-                for recordings in dict.fromkeys(sets)  # once each, however often it is shown
-            }
+            with options_as_settings():
+                sets = self.recordings(name)
+                parts = {
+                    recordings: SpikeSet.of(recordings, self.prepare, self.cache, self.workers)
+                    for recordings in dict.fromkeys(sets)  # once each, however often it is shown
+                }
             self.splits[name] = SpikeSet.cat([parts[recordings] for recordings in sets])
         return self.splits[name]
 
