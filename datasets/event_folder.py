@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vdib.datasets.find_recordings import SUFFIXES, passed_over, recordings_below
 from vdib.datasets.recording import ReadOptions, Recording, read_recording
 from vdib.datasets.recording_set import RecordingSet, Shown, Split, file_identity
 from vdib.datasets.sources import class_images
 
-RECORDINGS = (".aedat", ".aedat4", ".raw", ".dat", ".bin", ".npy", ".npz", ".csv", ".txt")
 IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".pgm", ".tif", ".tiff")
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
@@ -34,10 +34,18 @@ class EventFolder(RecordingSet):
     there are none, the first byte of the SHA-256 of a recording's path below the root does: one
     in ten is validation, one in ten test, and adding files moves no other.
 
+    **Other files.** A text or a NumPy file that is whole and holds no events (a note, a table of
+    labels, boxes) is passed over; `exclude` names those that look like recordings and are none.
+
     Args:
         root: the folder.
         split: train, validation or test; None for all recordings there are.
         options: how the files are read.
+        exclude: patterns of files to be left alone, of their names or of their paths below the
+            root: `*_bbox.npy`, `labels/*`.
+
+    Attributes:
+        unused: in words, which files below the root are in no split; empty where there are none.
 
     Raises:
         FileNotFoundError: no recordings, or no image for one of them (one line).
@@ -49,18 +57,23 @@ class EventFolder(RecordingSet):
         root: str | os.PathLike[str],
         split: Split | None = None,
         options: ReadOptions | None = None,
+        exclude: Sequence[str] = (),
     ) -> None:
         if split not in (None, *SPLITS):
             raise ValueError(f"split: got {split!r}, expected 'train', 'validation' or 'test'")
         self.root = Path(root)
         self.options = options or ReadOptions()
-        every = recordings_below(self.root)
+        every, others = recordings_below(self.root, exclude)
         marked = any((self.root / name).is_dir() for name in SPLITS)
+        strays = [path for path in every if marked and self._split(path, marked) not in SPLITS]
+        self.unused = passed_over(others, "no recordings") or passed_over(
+            strays, f"not in {', '.join(SPLITS)}"
+        )
         kept = [p for p in every if split in (None, self._split(p, marked))]
         if not kept:
             where = self.root / (split or "") if marked else self.root
             raise FileNotFoundError(
-                f"no {f'{split} ' if split else ''}recordings ({', '.join(RECORDINGS)}) "
+                f"no {f'{split} ' if split else ''}recordings ({', '.join(SUFFIXES)}) "
                 f"below {where}, "
                 f"where {len(every)} lie in all: more of them, or folders {', '.join(SPLITS)}"
             )
@@ -101,13 +114,14 @@ class EventFolder(RecordingSet):
         return read_recording(self.files[index], **vars(self.options))
 
     def identity(self) -> Any:
-        return [repr(self.options), [file_identity(path) for path in self.files]]
+        return [repr(self.options.changed()), [file_identity(path) for path in self.files]]
 
     def _below(self, path: Path) -> Path:
         return path.relative_to(self.root)
 
     def _digest(self, path: Path) -> bytes:
-        return sha256(self._below(path).as_posix().encode()).digest()
+        # A name need not be of the file system's encoding.
+        return sha256(self._below(path).as_posix().encode("utf-8", "surrogateescape")).digest()
 
     def _id(self, path: Path) -> int:
         return int.from_bytes(self._digest(path)[:6], "big")
@@ -125,7 +139,7 @@ class EventFolder(RecordingSet):
 
 def _numbered(names: Sequence[str]) -> dict[str, int]:
     ordered = sorted(set(names))
-    if all(name.isdecimal() for name in ordered):
+    if all(name.isdecimal() for name in ordered) and len(set(map(int, ordered))) == len(ordered):
         return {name: int(name) for name in ordered}
     return {name: number for number, name in enumerate(ordered)}
 
@@ -138,18 +152,6 @@ def _image_of(recording: Path) -> Path | None:
             if path.is_file():
                 return path
     return None
-
-
-def recordings_below(folder: Path) -> list[Path]:
-    """All recordings, in order; not hidden files, nor the times that `vdib.naturalise` writes."""
-    return sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in RECORDINGS
-        and not path.name.startswith(".")
-        and path.name != "timestamps.txt"
-        and path.is_file()
-    )
 
 
 def read_image(path: Path) -> NDArray[np.uint8]:

@@ -17,7 +17,7 @@ import torch
 
 from vdib.datasets.cache import cache_folder
 from vdib.datasets.mnist import training_images
-from vdib.datasets.recording import Recording, read_recording
+from vdib.datasets.recording import ReadOptions, Recording, read_recording
 from vdib.datasets.recording_set import RecordingSet, Shown, Split, Target, file_identity
 from vdib.datasets.sources import class_images
 
@@ -41,6 +41,7 @@ class MNISTDVS(RecordingSet):
         scale: 4, 8 or 16.
         target: "class" for one image per class, "source" for each digit's own.
         numbers: (first, last) recording of each class, instead of the split's.
+        options: how the files are read.
 
     Raises:
         FileNotFoundError: no such recordings (one line, which says where to get them).
@@ -54,7 +55,9 @@ class MNISTDVS(RecordingSet):
         scale: int = 4,
         target: Target = "class",
         numbers: tuple[int, int] | None = None,
+        options: ReadOptions | None = None,
     ) -> None:
+        self.options = options or ReadOptions()
         if scale not in SCALES or target not in ("class", "source"):
             raise ValueError(f"got scale {scale} and target {target!r}, expected 4, 8 or 16 and "
                              "'class' or 'source'")  # fmt: skip
@@ -84,10 +87,12 @@ class MNISTDVS(RecordingSet):
         ]
 
     def recording(self, index: int) -> Recording:
-        return read_recording(self.files[index][2])
+        return read_recording(self.files[index][2], **vars(self.options))
 
     def identity(self) -> Any:
-        return [file_identity(path) for _, _, path in self.files]
+        files = [file_identity(path) for _, _, path in self.files]
+        changed = self.options.changed()
+        return [files, repr(changed)] if changed else files
 
 
 def default_folders(name: str) -> list[Path]:

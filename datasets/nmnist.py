@@ -13,7 +13,7 @@ from vdib.datasets.cache import cache_folder
 from vdib.datasets.formats.nmnist_bin import SENSOR_SIZE
 from vdib.datasets.mnist import MNIST, NUM_TRAINING, training_images
 from vdib.datasets.mnist_dvs import default_folders
-from vdib.datasets.recording import Recording, read_recording
+from vdib.datasets.recording import ReadOptions, Recording, read_recording
 from vdib.datasets.recording_set import RecordingSet, Shown, Split, Target, file_identity
 from vdib.datasets.sources import class_images
 
@@ -39,6 +39,7 @@ class NMNIST(RecordingSet):
         fold: 0 to `num_folds` - 1; None for the official split.
         num_folds: of cross-validation.
         target: "class" for one image per class, "source" for each digit's own.
+        options: how the files are read.
 
     Raises:
         FileNotFoundError: no such recordings (one line, which says where to get them).
@@ -52,7 +53,9 @@ class NMNIST(RecordingSet):
         fold: int | None = None,
         num_folds: int = 5,
         target: Target = "source",
+        options: ReadOptions | None = None,
     ) -> None:
+        self.options = options or ReadOptions()
         if split not in (None, "train", "validation", "test") or target not in ("class", "source"):
             raise ValueError(f"got split {split!r} and target {target!r}, expected 'train', "
                              "'validation' or 'test' and 'class' or 'source'")  # fmt: skip
@@ -89,10 +92,12 @@ class NMNIST(RecordingSet):
         ]
 
     def recording(self, index: int) -> Recording:
-        return read_recording(self.files[index][2])
+        return read_recording(self.files[index][2], **vars(self.options))
 
     def identity(self) -> Any:
-        return [file_identity(path) for _, _, path in self.files]
+        files = [file_identity(path) for _, _, path in self.files]
+        changed = self.options.changed()
+        return [files, repr(changed)] if changed else files
 
 
 def _find(folders: list[Path], part: str) -> list[tuple[int, int, Path]]:

@@ -4,6 +4,7 @@ R: recordings; T: steps; C, H, W: channels, rows and columns of input neurons; S
 B: batch; M: target images.
 """
 
+import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -136,7 +137,7 @@ class SpikeSet(Dataset[SpikeExamples]):
         cache: Path | None = None,
         workers: int = 1,
     ) -> "SpikeSet":
-        """Prepare all recordings, or take them from the cache.
+        """Prepare all recordings, or take them from the cache; say how many records were lost.
 
         Args:
             recordings: to be read or made.
@@ -156,6 +157,13 @@ class SpikeSet(Dataset[SpikeExamples]):
             "preparation": repr(prepare),
         }
         arrays = make() if cache is None else cached(settings, make, cache)
+        if "skipped" in arrays:
+            skipped = arrays["skipped"]
+            where = f"{np.count_nonzero(skipped)} of {len(skipped)} recordings"
+            print(
+                f"vdib: {recordings.name}: {skipped.sum()} bad records left out, in {where}",
+                file=sys.stderr,
+            )
         label, image, id = np.array(recordings.shown, np.int64).reshape(-1, 3).T
         return cls(arrays["count"], arrays["neuron"], shape, recordings.images, image, label, id)
 
@@ -221,9 +229,10 @@ def _prepared(
 ) -> Arrays:
     small = np.uint16 if np.prod(shape) <= 1 << 16 else np.int32
 
-    def one(index: int) -> tuple[NDArray[np.int64], NDArray[np.integer[Any]]]:
-        count, neuron = prepare(recordings.recording(index))
-        return count, neuron.astype(small)
+    def one(index: int) -> tuple[NDArray[np.int64], NDArray[np.integer[Any]], int]:
+        recording = recordings.recording(index)
+        count, neuron = prepare(recording)
+        return count, neuron.astype(small), recording.num_skipped
 
     with ThreadPoolExecutor(workers) as pool:
         every = tqdm(
@@ -234,8 +243,9 @@ def _prepared(
             mininterval=0.5,
             disable=None,  # where nobody looks
         )
-        counts, neurons = zip(*every, strict=True)
-    return {"count": np.stack(counts), "neuron": np.concatenate(neurons)}
+        counts, neurons, skipped = zip(*every, strict=True)
+    arrays = {"count": np.stack(counts), "neuron": np.concatenate(neurons)}
+    return {**arrays, "skipped": np.array(skipped)} if any(skipped) else arrays
 
 
 def collate(batch: SpikeExamples) -> SpikeExamples:

@@ -8,7 +8,8 @@ import pytest
 import recordings as make
 
 from vdib.datasets import event_folder
-from vdib.datasets.event_folder import EventFolder, recordings_below
+from vdib.datasets.event_folder import EventFolder
+from vdib.datasets.find_recordings import recordings_below
 from vdib.datasets.recording import ReadOptions
 
 SIZE = ReadOptions(sensor_size=(34, 34))
@@ -125,7 +126,7 @@ def test_what_is_no_recording_is_left_alone(tmp_path: Path) -> None:
     (root / "folder.raw").mkdir()
     (root / "timestamps.txt").write_text("0.1\n")
     (root / "README.md").write_text("words")
-    found = [path.relative_to(root).as_posix() for path in recordings_below(root)]
+    found = [path.relative_to(root).as_posix() for path in recordings_below(root).recordings]
     assert found == ["a.NPZ.npz", "b/a.npz"]
 
 
@@ -168,3 +169,55 @@ def test_a_split_without_recordings_says_how_many_there_are(tmp_path: Path) -> N
     wrong: Any = "val"
     with pytest.raises(ValueError, match="split: got 'val'"):
         EventFolder(root, wrong)
+
+
+# Files that are no recordings.
+
+
+def test_what_holds_no_events_is_passed_over(tmp_path: Path) -> None:
+    """By content, and said; what is damaged stays a recording, so that somebody is told."""
+    root = write(tmp_path / "r", "0/a.npz", "1/b.npz", "0.png", "1.png")
+    (root / "README.txt").write_bytes("Recorded on Monday, near Zürich.\n".encode("latin-1"))
+    (root / "0" / "user01_labels.csv").write_text("class,startTime_usec,endTime_usec\n1,0,5\n")
+    (root / "0" / "timestamps.txt").write_text("0.1\n0.2\n")
+    boxes = np.zeros(3, [("ts", "<u8"), ("x", "<f4"), ("y", "<f4"), ("w", "<f4"), ("h", "<f4")])
+    np.save(root / "0" / "a_bbox.npy", boxes)
+    np.savez(root / "1" / "features.npz", mean=np.zeros(3), std=np.ones(3))
+    data = EventFolder(root)
+    assert [path.name for path in data.files] == ["a.npz", "b.npz"]
+    assert data.classes == {"0": 0, "1": 1}
+    assert data.unused == (
+        "passed over, no recordings: a_bbox.npy, timestamps.txt, user01_labels.csv and 2 more"
+    )
+    for name, content in (("0/c.npz", b"PK\x03\x04junk"), ("0/d.npy", b""), ("1/e.txt", b"\0")):
+        (root / name).write_bytes(content)
+    names = [path.name for path in recordings_below(root).recordings]
+    assert names == ["a.npz", "c.npz", "d.npy", "b.npz", "e.txt"]
+
+
+def test_excluded_files_are_not_looked_at(tmp_path: Path) -> None:
+    root = write(tmp_path / "r", "0/a.npz", "0/a_boxes.npz", "labels/b.npz", "0.png", "labels.png")
+    assert len(EventFolder(root)) == 3
+    data = EventFolder(root, exclude=["*_boxes.npz", "labels/*"])
+    assert labels(data) == {"0/a.npz": 0}
+
+
+def test_recordings_outside_the_split_folders_are_said(tmp_path: Path) -> None:
+    root = write(tmp_path / "r", "train/a.npz", "train.png", "more/b.npz", "more.png")
+    assert EventFolder(root, "train").unused == "passed over, not in train, validation, test: b.npz"
+
+
+@pytest.mark.parametrize(
+    "name", ["a b.npz", "[a].npz", "-a.npz", "é*.npz", "a.b.npz", "\udcff.npz"]
+)
+def test_files_may_be_called_anything(name: str, tmp_path: Path) -> None:
+    root = write(tmp_path / "r.d [x]", f"cl ass.v1/{name}", "cl ass.v1.png")
+    data = EventFolder(root)
+    assert data.classes == {"cl ass.v1": 0}
+    assert len(data[0][0]) == 30
+    assert 0 <= data.shown[0].id < 1 << 48
+
+
+def test_classes_that_are_one_number_written_twice_stay_apart(tmp_path: Path) -> None:
+    root = write(tmp_path / "r", "1/a.npz", "01/a.npz", "1.png", "01.png")
+    assert labels(EventFolder(root)) == {"01/a.npz": 0, "1/a.npz": 1}

@@ -308,7 +308,7 @@ def test_description_of_aedat4_must_be_xml(tmp_path: Path) -> None:
 
 def test_arrays_are_never_unpickled_nor_believed(tmp_path: Path) -> None:
     np.save(tmp_path / "object.npy", np.array([{}], object), allow_pickle=True)
-    with pytest.raises(RecordingError, match="of object, expected an array of numbers"):
+    with pytest.raises(RecordingError, match="of object, expected fields x, y, t, p"):
         read_recording(tmp_path / "object.npy")
     content = WRITERS["list.npy"](EVENTS).replace(b"(50,)", b"(9e9,)"[:5])
     with pytest.raises(RecordingError):

@@ -9,6 +9,7 @@ import math
 import warnings
 import zipfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -32,52 +33,77 @@ _MAX_NPY_HEADER = 1 << 14
 
 
 def read_npy(file: BinaryIO, faults: Faults, columns: str | None, time_scale: float) -> EventSource:
-    file.seek(0)
-    array = _array(file, 0, size_of(file), faults)
-    table = _table(array, columns, faults)
-    data = size_of(file) - array.nbytes
-    return EventSource(
-        "npy", None, None, _decode(table, data, array.strides[0], faults, time_scale)
-    )
+    """One array; its header is checked at once, its data are read with the first events."""
+    places = _checked_places(file, 0, columns, faults)
+
+    def chunks() -> Iterator[EventChunk]:
+        file.seek(0)
+        array = _array(file, 0, size_of(file), faults)
+        table = {field: array[place] for field, place in places.items()}
+        data = size_of(file) - array.nbytes
+        yield from _decode(table, data, array.strides[0], faults, time_scale)
+
+    return EventSource("npy", None, None, chunks())
 
 
 def read_npz(file: BinaryIO, faults: Faults, columns: str | None, time_scale: float) -> EventSource:
+    """Arrays named x, y, t and p, or the one table; what is read is chosen at once."""
+    with _archive_opens(faults):
+        archive = zipfile.ZipFile(file)
+        chosen = _chosen(archive, faults)
+        limit = MAX_EXPANSION * size_of(file) + BLOCK_BYTES
+        total = sum(member.file_size for member in chosen.values())
+        if total > limit:
+            raise faults.fatal(0, f"arrays of {total} bytes", f"at most {limit} in such a file")
+
+    def chunks() -> Iterator[EventChunk]:
+        with _archive_opens(faults):
+            table = _loaded(archive, chosen, columns, faults)
+        yield from _decode(table, 0, 0, faults, time_scale)
+
+    return EventSource("npz", None, None, chunks())
+
+
+@contextmanager
+def _archive_opens(faults: Faults) -> Iterator[None]:
+    """Errors from inside, of which zipfile and zlib raise a dozen types, as the recording's."""
     try:
-        with zipfile.ZipFile(file) as archive:
-            table = _archived(archive, file, columns, faults)
+        yield
     except RecordingError:
         raise
-    except Exception as error:  # zipfile and zlib raise a dozen types on corrupted archives
+    except Exception as error:
         raise faults.fatal(0, f"an archive that does not open ({error})", "a .npz file") from error
-    return EventSource("npz", None, None, _decode(table, 0, 0, faults, time_scale))
 
 
-def _archived(
-    archive: zipfile.ZipFile, file: BinaryIO, columns: str | None, faults: Faults
-) -> dict[str, NDArray[Any]]:
-    """The columns x, y, t, p of an archive: arrays of these names, or the one table in it."""
+def _chosen(archive: zipfile.ZipFile, faults: Faults) -> dict[str, zipfile.ZipInfo]:
+    """The members of the columns x, y, t and p, or under no name that of the one table."""
     members = {m.filename.removesuffix(".npy"): m for m in archive.infolist()
                if m.filename.endswith(".npy")}  # fmt: skip
-    given = named_columns(list(members))
-    if given:
+    if given := named_columns(list(members)):
         parts = list(members.values())
-        chosen = {field: parts[i] for field, i in given.items()}
-    else:
-        tables = [m for m in members.values() if _is_table(archive, m)]
-        if len(tables) != 1:
-            found = f"arrays {sorted(members)}"[:200]
-            raise faults.other(0, found, "x, y, t and p, or one table of events")
-        chosen = {"": tables[0]}
-    limit = MAX_EXPANSION * size_of(file) + BLOCK_BYTES
-    total = sum(member.file_size for member in chosen.values())
-    if total > limit:
-        raise faults.fatal(0, f"arrays of {total} bytes", f"at most {limit} in such a file")
+        return {field: parts[i] for field, i in given.items()}
+    tables = [member for member in members.values() if _is_table(archive, member)]
+    if len(tables) != 1:
+        found = f"arrays {sorted(members)}"[:200]
+        raise faults.other(0, found, "x, y, t and p, or one table of events")
+    return {"": tables[0]}
+
+
+def _loaded(
+    archive: zipfile.ZipFile,
+    chosen: dict[str, zipfile.ZipInfo],
+    columns: str | None,
+    faults: Faults,
+) -> dict[str, NDArray[Any]]:
+    """The columns x, y, t, p."""
     arrays = {}
     for name, member in chosen.items():
         with archive.open(member) as part:
+            places = None if name else _checked_places(part, member.header_offset, columns, faults)
+        with archive.open(member) as part:
             arrays[name] = _array(part, member.header_offset, member.file_size, faults)
-    if not given:
-        return _table(arrays[""], columns, faults)
+        if places is not None:
+            return {field: arrays[""][place] for field, place in places.items()}
     if {a.ndim for a in arrays.values()} != {1} or len({len(a) for a in arrays.values()}) != 1:
         shapes = ", ".join(f"{field} {a.shape}" for field, a in arrays.items())
         raise faults.fatal(0, f"arrays of shapes {shapes}"[:200], "x, y, t, p of one length")
@@ -96,10 +122,7 @@ def _is_table(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bool:
 
 def _array(file: Any, offset: int, size: int, faults: Faults) -> NDArray[Any]:
     """The array of an open .npy file of `size` bytes; a shorter one is cut where it ends."""
-    try:
-        shape, fortran, dtype = _header(file)
-    except Exception as error:  # NumPy parses Python literals: nearly any type of error
-        raise faults.fatal(offset, f"a header that does not parse ({error})", ".npy") from error
+    shape, fortran, dtype = _parsed_header(file, offset, faults)
     if dtype.hasobject or not dtype.itemsize or not shape or min(shape) < 0:
         raise faults.other(offset, f"an array {shape} of {dtype}"[:200], "an array of numbers")
     row = dtype.itemsize * math.prod(shape[1:])
@@ -140,16 +163,23 @@ def _places(
     return None
 
 
-def _table(array: NDArray[Any], columns: str | None, faults: Faults) -> dict[str, NDArray[Any]]:
-    """The columns x, y, t, p of a structured array, or of a plain one in the order `columns`."""
-    places = _places(array.shape, array.dtype, columns)
+def _parsed_header(
+    file: Any, offset: int, faults: Faults
+) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    try:
+        return _header(file)
+    except Exception as error:  # NumPy parses Python literals: nearly any type of error
+        raise faults.fatal(offset, f"a header that does not parse ({error})", ".npy") from error
+
+
+def _checked_places(file: Any, offset: int, columns: str | None, faults: Faults) -> dict[str, Any]:
+    """The index of each column x, y, t, p, by the header of an open .npy file."""
+    shape, _, dtype = _parsed_header(file, offset, faults)
+    places = _places(shape, dtype, columns)
     if places is None:
-        raise faults.other(
-            0,
-            f"an array {array.shape} of {array.dtype}"[:200],
-            "fields x, y, t, p, or the shape (N, 4)",
-        )
-    return {field: array[place] for field, place in places.items()}
+        found = f"an array {shape} of {dtype}"[:200]
+        raise faults.other(offset, found, "fields x, y, t, p, or the shape (N, 4)")
+    return places
 
 
 def _decode(

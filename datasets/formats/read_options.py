@@ -1,9 +1,11 @@
 """How to read what a recording's file leaves open: the same options in every command."""
 
+import re
+from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from vdib.datasets.formats.aedat2 import AddressLayout, LayoutName
 from vdib.datasets.formats.check import MAX_SIDE
@@ -68,6 +70,44 @@ class ReadOptions:
 def possible_size(size: tuple[int, int]) -> bool:
     """Whether both sides of a sensor fit 16 signed bits."""
     return all(1 <= side <= MAX_SIDE for side in size)
+
+
+def add_flags(parser: ArgumentParser) -> None:
+    """The options as flags of a command, explained by the first sentences above."""
+    said = " ".join((ReadOptions.__doc__ or "").split())
+    for field in fields(ReadOptions):
+        found = re.search(rf" {field.name}: (.*?)\.( |$)", said)
+        words = found[1].replace("`", "").replace("%", "%%") if found else None
+        flag = f"--{field.name.replace('_', '-')}"
+        if field.default is False:
+            parser.add_argument(flag, action="store_true", help=words)
+        else:
+            how = _FLAGS.get(field.name, {})
+            parser.add_argument(flag, default=field.default, help=words, **how)
+
+
+def from_flags(parsed: Namespace) -> ReadOptions:
+    """What the flags of `add_flags` say.
+
+    Raises:
+        ValueError: an option that is none (one line).
+    """
+    return ReadOptions(**{field.name: getattr(parsed, field.name) for field in fields(ReadOptions)})
+
+
+def _size(word: str) -> tuple[int, int]:
+    width, height = (int(side) for side in word.replace("x", ",").split(","))
+    return width, height
+
+
+_size.__name__ = "list of 2 numbers"  # argparse's complaints name the type so
+_FLAGS: dict[str, dict[str, Any]] = {
+    "on_error": {"choices": ("raise", "skip", "segments")},
+    "sensor_size": {"type": _size, "metavar": "W,H"},
+    "layout": {"choices": get_args(LayoutName)},
+    "stream": {"type": int, "metavar": "N"},
+    "time_scale": {"type": float, "metavar": "US"},
+}
 
 
 def as_flag(hint: Hint) -> str:

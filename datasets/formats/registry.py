@@ -39,7 +39,7 @@ def recognised(file: BinaryIO, faults: Faults, options: ReadOptions) -> EventSou
             return read_event_text(file, faults, options.columns, options.time_scale)
         if named_bin or looks_like_nmnist_bin(head):
             return read_nmnist_bin(file, faults)
-    raise faults.other(
+    raise faults.fatal(
         0,
         f"a beginning {head[:12]!r}",
         "'#!AER-DAT2.0', 3.1 or 4.0, '% ' (Prophesee), .npy, .npz, text, or N-MNIST's .bin",

@@ -4,7 +4,7 @@ Lines that begin with '#' or '%' and empty lines are passed over. Which column i
 sensor's size, may stand above: see `text_columns.py`.
 """
 
-import codecs
+import re
 from collections.abc import Iterator
 from typing import BinaryIO
 
@@ -15,14 +15,12 @@ from vdib.datasets.formats.columns import column_chunk
 from vdib.datasets.formats.source import BLOCK_BYTES, EventChunk, EventSource, Faults
 from vdib.datasets.formats.text_columns import BLANKS, COMMENTS, text_columns
 
+_CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+
 
 def looks_like_text(head: bytes) -> bool:
-    """UTF-8 without control characters; the last character may be cut."""
-    try:
-        words = codecs.getincrementaldecoder("utf-8")().decode(head)
-    except UnicodeDecodeError:
-        return False
-    return all((c >= " " and c != "\x7f") or c in "\t\r\n" for c in words)
+    """No control characters, and mostly ASCII: comments may be in any encoding."""
+    return not _CONTROL.search(head) and sum(c < 128 for c in head) >= 0.75 * len(head)
 
 
 def read_event_text(

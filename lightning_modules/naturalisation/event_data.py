@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from vdib.datasets.cache import cache_folder
+from vdib.datasets.formats.read_options import options_as_settings
 from vdib.datasets.recording_set import RecordingSet, Split
 from vdib.datasets.spike_set import Preparation, SpikeExamples, SpikeSet
 from vdib.lightning_modules.data_module import DataModule, SpikeBatch
@@ -79,11 +80,12 @@ class EventData(DataModule[SpikeExamples]):
             self.split(split)
 
     def load(self, split: Split) -> SpikeSet:
-        sets = self.recordings(split)
-        parts = {
-            recordings: SpikeSet.of(recordings, self.prepare, self.cache, self.workers)
-            for recordings in dict.fromkeys(sets)  # once each, however often it is shown
-        }
+        with options_as_settings():
+            sets = self.recordings(split)
+            parts = {
+                recordings: SpikeSet.of(recordings, self.prepare, self.cache, self.workers)
+                for recordings in dict.fromkeys(sets)  # once each, however often it is shown
+            }
         return SpikeSet.cat([parts[recordings] for recordings in sets])
 
     def targets(self, split: Split) -> Tensor:

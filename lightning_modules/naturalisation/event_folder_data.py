@@ -1,11 +1,12 @@
 """A folder of anyone's own recordings, for Lightning."""
 
 import os
+import sys
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 from vdib.datasets.event_folder import EventFolder
-from vdib.datasets.recording import ReadOptions
+from vdib.datasets.formats.read_options import ReadOptions, options_as_settings
 from vdib.datasets.recording_set import RecordingSet, Split
 from vdib.datasets.spike_set import Preparation
 from vdib.datasets.transforms.binning import SpikeBinning
@@ -19,44 +20,48 @@ class EventFolderData(EventData):
 
     Args:
         root: the folder.
-        sensor_size: width and height of the camera (default: as the first recording says).
         image_shape: height and width of what recordings become (default: as the images are).
         judged: whether that are digits, which the judge knows (default: as the classes are called).
         crop: left, top, width and height in pixels.
         follow: width and height of a window that follows what moves, instead of a crop.
         downsample: pixels a side that share an input neuron.
         polarity: `two` channels, or one `merged`.
-        on_error: `raise` at the first bad record of a file, or `skip` bad records.
+        exclude: patterns of files that are no recordings, such as `*_bbox.npy` or `labels/*`.
         num_steps, step_ms: T and ms a step, from a recording's first event on.
         batch_size, cache, workers, seed: see `EventData`.
+        read: how files are read, the settings of `ReadOptions`. Without `sensor_size` the camera's
+            is as the first recording says.
     """
 
     def __init__(
         self,
         root: str,
-        sensor_size: tuple[int, int] | None = None,
         image_shape: tuple[int, int] | None = None,
         judged: bool | None = None,
         crop: tuple[int, int, int, int] | None = None,
         follow: tuple[int, int] | None = None,
         downsample: int = 1,
         polarity: Literal["two", "merged"] = "two",
-        on_error: Literal["raise", "skip"] = "raise",
+        exclude: Sequence[str] = (),
         num_steps: int = 80,
         step_ms: float = 25.0,
         batch_size: int = 32,
         cache: bool = True,
         workers: int = 2,
         seed: int = 0,
+        **read: Any,
     ) -> None:
         super().__init__(num_steps, step_ms, batch_size, cache, workers, seed)
         if crop and follow:
             raise ValueError("crop and follow: expected one of the two")
-        self.root = os.path.abspath(root)
-        self.options = ReadOptions(on_error=on_error, sensor_size=sensor_size)
+        self.root = os.path.abspath(os.path.expanduser(root))
+        self.options = ReadOptions(**read)
+        self.exclude = tuple(exclude)
+        sensor_size = self.options.sensor_size
         if sensor_size is None or image_shape is None or judged is None:
-            train = EventFolder(self.root, "train", self.options)
-            sensor_size = sensor_size or train.recording(0).sensor_size
+            train = EventFolder(self.root, "train", self.options, self.exclude)
+            with options_as_settings():
+                sensor_size = sensor_size or train.recording(0).sensor_size
             height, width = train.images.shape[1:]
             image_shape = image_shape or (height, width)
             judged = train.judged if judged is None else judged
@@ -76,4 +81,7 @@ class EventFolderData(EventData):
         )
 
     def recordings(self, split: Split) -> Sequence[RecordingSet]:
-        return [EventFolder(self.root, split, self.options)]
+        found = EventFolder(self.root, split, self.options, self.exclude)
+        if split == "train" and found.unused:
+            print(f"vdib: {found.unused}", file=sys.stderr)
+        return [found]

@@ -1,9 +1,10 @@
 """MNIST-DVS, real and simulated, for Lightning."""
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 from vdib.datasets.mnist_dvs import MNISTDVS, SENSOR_SIZE
+from vdib.datasets.recording import ReadOptions
 from vdib.datasets.recording_set import RecordingSet, Split, Target
 from vdib.datasets.simulated import SimulatedMNISTDVS
 from vdib.datasets.sources import Source
@@ -30,6 +31,7 @@ class MNISTDVSData(EventData):
         download: fetch what is missing (2.5 GB).
         num_steps, step_ms: T and ms a step.
         batch_size, cache, workers, seed: see `EventData`.
+        read: how files of real recordings are read, the settings of `ReadOptions`.
     """
 
     def __init__(
@@ -51,8 +53,10 @@ class MNISTDVSData(EventData):
         cache: bool = True,
         workers: int = 2,
         seed: int = 0,
+        **read: Any,
     ) -> None:
         super().__init__(num_steps, step_ms, batch_size, cache, workers, seed)
+        self.options = ReadOptions(**read)
         self.kind = recordings
         self.target: Target = "class" if target == "label" else target
         if target == "label":
@@ -74,7 +78,7 @@ class MNISTDVSData(EventData):
                 from vdib.datasets.download_mnist_dvs import download
 
                 download(self.root, scale=self.scale)
-            parts.append(MNISTDVS(split, self.root, self.scale, self.target))
+            parts.append(MNISTDVS(split, self.root, self.scale, self.target, options=self.options))
         if self.kind == "simulated" or (self.kind == "both" and split == "train"):
             size, seed = self.sizes[split], self.simulation_seed
             parts.append(SimulatedMNISTDVS(split, size, seed, self.target, self.source))

@@ -1,9 +1,10 @@
 """N-MNIST, real and simulated, for Lightning."""
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 from vdib.datasets.nmnist import NMNIST, SENSOR_SIZE, download_nmnist
+from vdib.datasets.recording import ReadOptions
 from vdib.datasets.recording_set import RecordingSet, Split, Target
 from vdib.datasets.simulated import SimulatedNMNIST
 from vdib.datasets.sources import Source
@@ -29,6 +30,7 @@ class NMNISTData(EventData):
         download: fetch what is missing through tonic (1.1 GB).
         num_steps, step_ms: T and ms a step.
         batch_size, cache, workers, seed: see `EventData`.
+        read: how files of real recordings are read, the settings of `ReadOptions`.
     """
 
     def __init__(
@@ -50,6 +52,7 @@ class NMNISTData(EventData):
         cache: bool = True,
         workers: int = 2,
         seed: int = 0,
+        **read: Any,
     ) -> None:
         super().__init__(num_steps, step_ms, batch_size, cache, workers, seed)
         if real_weight < 1:
@@ -59,6 +62,7 @@ class NMNISTData(EventData):
                 raise ValueError("source: got 'digits', expected 'mnist' beside real recordings, "
                                  "some of which show the digits that come along")  # fmt: skip
             source = "mnist"
+        self.options = ReadOptions(**read)
         self.kind = recordings
         self.target: Target = "class" if target == "label" else target
         if target == "label":
@@ -77,7 +81,7 @@ class NMNISTData(EventData):
         if self.kind != "simulated":
             if self.download:
                 download_nmnist(self.root)
-            real = NMNIST(split, self.root, self.fold, target=self.target)
+            real = NMNIST(split, self.root, self.fold, target=self.target, options=self.options)
             parts += [real] * (self.real_weight if split == "train" else 1)
         if self.kind == "simulated" or (self.kind == "both" and split == "train"):
             size, seed = self.sizes[split], self.simulation_seed

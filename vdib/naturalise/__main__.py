@@ -15,21 +15,28 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm  # type: ignore[import-untyped]
 
+from vdib.datasets.find_recordings import passed_over, recordings_below
+from vdib.datasets.formats.read_options import add_flags, as_flag, from_flags
+from vdib.datasets.formats.source import RecordingError
 from vdib.runs.command import UserError, run
 
 
-def recordings_in(words: Sequence[str], lines: Iterator[str]) -> list[Path]:
+def recordings_in(
+    words: Sequence[str], lines: Iterator[str], exclude: Sequence[str] = ()
+) -> list[Path]:
     """A folder stands for the recordings below it, `-` for the files and folders in `lines`."""
-    from vdib.datasets.event_folder import recordings_below
-
     files: list[Path] = []
     for word in words:
         path = Path(word)
         if word == "-":
             named = (line.strip() for line in lines)
-            files += recordings_in([line for line in named if line not in ("", "-")], iter(()))
+            listed = [line for line in named if line not in ("", "-")]
+            files += recordings_in(listed, iter(()), exclude)
         elif path.is_dir():
-            files += recordings_below(path)
+            found, others = recordings_below(path, exclude)
+            files += found
+            if others:
+                print(f"vdib: {passed_over(others, 'no recordings')}", file=sys.stderr)
         else:
             files.append(path)
     return files
@@ -82,14 +89,8 @@ def parser() -> argparse.ArgumentParser:
         metavar="Z",
         help="then bring it to the model's sensor, centre on centre: pixels per pixel, or 'fit'",
     )
-    add("--sensor-size", type=_numbers(2), metavar="W,H", help="where the file does not say")
-    add("--on-error", choices=("raise", "skip"), default="raise", help="skip bad records")
-    add("--flip-x", action="store_true", help="mirror left and right")
-    add("--flip-y", action="store_true", help="mirror top and bottom")
-    add("--flip-polarity", action="store_true", help="exchange ON and OFF")
-    add("--unwrap", action="store_true", help="continue times over a counter's wrap")
-    add("--columns", default="txyp", help="order in text without names (%(default)s)")
-    add("--time-scale", type=float, default=1.0, help="us per unit of t in text (%(default)s)")
+    add("--exclude", action="append", default=[], metavar="PATTERN", help="files to pass over")
+    add_flags(options)
     return options
 
 
@@ -100,7 +101,7 @@ def main(args: list[str] | None = None) -> int:
 
 
 def _naturalise(options: argparse.Namespace) -> int:
-    files = recordings_in(options.recordings, sys.stdin)
+    files = recordings_in(options.recordings, sys.stdin, options.exclude)
     if not files:
         raise UserError(f"no recordings in {', '.join(options.recordings)}")
     if options.window_ms is not None and not 1 <= options.window_ms * 1000 <= 1e15:
@@ -111,6 +112,10 @@ def _naturalise(options: argparse.Namespace) -> int:
     if options.original is not None and not (running_mode and options.original.exists()):
         why = "no such file or folder" if running_mode else "only with --window-ms or -events"
         raise UserError(f"--original {options.original}: {why}")
+    try:
+        read = vars(from_flags(options))
+    except ValueError as error:
+        raise UserError(str(error)) from error
     from vdib.datasets.transforms.place import Crop, Zoom
     from vdib.naturalise.naturaliser import (  # takes seconds to import
         Transform,
@@ -126,9 +131,6 @@ def _naturalise(options: argparse.Namespace) -> int:
         assert model.prepare.sensor_size is not None
         place.append(Zoom(model.prepare.sensor_size, _factor(options.zoom)))
     model = replace(model, place=tuple(place))
-    names = ("sensor_size", "on_error", "flip_x", "flip_y", "flip_polarity", "unwrap", "columns",
-             "time_scale")  # fmt: skip
-    read = {name: getattr(options, name) for name in names}
     every: dict[str, int] = {}
     if options.window_ms is not None:
         every = {"every": round(options.window_ms * 1000)}
@@ -148,9 +150,10 @@ def _naturalise(options: argparse.Namespace) -> int:
                 else:
                     skipped += whole(model, path, read, out)
             except (OSError, ValueError, ImportError) as error:
+                if isinstance(error, RecordingError):
+                    error = error.spelt(as_flag)
                 missing = isinstance(error, FileNotFoundError)
                 words = f"{path}: no such file" if missing else str(error).splitlines()[0]
-                words = words.replace("sensor_size=", "--sensor-size W,H")
                 failed.append(words if str(path) in words else f"{path}: {words}")
     done = len(files) - len(failed)
     print(f"{done} of {len(files)} recordings naturalised in {options.out}")
