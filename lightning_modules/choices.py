@@ -13,8 +13,12 @@ from torch import nn
 
 from vdib.credit import BPTT, Credit, DirectFeedback, EProp
 from vdib.datasets.digits import Digits
+from vdib.datasets.event_folder import EventFolderSplits
 from vdib.datasets.images import ImageSet
 from vdib.datasets.mnist import MNIST
+from vdib.datasets.mnist_dvs import MNISTDVSSplits
+from vdib.datasets.nmnist import NMNISTSplits
+from vdib.datasets.recording_splits import RecordingSplits
 from vdib.decoder import CNNDecoder, Decoder, LogisticDecoder, MLPDecoder
 from vdib.dynamics import surrogate
 from vdib.dynamics.surrogate import Surrogate
@@ -98,6 +102,12 @@ PRIORS: Choices[Callable[[int, float], nn.Module]] = {
 IMAGE_SETS: Choices[Callable[[Literal["train", "validation", "test"]], ImageSet]] = {
     "digits": Choice(Digits, "5,000 digits that come along"),
     "mnist": Choice(MNIST, "all of MNIST"),
+}
+
+EVENT_SETS: Choices[type[RecordingSplits]] = {
+    "NMNISTData": Choice(NMNISTSplits, "N-MNIST, real or simulated"),
+    "MNISTDVSData": Choice(MNISTDVSSplits, "MNIST-DVS, real or simulated"),
+    "EventFolderData": Choice(EventFolderSplits, "a folder of your own recordings"),
 }
 
 

@@ -1,34 +1,30 @@
-"""Recordings of event cameras as spikes, for Lightning: what all of them share.
+"""Recordings of event cameras as spikes, for Lightning: one data module for every event data set.
 
 Legend: B batch, T steps, C H W channels, rows and columns of input neurons.
 """
 
-from abc import abstractmethod
-from collections.abc import Mapping, Sequence
-from types import MappingProxyType
-from typing import Any, Literal
+import inspect
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from vdib.datasets.cache import cache_folder
-from vdib.datasets.formats.read_options import options_as_settings
-from vdib.datasets.recording_set import RecordingSet, Split
-from vdib.datasets.spike_set import Preparation, SpikeExamples, SpikeSet
+from vdib.datasets.formats.read_options import ReadOptions, options_as_settings
+from vdib.datasets.recording_set import Split
+from vdib.datasets.recording_splits import RecordingSplits
+from vdib.datasets.spike_set import SpikeExamples, SpikeSet
+from vdib.files import cache_folder
+from vdib.lightning_modules.choices import EVENT_SETS
 from vdib.lightning_modules.data_module import DataModule, SpikeBatch
-from vdib.signal import Image, Label, Signal
-
-Recordings = Literal["simulated", "real", "both"]
-"""What to train on; `both` validates and tests on the real ones."""
+from vdib.signal import Label
 
 
 class EventData(DataModule[SpikeExamples]):
-    """What the event data sets share: binned once, kept on disk, handed over as lists of spikes.
+    """Recordings binned once, kept on disk, handed over as lists of spikes.
 
     Args:
-        num_steps: T.
-        step_ms: ms a step.
+        splits: which recordings there are, and how they become spikes.
         batch_size: B, in training.
         cache: keep binned spikes in the user's cache folder.
         workers: threads that bin.
@@ -36,43 +32,28 @@ class EventData(DataModule[SpikeExamples]):
 
     Attributes:
         prepare: from a recording to spikes.
-        signal: what recordings become: digits by default.
         found: settings left open that the files decided.
     """
 
-    found: Mapping[str, Any] = MappingProxyType({})
-    prepare: Preparation
-    signal: Signal = Image((28, 28), digits=True)
-
     def __init__(
         self,
-        num_steps: int,
-        step_ms: float,
-        batch_size: int,
-        cache: bool,
-        workers: int,
-        seed: int,
+        splits: RecordingSplits,
+        batch_size: int = 32,
+        cache: bool = True,
+        workers: int = 2,
+        seed: int = 0,
     ) -> None:
         super().__init__(batch_size, seed)
-        if num_steps < 2 or workers < 1 or not step_ms * 1000 >= 1:
-            raise ValueError(
-                "data needs num_steps >= 2, step_ms >= 0.001 and workers >= 1, "
-                f"got {num_steps}, {step_ms} and {workers}"
-            )
-        self.num_steps = num_steps
-        self.step_us = round(step_ms * 1000)
+        if workers < 1:
+            raise ValueError(f"workers: got {workers}, expected at least 1")
+        self.recording_splits = splits
+        self.prepare, self.signal, self.found = splits.prepare, splits.signal, splits.found
+        assert self.prepare.binning.num_steps is not None
+        assert self.prepare.sensor_size is not None
+        self.num_steps = self.prepare.binning.num_steps
+        self.input_shape = self.prepare.shape(self.prepare.sensor_size)  # C, H, W
         self.cache = cache_folder() / "spikes" if cache else None
         self.workers = workers
-
-    @abstractmethod
-    def recordings(self, split: Split) -> Sequence[RecordingSet]:
-        """The data sets that make up a split."""
-
-    @property
-    def input_shape(self) -> tuple[int, int, int]:  # type: ignore[override]
-        """C, H, W."""
-        assert self.prepare.sensor_size is not None
-        return self.prepare.shape(self.prepare.sensor_size)
 
     def prepare_data(self) -> None:
         """Finds or makes the recordings, and bins them, before anything else is done."""
@@ -81,7 +62,7 @@ class EventData(DataModule[SpikeExamples]):
 
     def load(self, split: Split) -> SpikeSet:
         with options_as_settings():
-            sets = self.recordings(split)
+            sets = self.recording_splits.recordings(split)
             parts = {
                 recordings: SpikeSet.of(recordings, self.prepare, self.cache, self.workers)
                 for recordings in dict.fromkeys(sets)  # once each, however often it is shown
@@ -107,3 +88,42 @@ class EventData(DataModule[SpikeExamples]):
         spikes, image, label, id = batch
         target = label if isinstance(self.signal, Label) else image.flatten(1)
         return SpikeBatch(spikes, target, label, id)
+
+
+def _settings(kind: Any) -> list[inspect.Parameter]:
+    """What a class is set up with; `**read` stands for the options of reading files."""
+    out: list[inspect.Parameter] = []
+    for parameter in inspect.signature(kind).parameters.values():
+        if parameter.kind is inspect.Parameter.VAR_KEYWORD:
+            out += _settings(ReadOptions)
+        else:
+            out.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY))
+    return out
+
+
+def _data_module(name: str, splits: type[RecordingSplits]) -> type[EventData]:
+    """The data module of an event data set: its settings are the data set's and the loader's."""
+    own, shared = _settings(splits), _settings(EventData)[1:]
+    names = [parameter.name for parameter in own]
+
+    def __init__(self: EventData, **settings: Any) -> None:
+        given = {name: settings.pop(name) for name in names if name in settings}
+        EventData.__init__(self, splits(**given), **settings)
+
+    # The command line reads settings off the signature, and what they do off the docstring.
+    me = inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    setattr(__init__, "__signature__", inspect.Signature([me, *own, *shared]))  # noqa: B010
+    words = [inspect.getdoc(kind) or "" for kind in (splits, ReadOptions, EventData)]
+    lines = [part for text in words for part in _described(text)]
+    doc = "\n".join([words[0].split("\n\n", 1)[0], "", "Args:", *lines])
+    return type(name, (EventData,), {"__init__": __init__, "__doc__": doc, "__module__": __name__})
+
+
+def _described(doc: str) -> list[str]:
+    """The lines of a docstring that describe settings."""
+    section = doc.split("Args:\n" if "Args:\n" in doc else "Attributes:\n", 1)[1]
+    return section.split("\n\n", 1)[0].splitlines()
+
+
+EVENT_DATA = {name: _data_module(name, choice.part) for name, choice in EVENT_SETS.items()}
+globals().update(EVENT_DATA)  # where the command line and pickles look for classes

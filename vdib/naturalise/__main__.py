@@ -177,7 +177,7 @@ def _factor(word: str) -> float | None:
 
 
 def _original(given: Path | None, recording: Path) -> NDArray[np.uint8] | None:
-    from vdib.datasets.event_folder import read_image
+    from vdib.datasets.grey_image import read_image
 
     if given is None:
         return None
