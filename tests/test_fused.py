@@ -231,29 +231,30 @@ def test_encoders_under_every_credit(credit, samples):
 
 
 def test_numbers_drawn_inside_are_those_of_the_stream():
-    from vdib.backends.cpu import layer_kernels as kernels  # loads the compiler
+    from vdib.backends.cpu.noise import uniform  # loads the compiler
 
     stream = Noise(5, 2**62, torch.tensor([0, -1, 2**63 - 1]), samples=2).stream(3)
     expected = stream.uniform(num_steps=7, shape=(11,), start=2)
     drawn = torch.empty(6, 77)
     for key, row in zip(stream.keys.numpy().view("uint64"), drawn.numpy(), strict=True):
         start, count, to = (numpy.uint64(n) for n in (22, len(row), 0))
-        kernels.uniform(key, start, count, row, to)
+        uniform(key, start, count, row, to)
     assert torch.equal(drawn.view(6, 7, 11), expected)
 
 
 def test_kernels_of_different_kinds_have_files_of_their_own():
-    # In one file of numba's, processes that write at once may leave one's code under another's key.
-    from vdib.backends.cpu import layer_kernels as kernels
+    # They go by their names, where the numbers that they were made for do not show.
+    from vdib.backends.cpu.layer_backward import backward
+    from vdib.backends.cpu.layer_forward import forward
 
     made = [
-        kernels.forward(1, 1, 1, 0),
-        kernels.forward(1, 1, 2, 2),
-        kernels.backward(1, 1, 4, True, False, False),
-        kernels.backward(1, 1, 4, True, False, True),
+        forward(1, 1, 1, 0),
+        forward(1, 1, 2, 2),
+        backward(1, 1, 4, True, False, False),
+        backward(1, 1, 4, True, False, True),
     ]
     assert len({kernel.py_func.__qualname__ for kernel in made}) == len(made)
-    assert kernels.forward(1, 1, 1, 0) is made[0]
+    assert forward(1, 1, 1, 0) is made[0]
 
 
 def test_spikes_do_not_hinge_on_the_last_bit():

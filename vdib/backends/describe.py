@@ -22,11 +22,11 @@ from vdib.dynamics.firing import Bernoulli, Concrete, PassThrough, Threshold
 def compiled() -> bool:
     """Whether there are kernels here. Asking loads the compiler, which not every command needs."""
     try:
-        from vdib.backends.cpu import layer_kernels as kernels
+        import numba
     except ImportError as error:  # numba refuses versions of NumPy that it does not know yet
         warnings.warn(f"layers run unfused, many times slower: {error}", stacklevel=2)
         return False
-    return bool(kernels)
+    return bool(numba)
 
 
 @lru_cache

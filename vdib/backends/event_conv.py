@@ -33,8 +33,8 @@ LISTED = {torch.float32: 0.03, torch.bfloat16: 0.03}
 At 2 % 0.4 to 0.7 in float32 and 0.7 to 0.85 in bfloat16, at 4 % 0.6 to 1.7 and 0.9 to 1.2.
 """
 
-PARTS = 16
-"""Runs of rows whose weight gradients are added up in turn, whatever the number of threads."""
+ROW_GROUPS = 16
+"""Groups of rows whose weight gradients are added up in turn, whatever the number of threads."""
 
 
 def event_conv2d(x: Spikes, weight: Tensor, stride: int, padding: int) -> Tensor:
@@ -110,10 +110,10 @@ class _Convolution(torch.autograd.Function):
         grad_weight = grad_spikes = None
         if ctx.needs_input_grad[0]:
             outputs, inputs, *reach = weight.shape
-            parts = weight.new_empty(min(PARTS, len(grad)), inputs, *reach, outputs)
+            groups = weight.new_empty(min(ROW_GROUPS, len(grad)), inputs, *reach, outputs)
             spread(
                 kernels.convolve_grad_weight,
-                len(parts),
+                len(groups),
                 grad.numel(),
                 array(offset),
                 array(neuron),
@@ -121,9 +121,9 @@ class _Convolution(torch.autograd.Function):
                 array(grad),
                 ctx.stride,
                 ctx.padding,
-                array(parts),
+                array(groups),
             )
-            grad_weight = parts.sum(0).permute(3, 0, 1, 2)
+            grad_weight = groups.sum(0).permute(3, 0, 1, 2)
         if ctx.needs_input_grad[1]:
             kernel = weight.to(grad.dtype)
             grad_spikes = conv2d_input(ctx.shape, kernel, grad, ctx.stride, ctx.padding)  # type: ignore[no-untyped-call, unused-ignore]

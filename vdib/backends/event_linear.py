@@ -131,7 +131,7 @@ def _grad_weight(weight: Tensor, offset: Tensor, neuron: Tensor, grad: Tensor) -
     """What the gradients `(R, N)` of currents come to for each weight, shaped as `weight`."""
     kernels = _kernels()
     size, num_inputs = weight.shape
-    tiles = math.ceil((len(offset) - 1) / kernels.TILE)
+    tiles = math.ceil((len(offset) - 1) / kernels.ROW_TILE)
     begin, row = neuron.new_empty(tiles, num_inputs + 1), torch.empty_like(neuron)
     lists = [array(x) for x in (begin, row)]
     spread(kernels.sort, tiles, len(neuron), array(offset), array(neuron), *lists)

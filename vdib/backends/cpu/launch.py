@@ -63,9 +63,9 @@ def spread(kernel: Callable[..., None], items: int, elements: int, *arguments: A
 
 def uniform(stream: Stream, out: Tensor) -> None:
     """Fill `out`, `(B, T, *N)`, with the first numbers of the stream."""
-    from vdib.backends.cpu import layer_kernels as kernels
+    from vdib.backends.cpu.noise import draw
 
-    spread(kernels.draw, len(out), out.numel(), _keys(stream), np.uint64(0), _rows(out, 1))
+    spread(draw, len(out), out.numel(), _keys(stream), np.uint64(0), _rows(out, 1))
 
 
 def _keys(stream: Stream) -> NDArray[np.uint64]:
@@ -83,7 +83,8 @@ def forward(
     v: Tensor,  # B T *N
 ) -> None:
     """Fill `spikes` and `v`."""
-    from vdib.backends.cpu import layer_kernels as kernels
+    from vdib.backends.cpu.layer_forward import forward as kernel_for
+    from vdib.backends.cpu.layer_state import NEURON_BLOCK
 
     filter, feedback, fire = parts
     filter_kind, filtering, _ = filter_arguments(filter)
@@ -96,8 +97,8 @@ def forward(
     elif isinstance(noise, Tensor):
         noise_kind, given = kinds.GIVEN, _rows(noise.float())
     spread(
-        kernels.forward(filter_kind, feedback_kind, fire_kind, noise_kind),
-        len(v) * math.ceil(distances.shape[1] / kernels.BLOCK),
+        kernel_for(filter_kind, feedback_kind, fire_kind, noise_kind),
+        len(v) * math.ceil(distances.shape[1] / NEURON_BLOCK),
         v.numel(),
         *currents.shape[1:3],
         _rows(currents, 3),
@@ -127,7 +128,8 @@ def backward(
     grad_gain: Tensor,  # B *N
 ) -> None:
     """Fill the last three."""
-    from vdib.backends.cpu import layer_kernels as kernels
+    from vdib.backends.cpu.layer_backward import backward as kernel_for
+    from vdib.backends.cpu.layer_state import NEURON_BLOCK
 
     filter, feedback, fire = parts
     filter_kind, _, filtering = filter_arguments(filter)
@@ -137,8 +139,8 @@ def backward(
     distances = _rows(v)  # also in the place of what there is not, which that kind never touches
     by_spikes, by_v, fired = (distances if x is None else _rows(x) for x in given)
     spread(
-        kernels.backward(filter_kind, feedback_kind, slope_kind, *(x is not None for x in given)),
-        len(v) * math.ceil(distances.shape[1] / kernels.BLOCK),
+        kernel_for(filter_kind, feedback_kind, slope_kind, *(x is not None for x in given)),
+        len(v) * math.ceil(distances.shape[1] / NEURON_BLOCK),
         v.numel(),
         *grad_currents.shape[1:3],
         by_spikes,

@@ -1,6 +1,6 @@
 """The layers of `vdib.backends.dispatch` handed to the kernels in Triton.
 
-Importing this imports Triton. Legend: B batch, T steps, K kernels, N neurons (any number of axes).
+Importing this imports Triton. Legend: B batch, T steps, K filters, N neurons (any number of axes).
 """
 
 import math
@@ -17,7 +17,7 @@ from vdib.backends.cuda import layer_kernels as triton_kernels
 from vdib.backends.describe import feedback_arguments, filter_arguments, fire_arguments
 from vdib.noise import Draws, Stream
 
-BLOCK = 128
+NEURON_BLOCK = 128
 """Neurons of a block, one for each thread of four warps; a guess, not measured."""
 
 
@@ -55,7 +55,7 @@ def _told(
     fire_kind, temperature, slope, numbers = fire_arguments(fire)
     both = named("FILTER FEEDBACK nu num_lags", kind, feedback_kind, nu, len(nu))
     return (
-        named("decays tap_lag tap_kernel tap_weight num_taps", *down, len(down[-1]))
+        named("decays tap_lag tap_filter tap_weight num_taps", *down, len(down[-1]))
         | named("FIRE temperature", fire_kind, temperature)
         | both,
         named("decays tap_lag tap_first tap_weight SLOPE slope_p slope_q", *back, slope, *numbers)
@@ -63,18 +63,18 @@ def _told(
     )
 
 
-def _launch(kernel: Any, v: Tensor, num_kernels: int, /, **arguments: Any) -> None:
+def _launch(kernel: Any, v: Tensor, num_filters: int, /, **arguments: Any) -> None:
     batch, num_steps, *neurons = v.shape
     size = math.prod(neurons)
     with _current(v.device):
-        kernel[(batch, math.ceil(size / BLOCK))](
+        kernel[(batch, math.ceil(size / NEURON_BLOCK))](
             num_steps=num_steps,
-            num_kernels=num_kernels,
+            num_filters=num_filters,
             size=size,
             v=v,
             **arguments,
-            BLOCK=BLOCK,
-            num_warps=BLOCK // 32,
+            NEURON_BLOCK=NEURON_BLOCK,
+            num_warps=NEURON_BLOCK // 32,
             num_stages=1,
             enable_fp_fusion=False,
         )
