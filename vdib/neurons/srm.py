@@ -20,11 +20,10 @@ from vdib.backends import dispatch
 from vdib.dynamics.feedback import ExponentialFeedback, Feedback, KernelFeedback, over
 from vdib.dynamics.filters import ExponentialPair, Filter, RaisedCosines, State
 from vdib.dynamics.firing import Bernoulli, Fire, Threshold
-from vdib.dynamics.scan import scan
 from vdib.dynamics.surrogate import Surrogate
 from vdib.neurons.layer import Connect, Expansion, Synapses
 from vdib.neurons.synapses import Dense
-from vdib.noise import Draws, Stream
+from vdib.noise import Draws
 from vdib.precision import single
 from vdib.spikes import Spikes
 
@@ -92,10 +91,6 @@ class SRM(nn.Module):
         currents: Tensor = out.view(-1, self.filter.num_kernels, *self.shape)
         return currents
 
-    def _fits(self, x: Tensor, *parts: object) -> bool:
-        """Whether there is a kernel; of half precision they know currents, not parameters."""
-        return self.bias.dtype == torch.float32 and dispatch.fits(x, *parts)
-
     def _distance(self, potential: Tensor) -> Tensor:
         return (potential + (self.bias - self.threshold)) * (1 / self.width)
 
@@ -108,10 +103,8 @@ class SRM(nn.Module):
         Returns:
             `(B, T, *N)`.
         """
-        currents = self.currents(x)
-        if self._fits(currents, self.filter):
-            return dispatch.drive(currents, self.filter, self.bias - self.threshold, self.width)
-        return self._distance(self.filter(single(currents)))
+        shift = self.bias - self.threshold
+        return dispatch.drive(self.currents(x), self.filter, shift, self.width)
 
     def same_step_drive(self, x: Tensor) -> Tensor:
         """The part of the drive at t that spikes at t cause, with the weights held constant.
@@ -137,13 +130,10 @@ class SRM(nn.Module):
             Spikes and v, each `(B, T, *N)`.
         """
         fire = self._firing(fire, noise)
-        currents = self.currents(x)
-        if self._fits(currents, self.filter, self.feedback, fire):
-            shift, gain = self.bias - self.threshold, self.gain / self.width
-            return dispatch.respond(
-                currents, self.filter, shift, self.width, gain, self.feedback, fire, noise
-            )
-        return self.respond(self._distance(self.filter(single(currents))), fire, noise)
+        shift, gain = self.bias - self.threshold, self.gain / self.width
+        return dispatch.respond(
+            self.currents(x), self.filter, shift, self.width, gain, self.feedback, fire, noise
+        )
 
     def _firing(self, fire: Fire | None, noise: Draws | None) -> Fire:
         fire = fire or self.fire
@@ -156,13 +146,7 @@ class SRM(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """Spikes and v of a given drive, each `(B, T, *N)`."""
         fire = self._firing(fire, noise)
-        gain = self.gain / self.width
-        if self._fits(drive, self.feedback, fire):
-            given, none = drive[:, :, None], gain.detach()
-            return dispatch.respond(given, None, none, 1.0, gain, self.feedback, fire, noise)
-        if isinstance(noise, Stream):
-            noise = noise.uniform(drive.shape[1], self.shape)
-        return scan(drive, gain, self.feedback, fire, noise)
+        return dispatch.scan(drive, self.gain / self.width, self.feedback, fire, noise)
 
     def given(self, drive: Tensor, spikes: Tensor) -> Tensor:
         """v at every step given the neurons' own past spikes: `drive + gain (nu * s)[t - 1]`.
