@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm  # type: ignore[import-untyped]
 
-from vdib.runs.command import UserError, run
+from vdib.runs.command import UserError, run, words_of
 
 
 def recordings_in(words: Sequence[str], lines: Iterator[str]) -> list[Path]:
@@ -95,8 +95,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(args: list[str] | None = None) -> int:
     """The command's exit status: 0, 1 where a recording failed, 2 where nothing could begin."""
-    options = parser().parse_args(args)
-    return run(lambda: _naturalise(options))
+    return run(lambda: _naturalise(parser().parse_args(words_of(args))))
 
 
 def _naturalise(options: argparse.Namespace) -> int:
@@ -112,16 +111,13 @@ def _naturalise(options: argparse.Namespace) -> int:
         why = "no such file or folder" if running_mode else "only with --window-ms or -events"
         raise UserError(f"--original {options.original}: {why}")
     from vdib.datasets.transforms.place import Crop, Zoom
-    from vdib.naturalise.naturaliser import (  # takes seconds to import
-        Transform,
-        load,
-        running,
-        whole,
-    )
+    from vdib.naturalise import naturaliser  # takes seconds to import
+    from vdib.naturalise.running import running
+    from vdib.naturalise.whole import whole
 
-    model = load(options.run)
+    model = naturaliser.load(options.run)
     options.out.mkdir(parents=True, exist_ok=True)
-    place: list[Transform] = [] if options.crop is None else [Crop(*options.crop)]
+    place: list[naturaliser.Transform] = [] if options.crop is None else [Crop(*options.crop)]
     if options.zoom is not None:
         assert model.prepare.sensor_size is not None
         place.append(Zoom(model.prepare.sensor_size, _factor(options.zoom)))
