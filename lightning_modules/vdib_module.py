@@ -33,6 +33,7 @@ from vdib.lightning_modules.data_module import DataModule, SpikeBatch
 from vdib.model import VDIB, Bottleneck
 from vdib.noise import Noise
 from vdib.penalty import PENALTIES
+from vdib.runs.folder import checkpoint_of, read_checkpoint, take_weights
 from vdib.signal import Signal
 from vdib.window import Window
 
@@ -195,16 +196,17 @@ class VDIBModule(LightningModule):
         self.vdib.decoder.start_from(data.constant())
 
     def _take_weights(self, path: Path) -> None:
-        path = path / "checkpoints" / "best.ckpt" if path.is_dir() else path
-        try:
-            state = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
-        except Exception as error:  # whatever the bytes of a wrong file happen to mean
-            raise ValueError(f"init_from: {path} is missing, damaged, or no checkpoint") from error
-        try:
-            self.load_state_dict(state)
-        except RuntimeError as error:
-            reason = str(error).splitlines()[1].strip()
-            raise ValueError(f"init_from: {path} is of another model: {reason}") from error
+        path = checkpoint_of(path)
+        take_weights(self, read_checkpoint(path), path)
+
+    def on_train_start(self) -> None:
+        # A checkpoint restores the learning rates that it was trained with over those of now.
+        for schedule in (config.scheduler for config in self.trainer.lr_scheduler_configs):
+            if schedule.base_lrs != self._peaks:
+                schedule.base_lrs = self._peaks
+                rates = schedule.get_lr()
+                for group, rate in zip(schedule.optimizer.param_groups, rates, strict=True):
+                    group["lr"] = rate
 
     def training_step(self, batch: SpikeBatch, batch_idx: int) -> Tensor | None:
         noise = Noise(self.seed, self.global_step, batch.id)
@@ -260,10 +262,12 @@ class VDIBModule(LightningModule):
         trainer = self.trainer  # in mixed precision Lightning clips for no fused optimiser
         fused = not (trainer.gradient_clip_val and "mixed" in str(trainer.precision))
         optimizer = torch.optim.Adam([g for g in groups if g["params"]], lr=self.lr, fused=fused)
-        total = max(1, int(self.trainer.estimated_stepping_batches)) * self.updates_per_batch
+        # Where nothing says when training ends, the rate stays at its peak: cos(0).
+        total = max(1, self.trainer.estimated_stepping_batches) * self.updates_per_batch
         schedule = torch.optim.lr_scheduler.LambdaLR(
             optimizer, lambda step: 0.5 * (1 + math.cos(math.pi * min(step, total) / total))
         )
+        self._peaks = list(schedule.base_lrs)
         return {
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": schedule, "interval": "step"},

@@ -49,11 +49,8 @@ FIGURES = {"naturalised", "raster", "rate_distortion", "code_tsne"}
 
 @pytest.fixture(autouse=True)
 def elsewhere(tmp_path, monkeypatch):
-    """Every test runs in an empty folder; Lightning leaves Ctrl-C switched off, so mend that."""
+    """Every test runs in an empty folder."""
     monkeypatch.chdir(tmp_path)
-    before = signal.getsignal(signal.SIGINT)
-    yield
-    signal.signal(signal.SIGINT, before)
 
 
 def run(name, *args, epochs=1, status=0):
@@ -193,7 +190,7 @@ def test_evaluate_wants_a_finished_run(capsys):
     for args in ([], ["a", "b"], ["--figures"]):
         assert evaluate.main(args) == 2
     assert evaluate.main(["--help"]) == 0
-    assert "usage: python -m vdib.evaluate RUN" in capsys.readouterr().out
+    assert "usage: python -m vdib.evaluate [-h] RUN" in capsys.readouterr().out
 
 
 # --- seeds ------------------------------------------------------------------------------------
@@ -224,7 +221,7 @@ def test_a_resumed_run_ends_as_if_uninterrupted(monkeypatch, capsys, batch):
 
     def stop(module, inputs, batch_idx):
         if module.current_epoch == 1 and batch_idx == batch:
-            raise KeyboardInterrupt
+            signal.raise_signal(signal.SIGINT)
         return train(module, inputs, batch_idx)
 
     with monkeypatch.context() as patch:
@@ -377,8 +374,7 @@ def test_classes_with_settings_of_their_own():
     args += ["--model.estimator", "LeaveOneOut", "--model.estimator.num_samples", "3"]
     folder = run("classes", *args)
     assert weights(folder)["vdib.decoder.hidden.weight"].shape == (32, 6 * 8)
-    cli = build(["--config", str(folder / "config.yaml")], folder)
-    assert cli.model.vdib.estimator.num_samples == 3
+    assert vdib.load(folder).estimator.num_samples == 3
     assert evaluate.main([str(folder)]) == 0
 
 
@@ -534,7 +530,7 @@ def test_wandb_without_a_login_is_one_line(fresh_wandb, capsys):
 
 
 def test_a_logger_that_is_not_installed_is_one_line(monkeypatch, capsys):
-    monkeypatch.setattr("vdib.runs.cli.find_spec", lambda name: None)
+    monkeypatch.setattr("vdib.runs.arguments.find_spec", lambda name: None)
     for name in ("wandb", "tensorboard"):
         run("x", "--trainer.logger", name, status=2)
         assert said(capsys) == f"--trainer.logger {name}: pip install {name}"

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+import vdib
 from vdib import evaluate, fit
 from vdib.datasets.drifting_blobs import spikes
 from vdib.lightning_modules.predictive_coding import reference
@@ -20,7 +21,6 @@ from vdib.lightning_modules.predictive_coding.signals import (
 )
 from vdib.noise import Noise
 from vdib.objective import bernoulli_kl
-from vdib.runs.cli import build
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
@@ -230,8 +230,7 @@ def test_online_learns_and_streams(elsewhere):
     kept = [name for name in again if name.startswith("vdib")]
     assert all(torch.equal(state["state_dict"][name], again[name]) for name in kept)
 
-    cli = build(["--config", str(folder / "config.yaml")], folder)
-    stream = cli.model.stream(seed=0)
+    stream = vdib.load(folder).stream(seed=0)
     assert stream.push(torch.zeros(20)).outputs.shape == (210,)
 
 

@@ -8,11 +8,15 @@ import argparse
 import sys
 from pathlib import Path
 
-from vdib.runs.command import run
+from vdib.runs.command import run, words_of
 
 
 def main(args: list[str] | None = None) -> int:
     """The command; 2 with one line on stderr where data are missing."""
+    return run(lambda: _judge(words_of(args)))
+
+
+def _judge(args: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m vdib.judge", description=_ABOUT)
     parser.add_argument("--train", action="store_true", help="train anew, and write --out")
     parser.add_argument("--epochs", type=int, default=20, help="default %(default)s")
@@ -23,10 +27,6 @@ def main(args: list[str] | None = None) -> int:
         parser.error(f"--epochs: got {options.epochs}, expected 1 or more")
     if options.train and not options.out.resolve().parent.is_dir():
         parser.error(f"--out: no folder {options.out.resolve().parent}")
-    return run(lambda: _judge(options))
-
-
-def _judge(options: argparse.Namespace) -> int:
     from vdib.runs.judge_training import judge_mnist  # takes seconds to import
 
     judge_mnist(options.out if options.train else None, options.seed, options.epochs)

@@ -2,9 +2,11 @@
 
 import csv
 from collections.abc import Mapping, Sequence
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
+from vdib.files import replacing
 from vdib.sweep.space import Choice, Range
 
 
@@ -36,10 +38,12 @@ def write(
         rows.sort(key=lambda row: [o.index(row[k]) for o, k in zip(order, keys, strict=True)])
     names = list(dict.fromkeys(name for row in rows for name in row))
     table = folder / "sweep.csv"
-    with table.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, names)
-        writer.writeheader()
-        writer.writerows(rows)
+    text = StringIO()
+    writer = csv.DictWriter(text, names)
+    writer.writeheader()
+    writer.writerows(rows)
+    with replacing(table) as file:
+        file.write(text.getvalue().encode())
     picture = folder / "sweep.png"
     searched = [part for part in space if isinstance(part, Range)]
     if searched:
