@@ -5,9 +5,11 @@ import inspect
 import pydoc
 import re
 from collections.abc import Sequence
+from dataclasses import fields
 
 from pytorch_lightning import Trainer
 
+from vdib.datasets.formats.read_options import ReadOptions
 from vdib.estimator import LeaveOneOut, RelaxedBernoulli, ScoreFunction, StraightThrough
 from vdib.lightning_modules.naturalisation.event_folder_data import EventFolderData
 from vdib.lightning_modules.naturalisation.image_data import ImageData
@@ -90,9 +92,9 @@ def _hint(text: str, name: str, setting: str) -> str:
     found = re.findall(rf"class_path[ =]'([\w.]+)'(?:, init_args=Namespace\({setting}=|:)", text)
     owner = pydoc.locate(found[-1]) if found else object
     assert isinstance(owner, type)
-    others = [kind for kind in CLASSES if setting in inspect.signature(kind).parameters]
+    others = [kind for kind in CLASSES if setting in _settings(kind)]
     better = [kind.__name__ for kind in others if issubclass(kind, owner)]
-    near = _nearest(setting, list(inspect.signature(owner).parameters)) if found else ""
+    near = _nearest(setting, _settings(owner)) if found else ""
     return f"; {name} {better[0]} has one" if better else near
 
 
@@ -102,8 +104,17 @@ def _options() -> list[str]:
     names = ["config", "name", "runs", "seed", "ckpt_path", "experiment", "figures_every"]
     for group, kinds in groups.items():
         for kind in kinds:
-            names += [f"{group}.{key}" for key in inspect.signature(kind).parameters]
+            names += [f"{group}.{key}" for key in _settings(kind)]
     return [f"--{name}" for name in names]
+
+
+def _settings(kind: type) -> list[str]:
+    """What a class may be given; `**read` stands for the reading options."""
+    names = list(inspect.signature(kind).parameters)
+    if "read" in names:
+        names.remove("read")
+        names += [field.name for field in fields(ReadOptions)]
+    return names
 
 
 def _nearest(word: str, known: Sequence[str]) -> str:
