@@ -16,7 +16,7 @@ from torch.nn.grad import conv2d_input
 
 from vdib.backends import dispatch
 from vdib.backends.cpu.launch import array, spread
-from vdib.backends.event_linear import LARGE, driven, listed, product_type
+from vdib.backends.event_linear import LARGE, driven, listed, numbers, product_type
 from vdib.spikes import SparseSpikes, Spikes
 
 DENSE = {torch.float32: 0.06, torch.bfloat16: 0.05}
@@ -64,12 +64,14 @@ def event_conv2d(x: Spikes, weight: Tensor, stride: int, padding: int) -> Tensor
             place = x.offset, x.neuron, x.shape[3:], stride, padding
             return _Convolution.apply(weight, None, *place, dtype)  # type: ignore[no-any-return, no-untyped-call, unused-ignore]
         x = x.dense(dtype).flatten(0, 1)
-    elif x.numel() >= LARGE and dispatch.on_cpu(x) and driven(weight):
-        lists = listed(x.flatten(1), LISTED[dtype])
-        if lists is not None:
-            place = lists.offset, lists.neuron, x.shape[2:], stride, padding
-            return _Convolution.apply(weight, x, *place, dtype)  # type: ignore[no-any-return, no-untyped-call, unused-ignore]
-    return conv2d(x, weight, stride=stride, padding=padding)
+    else:
+        x = numbers(x, dtype)
+        if x.numel() >= LARGE and dispatch.on_cpu(x) and driven(weight):
+            lists = listed(x.flatten(1), LISTED[dtype])
+            if lists is not None:
+                place = lists.offset, lists.neuron, x.shape[2:], stride, padding
+                return _Convolution.apply(weight, x, *place, dtype)  # type: ignore[no-any-return, no-untyped-call, unused-ignore]
+    return conv2d(x.to(dtype), weight.to(dtype), stride=stride, padding=padding)
 
 
 class _Convolution(torch.autograd.Function):

@@ -87,11 +87,18 @@ class EventLinear(nn.Linear):
             if x.density <= DENSE.get(dtype, DENSE[torch.float32]):
                 return _product(self.weight, x, dtype)
             x = x.dense(dtype).view(-1, size)
-        elif x.numel() >= LARGE and dispatch.on_cpu(x) and driven(self.weight):
-            lists = listed(x, LISTED[dtype])
-            if lists is not None:
-                return _product(self.weight, lists, dtype, x)
-        return linear(x, self.weight.to(dtype))
+        else:
+            x = numbers(x, dtype)
+            if x.numel() >= LARGE and dispatch.on_cpu(x) and driven(self.weight):
+                lists = listed(x, LISTED[dtype])
+                if lists is not None:
+                    return _product(self.weight, lists, dtype, x)
+        return linear(x.to(dtype), self.weight.to(dtype))
+
+
+def numbers(spikes: Tensor, dtype: torch.dtype) -> Tensor:
+    """Spikes of any type as kernels and products take them; bool and whole numbers in `dtype`."""
+    return spikes if spikes.dtype in DENSE else spikes.to(dtype)
 
 
 def driven(weight: Tensor) -> bool:
