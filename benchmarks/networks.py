@@ -22,10 +22,10 @@ from peers import network
 
 from vdib.backends import dispatch, event_conv
 from vdib.backends import event_linear as events
+from vdib.dynamics.feedback import ExponentialFeedback
 from vdib.dynamics.filters import ExponentialPair
-from vdib.dynamics.scan import ExponentialFeedback
+from vdib.dynamics.firing import PassThrough
 from vdib.encoder import SpikingEncoder, build_encoder
-from vdib.estimator import PassThrough
 from vdib.neurons.srm import SRM, Dense, hidden_conv, hidden_dense
 from vdib.noise import Noise
 from vdib.spikes import SparseSpikes

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from vdib.credit import BPTT, DirectFeedback, EProp
 from vdib.decoder import CNNDecoder, LogisticDecoder, MLPDecoder
 from vdib.dynamics import surrogate as surrogates
+from vdib.dynamics.firing import Threshold
 from vdib.encoder import SpikingEncoder, build_encoder
 from vdib.estimator import Estimator, LeaveOneOut, RelaxedBernoulli, ScoreFunction, StraightThrough
 from vdib.model import VDIB, Bottleneck
@@ -89,7 +90,7 @@ def chosen_encoder(
         if any(value < 1 for value in values):
             raise ValueError(f"{name}: got {min(values)}, expected at least 1")
     encoder = build_encoder(tuple(input_shape), num_readout, hidden, conv, num_kernels)
-    encoder.threshold = surrogates.Threshold(getattr(surrogates, surrogate))
+    encoder.threshold = Threshold(getattr(surrogates, surrogate))
     widths = [math.prod(layer.shape) for layer in encoder.layers]
     rules: dict[str, Callable[[], BPTT]] = {
         "bptt": BPTT,

@@ -5,7 +5,8 @@ import tiny
 import torch
 
 from vdib.credit import BPTT, DirectFeedback, EProp
-from vdib.estimator import LeaveOneOut, PassThrough
+from vdib.dynamics.firing import PassThrough
+from vdib.estimator import LeaveOneOut
 from vdib.noise import Noise
 
 HIDDEN = (4,)

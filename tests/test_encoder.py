@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
+from vdib.dynamics.firing import Bernoulli, Concrete, PassThrough
 from vdib.encoder import SpikeCode, build_encoder
-from vdib.estimator import Bernoulli, Concrete, PassThrough
 from vdib.noise import Noise
 
 BATCH, STEPS, READOUT = 3, 12, 4

@@ -7,15 +7,8 @@ import pytest
 import tiny
 import torch
 
-from vdib.estimator import (
-    Bernoulli,
-    Concrete,
-    LeaveOneOut,
-    RelaxedBernoulli,
-    ScoreFunction,
-    StraightThrough,
-    returns,
-)
+from vdib.dynamics.firing import Bernoulli, Concrete
+from vdib.estimator import LeaveOneOut, RelaxedBernoulli, ScoreFunction, StraightThrough, returns
 from vdib.noise import Noise
 
 

@@ -9,9 +9,8 @@ from vdib.backends.cpu import launch as numba_launch
 from vdib.backends.event_conv import event_conv2d
 from vdib.backends.event_linear import EventLinear
 from vdib.credit import BPTT, DirectFeedback, EProp
-from vdib.dynamics.surrogate import Threshold
+from vdib.dynamics.firing import PassThrough, Threshold
 from vdib.encoder import build_encoder
-from vdib.estimator import PassThrough
 from vdib.neurons.srm import hidden_conv, hidden_dense
 from vdib.noise import Noise
 from vdib.spikes import SparseSpikes

@@ -12,11 +12,10 @@ from vdib.backends import dispatch
 from vdib.backends.cpu import launch as numba_launch
 from vdib.credit import BPTT, DirectFeedback, EProp
 from vdib.dynamics import surrogate
+from vdib.dynamics.feedback import ExponentialFeedback, KernelFeedback
 from vdib.dynamics.filters import ExponentialPair, RaisedCosines
-from vdib.dynamics.scan import ExponentialFeedback, KernelFeedback
-from vdib.dynamics.surrogate import Threshold
+from vdib.dynamics.firing import Bernoulli, Concrete, PassThrough, Threshold
 from vdib.encoder import build_encoder
-from vdib.estimator import Bernoulli, Concrete, PassThrough
 from vdib.neurons.srm import SRM, hidden_conv
 from vdib.noise import Noise
 

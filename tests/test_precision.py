@@ -10,7 +10,7 @@ import yaml
 
 from vdib import evaluate, fit, online
 from vdib.decoder import CNNDecoder, LogisticDecoder, MLPDecoder, bernoulli, categorical, normal
-from vdib.dynamics.scan import delayed
+from vdib.dynamics.filters import delayed
 from vdib.lightning_modules.naturalisation.module import NaturalisationModule
 from vdib.lightning_modules.predictive_coding.blob_data import BlobData
 from vdib.lightning_modules.predictive_coding.module import PredictiveCodingModule

@@ -5,9 +5,10 @@ import math
 import pytest
 import torch
 
-from vdib.dynamics.scan import ExponentialFeedback, KernelFeedback, delayed, over, scan
-from vdib.dynamics.surrogate import Threshold
-from vdib.estimator import Bernoulli, Concrete, PassThrough
+from vdib.dynamics.feedback import ExponentialFeedback, KernelFeedback, over
+from vdib.dynamics.filters import delayed
+from vdib.dynamics.firing import Bernoulli, Concrete, PassThrough, Threshold
+from vdib.dynamics.scan import scan
 
 BATCH, STEPS = 3, 17
 

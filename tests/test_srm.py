@@ -5,10 +5,9 @@ import math
 import pytest
 import torch
 
+from vdib.dynamics.feedback import ExponentialFeedback, KernelFeedback
 from vdib.dynamics.filters import ExponentialPair, RaisedCosines
-from vdib.dynamics.scan import ExponentialFeedback, KernelFeedback
-from vdib.dynamics.surrogate import Threshold
-from vdib.estimator import Bernoulli, PassThrough
+from vdib.dynamics.firing import Bernoulli, PassThrough, Threshold
 from vdib.neurons.srm import SRM, PooledConv2d, hidden_conv, hidden_dense, readout_dense
 
 BATCH, STEPS = 2, 14

@@ -5,16 +5,10 @@ import math
 import pytest
 import torch
 
-from vdib.dynamics.scan import ExponentialFeedback, scan
-from vdib.dynamics.surrogate import (
-    Threshold,
-    arctan,
-    boxcar,
-    exponential,
-    fast_sigmoid,
-    gaussian,
-    sigmoid,
-)
+from vdib.dynamics.feedback import ExponentialFeedback
+from vdib.dynamics.firing import Threshold
+from vdib.dynamics.scan import scan
+from vdib.dynamics.surrogate import arctan, boxcar, exponential, fast_sigmoid, gaussian, sigmoid
 
 
 def logistic(z):

@@ -23,11 +23,10 @@ from vdib.backends import event_linear as events
 from vdib.backends.describe import compiled_for
 from vdib.backends.event_linear import EventLinear
 from vdib.dynamics import surrogate
+from vdib.dynamics.feedback import ExponentialFeedback, KernelFeedback
 from vdib.dynamics.filters import ExponentialPair, RaisedCosines
-from vdib.dynamics.scan import ExponentialFeedback, KernelFeedback
-from vdib.dynamics.surrogate import Threshold
+from vdib.dynamics.firing import Bernoulli, Concrete, PassThrough, Threshold
 from vdib.encoder import build_encoder
-from vdib.estimator import Bernoulli, Concrete, PassThrough
 from vdib.neurons.srm import hidden_conv
 from vdib.noise import Noise, Stream
 
@@ -296,8 +295,8 @@ def test_without_triton_layers_run_unfused(monkeypatch, asked_anew):
 def test_triton_is_not_loaded_on_cpus():
     code = (
         "import sys, torch; from vdib.backends import dispatch;"
-        "from vdib.dynamics.scan import ExponentialFeedback;"
-        "from vdib.dynamics.surrogate import Threshold;"
+        "from vdib.dynamics.feedback import ExponentialFeedback;"
+        "from vdib.dynamics.firing import Threshold;"
         "x = torch.zeros(1, 2, 1, 1); n = torch.zeros(1);"
         "dispatch.respond(x, None, n, 1.0, n, ExponentialFeedback(), Threshold());"
         "assert 'numba' in sys.modules and 'triton' not in sys.modules"

@@ -24,7 +24,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vdib.dynamics.scan import Fire
+from vdib.dynamics.firing import Fire
 from vdib.neurons.srm import SRM
 from vdib.noise import Draws
 from vdib.spikes import SparseSpikes, Spikes

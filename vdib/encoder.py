@@ -11,8 +11,7 @@ from torch import Tensor, nn
 
 from vdib.credit import BPTT
 from vdib.dynamics.filters import RaisedCosines, State
-from vdib.dynamics.scan import Fire
-from vdib.dynamics.surrogate import Threshold
+from vdib.dynamics.firing import Fire, Threshold
 from vdib.neurons.srm import SRM, hidden_conv, hidden_dense, readout_dense
 from vdib.noise import Noise
 from vdib.spikes import Spikes

@@ -19,67 +19,10 @@ steps through the neurons' feedback; no credit is truncated.
 Legend: M codes per input, B batch, T steps, N neurons; spikes of M codes come sample-major, (M B).
 """
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor, nn
 
-from vdib.dynamics.scan import Fire
-
-
-def _below(noise: Tensor, v: Tensor) -> Tensor:
-    """`noise < sigmoid(v)`.
-
-    In double precision: a spike must not hinge on the last bit of a single-precision sigmoid, which
-    differs between machines and even with an element's place in memory.
-    """
-    if v.device.type != "mps":  # which has no double precision
-        v = v.double()
-    return noise < torch.sigmoid(v)
-
-
-@dataclass(frozen=True)
-class Bernoulli:
-    """`y ~ Bernoulli(sigmoid(v))`, by comparison with uniform noise; spikes carry no gradient."""
-
-    def __call__(self, v: Tensor, noise: Tensor | None = None) -> Tensor:
-        """Spikes of v and noise, all of one shape."""
-        assert noise is not None
-        return _below(noise, v).to(v.dtype)
-
-    def slope(self, v: Tensor, spikes: Tensor) -> Tensor | None:
-        """None: the score function and the closed-form rate carry the gradient."""
-        return None
-
-
-@dataclass(frozen=True)
-class PassThrough(Bernoulli):
-    """The same spikes, with the derivative of their probability, `p (1 - p)`, `p = sigmoid(v)`."""
-
-    def slope(self, v: Tensor, spikes: Tensor) -> Tensor:
-        """`p (1 - p)`."""
-        p = torch.sigmoid(v)
-        return p * (1 - p)
-
-
-@dataclass(frozen=True)
-class Concrete:
-    """`y = sigmoid((v - log(n / (1 - n))) / temperature)`, the binary concrete variable.
-
-    Tends to the spikes of `Bernoulli` on the same noise n as the temperature falls (Maddison, Mnih
-    & Teh, "The Concrete Distribution", 2017, https://arxiv.org/abs/1611.00712).
-    """
-
-    temperature: float
-
-    def __call__(self, v: Tensor, noise: Tensor | None = None) -> Tensor:
-        """Soft spikes of v and noise, all of one shape."""
-        assert noise is not None
-        return torch.sigmoid((v - torch.logit(noise)) / self.temperature)
-
-    def slope(self, v: Tensor, spikes: Tensor) -> Tensor:
-        """`y (1 - y) / temperature`."""
-        return spikes * (1 - spikes) / self.temperature
+from vdib.dynamics.firing import Bernoulli, Concrete, Fire, PassThrough
 
 
 def returns(distortion: Tensor, rate: Tensor, beta: float) -> Tensor:

@@ -9,8 +9,9 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from vdib.decoder import Decoder
+from vdib.dynamics.firing import Bernoulli
 from vdib.encoder import SpikeCode, SpikingEncoder
-from vdib.estimator import Bernoulli, Estimator, returns
+from vdib.estimator import Estimator, returns
 from vdib.noise import Noise
 from vdib.objective import distortion, per_step, rate
 from vdib.spikes import Spikes

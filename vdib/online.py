@@ -30,7 +30,7 @@ import torch
 from torch import Tensor
 
 from vdib.dynamics.filters import State
-from vdib.dynamics.scan import Fire
+from vdib.dynamics.firing import Fire
 from vdib.model import VDIB
 from vdib.neurons.srm import SRM
 from vdib.objective import distortion, rate

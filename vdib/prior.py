@@ -11,8 +11,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from vdib.dynamics.filters import RaisedCosines
-from vdib.dynamics.scan import delayed
+from vdib.dynamics.filters import RaisedCosines, delayed
 from vdib.precision import single
 
 

@@ -31,8 +31,7 @@ from torch.distributions import Distribution
 
 from vdib.decoder import Decoder, Likelihood, LogisticDecoder
 from vdib.dynamics.filters import State
-from vdib.dynamics.scan import Fire
-from vdib.estimator import Bernoulli
+from vdib.dynamics.firing import Bernoulli, Fire
 from vdib.neurons.srm import SRM
 from vdib.noise import EVALUATION, Noise
 

@@ -13,9 +13,9 @@ from torch import Tensor
 
 from vdib.backends import kinds
 from vdib.dynamics import surrogate
+from vdib.dynamics.feedback import ExponentialFeedback, KernelFeedback
 from vdib.dynamics.filters import ExponentialPair, RaisedCosines, taps
-from vdib.dynamics.scan import ExponentialFeedback, KernelFeedback
-from vdib.estimator import Bernoulli, Concrete, PassThrough
+from vdib.dynamics.firing import Bernoulli, Concrete, PassThrough, Threshold
 
 
 @lru_cache
@@ -56,7 +56,7 @@ _SURROGATES: dict[Callable[..., Tensor], Callable[..., tuple[int, float, float]]
 
 def known(part: object) -> bool:
     """Whether there is a kernel for a filter, a feedback or a way to fire; not for subclasses."""
-    if type(part) is surrogate.Threshold:
+    if type(part) is Threshold:
         function: object = part.surrogate
         if isinstance(function, partial) and not function.args:
             function = function.func
@@ -98,7 +98,7 @@ def feedback_arguments(feedback: Hashable) -> tuple[int, NDArray[np.float32]]:
 def fire_arguments(fire: Hashable) -> tuple[int, np.float32, int, tuple[np.float32, np.float32]]:
     """The kind and the temperature, and of the slope the kind and its numbers."""
     kind, temperature, slope, p, q = kinds.NO_FIRE, 1.0, kinds.NO_SLOPE, 1.0, 0.0
-    if isinstance(fire, surrogate.Threshold):
+    if isinstance(fire, Threshold):
         kind, function = kinds.THRESHOLD, fire.surrogate
         if isinstance(function, partial):
             slope, p, q = _SURROGATES[function.func](**function.keywords)

@@ -22,9 +22,9 @@ from torch import Tensor
 
 from vdib.backends.cpu import launch as numba_launch
 from vdib.backends.describe import compiled, compiled_for, known
+from vdib.dynamics.feedback import Feedback
 from vdib.dynamics.filters import Filter
-from vdib.dynamics.scan import Feedback, Fire
-from vdib.dynamics.surrogate import Threshold
+from vdib.dynamics.firing import Fire, Threshold
 from vdib.noise import Draws, Stream
 
 BY_TRITON = ("cuda",)

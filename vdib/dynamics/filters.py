@@ -155,6 +155,11 @@ class RaisedCosines:
         return coming[0], (coming[1:],)
 
 
+def delayed(x: Tensor) -> Tensor:
+    """`x[t - 1]`, with zeros at t = 0; time is axis 1."""
+    return torch.cat([torch.zeros_like(x[:, :1]), x[:, :-1]], dim=1)
+
+
 def taps(kernel: Tensor) -> list[tuple[int, int, float]]:
     """`(l, k, kernel[k, l])` wherever that is not zero, from lag 0 up.
 

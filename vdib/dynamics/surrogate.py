@@ -1,21 +1,14 @@
-"""The deterministic threshold and its surrogate derivatives.
+"""Surrogate derivatives of a deterministic threshold.
 
 A deterministic threshold fires `s = 1[v > 0]`, with `v = (u - theta) / Delta` the potential's
 distance from threshold. Its true derivative is zero almost everywhere; training replaces it by one
-of the bump functions below, each a plain function `v -> ds/dv`, passed as a value:
-
->>> import torch
->>> fire = Threshold(boxcar)
->>> v = torch.tensor([-1.0, 0.5])
->>> fire(v), fire.slope(v, fire(v))
-(tensor([0., 1.]), tensor([0., 1.]))
+of the bump functions below, each a plain function `v -> ds/dv`, passed as a value.
 
 Every function takes and returns a tensor of any shape; `v` and all parameters are dimensionless.
 """
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -67,22 +60,3 @@ def exponential(v: Tensor, a: float = 1.0, b: float = 2.0) -> Tensor:
     https://arxiv.org/abs/1810.08646.
     """
     return a * torch.exp(-b * v.abs())
-
-
-@dataclass(frozen=True)
-class Threshold:
-    """A deterministic threshold: fires `1[v > 0]`, learns through a surrogate derivative.
-
-    Args:
-        surrogate: `v -> ds/dv`.
-    """
-
-    surrogate: Surrogate = fast_sigmoid
-
-    def __call__(self, v: Tensor, noise: Tensor | None = None) -> Tensor:
-        """Spikes of distances from threshold, of any shape; `noise` is not used."""
-        return (v > 0).to(v.dtype)
-
-    def slope(self, v: Tensor, spikes: Tensor) -> Tensor:
-        """The surrogate's value at v."""
-        return self.surrogate(v)

@@ -5,7 +5,7 @@
 
 Filter and weights commute, so the weights come first: one product over all (batch, time) rows, then
 the causal filter, then the scan. Whether the threshold is deterministic or stochastic is the
-business of `fire`: `vdib.dynamics.surrogate.Threshold`, or a sampler of `vdib.estimator`, for which
+business of `fire`: `vdib.dynamics.firing.Threshold`, or a sampler there, for which
 `p(s = 1 | u) = sigmoid(v)`. No layer keeps state: `step` takes and returns it.
 
 Legend: B batch, T steps, K kernels, N neurons (dense: N; convolutional: C, H, W).
@@ -19,8 +19,10 @@ from torch import Tensor, nn
 from vdib.backends import dispatch
 from vdib.backends.event_conv import event_conv2d
 from vdib.backends.event_linear import EventLinear
+from vdib.dynamics.feedback import ExponentialFeedback, Feedback, KernelFeedback, over
 from vdib.dynamics.filters import ExponentialPair, Filter, RaisedCosines, State
-from vdib.dynamics.scan import ExponentialFeedback, Feedback, Fire, KernelFeedback, over, scan
+from vdib.dynamics.firing import Fire
+from vdib.dynamics.scan import scan
 from vdib.noise import Draws, Stream
 from vdib.precision import single
 from vdib.spikes import Spikes
