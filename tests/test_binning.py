@@ -217,3 +217,21 @@ def test_agrees_with_tonic(num_steps: int) -> None:
         frames = functional.to_frame_numpy(as_tonic(events), (34, 34, 2), **sliced)
         assert len(spikes) - len(frames) in (0, 1)
         np.testing.assert_array_equal(spikes[: len(frames)].numpy(), frames > 0)
+
+
+def test_a_time_that_leaps_does_not_decide_the_memory() -> None:
+    """Steps given by the user are the user's; steps counted by a bad clock are refused."""
+    leap = Recording(
+        x=np.zeros(3, np.int16),
+        y=np.zeros(3, np.int16),
+        t=np.array([0, 5, 1_468_940_032_000_000]),
+        p=np.ones(3, bool),
+        sensor_size=(2, 2),
+        origin=Origin("here", "test"),
+    )
+    for given_dt in ({"dt": 1000}, {"dt": 1}):
+        for bin in (SpikeBinning(**given_dt), SpikeBinning(**given_dt).sparse):
+            with pytest.raises(ValueError, match=r"make 14689400320.* steps.*: give num_steps"):
+                bin(leap)
+    assert SpikeBinning(dt=1000, num_steps=3).sparse(leap).num_steps == 3
+    assert SpikeBinning(num_steps=3).sparse(leap).time.tolist() == [0, 2]

@@ -88,9 +88,19 @@ class SparseSpikes:
 
     @classmethod
     def of(cls, spikes: Tensor) -> "SparseSpikes":
-        """From dense spikes `(B, T, *N)`."""
+        """From dense spikes `(B, T, *N)` of any type.
+
+        Raises:
+            ValueError: a number that is neither 0 nor 1, such as a count of events.
+        """
         flat = spikes.flatten(0, 1).flatten(1)
         row, neuron = flat.nonzero(as_tuple=True)
+        values = flat[row, neuron]
+        if not (values == 1).all():
+            other = values[values != 1][0].item()
+            raise ValueError(
+                f"spikes: got {other}, expected 0 or 1; (x > 0) makes spikes of counts"
+            )
         count = torch.bincount(row, minlength=len(flat))
         offset = torch.cat([count.new_zeros(1), count.cumsum(0)])
         return cls(offset, neuron.int(), tuple(spikes.shape))

@@ -21,6 +21,10 @@ _NUMPY_TYPES = {
     torch.bool: np.bool_,
 }
 
+_MAX_OWN_STEPS = 1 << 24  # 4.7 hours in steps of 1 ms; in bytes, 128 MB of step edges
+_STEPS_PER_EVENT = 1 << 10
+"""A recording's length alone asks for no more steps than this: one bad time may be anything."""
+
 
 class SpikeIndices(NamedTuple):
     """The S spikes of a recording, ordered by time and then neuron, each once.
@@ -137,6 +141,12 @@ class SpikeBinning:
         else:
             steps = self.num_steps or 1
             period, parts = self.duration if self.duration is not None else length, steps
+        own = self.num_steps is None and self.duration is None
+        if own and steps > _MAX_OWN_STEPS + _STEPS_PER_EVENT * t.size:
+            raise ValueError(
+                f"{length} us from the first event to the last make {steps} steps of {period} us: "
+                "give num_steps, or leave out the events before the time leaps"
+            )
         if start + steps * period >= 1 << 62:
             raise ValueError(f"{steps} steps of {period}/{parts} us do not fit 64-bit integers")
         # t >= start + k period / parts, for whole t, means t >= start + ceil(k period / parts).

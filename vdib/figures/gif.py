@@ -83,11 +83,12 @@ class GIFWriter:
         """A frame (H, W) of palette entries, shown for `ms`.
 
         GIF counts whole hundredths of a second, from one to eleven minutes. What is rounded off
-        is made up for in the next frames.
+        is made up for in the next frames; what is longer is cut.
         """
         self._due += ms
         hundredths = min(max(round(self._due / 10), 1), 0xFFFF)
-        self._due = max(self._due - 10 * hundredths, -10.0)
+        # At most a hundredth is owed: after a leap of years the next frames are as they were.
+        self._due = min(max(self._due - 10 * hundredths, -10.0), 10.0)
         height, width = frame.shape
         if not self._begun:
             self._file.write(struct.pack("<6sHH3s", b"GIF89a", width, height, b"\xf7\0\0"))

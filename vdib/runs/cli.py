@@ -14,13 +14,9 @@ from pytorch_lightning.callbacks import Timer
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.plugins import CheckpointIO
 
-<<<<<<< HEAD
-from vdib.lightning_modules.callbacks import Checkpoint, Figures, Metrics
-from vdib.lightning_modules.experiments import DATA, EXPERIMENTS
-=======
 from vdib.lightning_modules.callbacks import Figures, Metrics
 from vdib.lightning_modules.checkpoints import Checkpoint, WholeCheckpoints
->>>>>>> h-runs
+from vdib.lightning_modules.experiments import DATA, EXPERIMENTS
 from vdib.precision import precision_for
 from vdib.runs.arguments import (
     NamedConfig,
@@ -30,13 +26,9 @@ from vdib.runs.arguments import (
     with_loggers,
 )
 from vdib.runs.command import UserError
-<<<<<<< HEAD
-from vdib.runs.complaints import LOGGERS, one_line, settings_of
-=======
-from vdib.runs.complaints import one_line
+from vdib.runs.complaints import one_line, settings_of
 from vdib.runs.folder import Run
 from vdib.runs.limits import check_limits
->>>>>>> h-runs
 
 LINKED = tuple(dict.fromkeys(name for kind in EXPERIMENTS for name in kind.TAKES))
 """Settings of some model that follow from attributes of the data."""
@@ -204,13 +196,8 @@ def build(args: list[str]) -> VDIBCLI:
     """
     configs, rest = configs_first(args)
     for arg in rest:
-<<<<<<< HEAD
         if other := _follows_from(option := arg.split("=")[0]):
             raise UserError(f"{option}: follows from {other}")
-    args = [*(configs or ["--config", "digits"]), *_expand(rest)]
-=======
-        if (name := arg.split("=")[0]) in TAKEN:
-            raise UserError(f"{name}: follows from {TAKEN[name]}")
     check_configs(configs)
     return parse([*(configs or ["--config", "digits"]), *with_loggers(rest)])
 
@@ -225,7 +212,6 @@ def parse(args: list[str] | dict[str, Any], finished: Path | None = None) -> VDI
     Raises:
         UserError: in one line, whatever is wrong with the arguments.
     """
->>>>>>> h-runs
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "LightningCLI's args parameter")
