@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from vdib.decoder import Decoder
+from vdib.encoder import SpikeCode
 from vdib.estimator import Estimator
 from vdib.figures.codes import tsne
 from vdib.figures.images import reconstructions
@@ -182,19 +183,25 @@ class NaturalisationModule(VDIBModule):
         nats = torch.special.entr(mean) + torch.special.entr(1 - mean)
         return "best constant image", float(nats.sum())
 
+    def _code(self, batch: SpikeBatch, part: slice) -> SpikeCode:
+        return self.vdib.encode(batch.spikes[part], Noise(self.seed, EVALUATION, batch.id[part]))
+
     def figures(self, batch: SpikeBatch) -> dict[str, Figure]:
         """Originals over images, one example's spikes, the codes' t-SNE."""
-        code = self.vdib.encode(batch.spikes, Noise(self.seed, EVALUATION, batch.id))
-        images = self.vdib.decode(code.spikes).mean.view(-1, *self.image_shape)
-        features = self.vdib.decoder.window(code.spikes[:, None, -self.window_steps :])
+        # A few at a time: what layers keep of all of them, on a large sensor, fits no memory.
+        starts = range(0, len(batch.id), 50)
+        spikes = torch.cat([self._code(batch, slice(i, i + 50)).spikes for i in starts])
+        features = self.vdib.decoder.window(spikes[:, None, -self.window_steps :])
         shown = slice(0, 20)
-        judged = self.judge(images[shown])
-        dense = batch.spikes.dense() if isinstance(batch.spikes, SparseSpikes) else batch.spikes
+        images = self.vdib.decode(spikes[shown]).mean.view(-1, *self.image_shape)
+        judged = self.judge(images)
+        x, code = batch.spikes[:1], self._code(batch, slice(1))
+        dense = x.dense() if isinstance(x, SparseSpikes) else x
         hidden = code.hidden[-1][0].flatten(1).cpu() if code.hidden else None
         return {
             "naturalised": reconstructions(
                 batch.target[shown].view(-1, *self.image_shape).cpu(),
-                images[shown].cpu(),
+                images.cpu(),
                 batch.label[shown].cpu(),
                 None if judged is None else judged.cpu(),
                 max_images=20,
