@@ -28,6 +28,7 @@ from networks import Step, in_turns, mixed
 
 from vdib.backends import event_conv
 from vdib.backends import event_linear as events
+from vdib.backends.settings import changed
 from vdib.neurons.srm import Dense, PooledConv2d
 from vdib.spikes import SparseSpikes, Spikes
 
@@ -49,10 +50,10 @@ def forced(events_always: bool) -> ExitStack:
     """Everything inside takes one of the two ways, whatever the density."""
     most, large = (1.0, 0.0) if events_always else (-1.0, math.inf)
     stack = ExitStack()
+    stack.enter_context(changed(list_from=large))
     for module in (events, event_conv):
         for limits in (module.DENSE, module.LISTED):
             stack.enter_context(patch.dict(limits, dict.fromkeys(limits, most)))
-        stack.enter_context(patch.object(module, "LARGE", large))
     return stack
 
 

@@ -27,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from networks import SETTINGS, Setting, Step, added, alone, bound, in_turns, ours, peer
 
-from vdib.figures import plot
+from vdib.figures import style
 
 BASE = Setting((784,), 600, 256, 100, 16)
 DENSITY = 0.02
@@ -39,13 +39,13 @@ SWEPT: dict[str, list[float]] = {
 }
 FIELDS = {"steps T": "steps", "batch B": "batch", "hidden neurons N": "hidden"}
 STYLES = {
-    "ours, lists of events": {"color": plot.BLUE, "marker": "o"},
-    "ours, dense products only": {"color": plot.BLUE, "marker": "o", "linestyle": "--"},
-    "dense products alone": {"color": plot.GREY},
-    "SpikingJelly": {"color": plot.ORANGE, "marker": "s"},
-    "snnTorch": {"color": plot.PURPLE, "marker": "^"},
-    "ours, float32": {"color": plot.BLUE, "marker": "o"},
-    "ours, bfloat16": {"color": plot.CYAN, "marker": "o"},
+    "ours, lists of events": {"color": style.BLUE, "marker": "o"},
+    "ours, dense products only": {"color": style.BLUE, "marker": "o", "linestyle": "--"},
+    "dense products alone": {"color": style.GREY},
+    "SpikingJelly": {"color": style.ORANGE, "marker": "s"},
+    "snnTorch": {"color": style.PURPLE, "marker": "^"},
+    "ours, float32": {"color": style.BLUE, "marker": "o"},
+    "ours, bfloat16": {"color": style.CYAN, "marker": "o"},
 }
 
 
@@ -156,7 +156,7 @@ def main() -> None:
             points[f"{value:g}"] = alone(__file__, "--peak", f"{value:g}", label)
         print(label, "MB", points, flush=True)
     (args.out / "cost.json").write_text(json.dumps({**found, "memory": memory}, indent=1) + "\n")
-    plot.save(draw(found, memory), args.out / "cost.png")
+    style.save(draw(found, memory), args.out / "cost.png")
 
 
 if __name__ == "__main__":

@@ -27,9 +27,9 @@ from event_statistics import KINDS, Statistics, View, correlations, distances, s
 from vdib.datasets.camera.presets import mnist_dvs_recording, nmnist_recording
 from vdib.datasets.mnist import training_images
 from vdib.datasets.recording import Recording, read_recording
-from vdib.figures import plot
+from vdib.figures import style
 
-REAL, SIMULATED = plot.BLUE, plot.ORANGE
+REAL, SIMULATED = style.BLUE, style.ORANGE
 Maker = Callable[[torch.Tensor, tuple[int, int]], Recording]
 
 
@@ -117,9 +117,11 @@ def _pictures(part: SubFigure, comparison: Comparison) -> None:
             panel.set(xticks=[], yticks=[])
             panel.spines[:].set_color("#d0d0d0")
             if not row:
-                panel.set_title(f"{k * step} to {(k + 1) * step} ms", fontsize=8, color=plot.INK)
+                panel.set_title(f"{k * step} to {(k + 1) * step} ms", fontsize=8, color=style.INK)
         axes[row, 0].set_ylabel(name, color=(REAL, SIMULATED)[row], fontsize=11)
-    part.suptitle(f"{comparison.name}: one image, ON red and OFF blue", color=plot.INK, fontsize=12)
+    part.suptitle(
+        f"{comparison.name}: one image, ON red and OFF blue", color=style.INK, fontsize=12
+    )
 
 
 def _coloured(maps: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -142,7 +144,7 @@ def _curves(part: SubFigure, comparison: Comparison) -> None:
             number = np.sort(stats.per_pixel[p])[::-1]
             share = np.arange(1, len(number) + 1) / len(number)
             panels[2].plot(number + 1, share, dashes, color=colour, linewidth=1.5)
-    panels[1].axhline(0, color=plot.FAINT, linewidth=0.8)
+    panels[1].axhline(0, color=style.FAINT, linewidth=0.8)
     panels[2].set(xscale="log", yscale="log")
     _tidy(panels[1], "time (ms)", "", "events per bin: ON up, OFF down")
     _tidy(panels[2], "1 + events of a pixel", "", "share of pixels above\n(ON solid, OFF dotted)")
@@ -168,18 +170,18 @@ def _counts(axes: Axes, pairs: list[tuple[Statistics, str]]) -> None:
     for values, (_, colour), name in zip(counts, pairs, ("real", "simulated"), strict=True):
         axes.hist(values, edges, color=colour, alpha=0.25)
         axes.hist(values, edges, color=colour, histtype="step", linewidth=1.5, label=name)
-    axes.legend(frameon=False, fontsize=8, labelcolor=plot.INK, loc="upper left")
+    axes.legend(frameon=False, fontsize=8, labelcolor=style.INK, loc="upper left")
     axes.set_ylim(top=1.35 * axes.get_ylim()[1])
     _tidy(axes, "events", "", "recordings")
 
 
 def _tidy(axes: Axes, xlabel: str, ylabel: str, title: str) -> None:
-    axes.set_xlabel(xlabel, color=plot.INK, fontsize=9)
-    axes.set_ylabel(ylabel, color=plot.INK, fontsize=9)
-    axes.set_title(title, loc="left", fontsize=9, color=plot.INK)
+    axes.set_xlabel(xlabel, color=style.INK, fontsize=9)
+    axes.set_ylabel(ylabel, color=style.INK, fontsize=9)
+    axes.set_title(title, loc="left", fontsize=9, color=style.INK)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[["left", "bottom"]].set_color(plot.FAINT)
-    axes.tick_params(color=plot.FAINT, labelcolor=plot.INK, labelsize=8)
+    axes.spines[["left", "bottom"]].set_color(style.FAINT)
+    axes.tick_params(color=style.FAINT, labelcolor=style.INK, labelsize=8)
 
 
 def main() -> None:
@@ -191,7 +193,7 @@ def main() -> None:
     data = Path(os.environ["VDIB_DATA"])
     comparisons = [nmnist(data), mnist_dvs(data)]
     print("\n\n".join(comparison.table() for comparison in comparisons))
-    plot.save(figure(comparisons), arguments.figure)
+    style.save(figure(comparisons), arguments.figure)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from sweep import sweep
 
-from vdib.figures import plot
+from vdib.figures import style
+from vdib.figures.curves import learning_curves
 
 EPOCHS, EXAMPLES = 15, 4_000
 COMMON = [
@@ -75,10 +76,10 @@ def main() -> None:
     seen = [EXAMPLES * (epoch + 1) for epoch in range(EPOCHS)]
     curves = {n: (seen, [validation_losses(f) for f in fs]) for n, fs in folders.items()}
     constant = constant_image()
-    figure = plot.learning_curves(
+    figure = learning_curves(
         curves, "examples seen", "validation loss (nats/sample)", {"best constant image": constant}
     )
-    plot.save(figure, args.out)
+    style.save(figure, args.out)
     print(f"best constant image: {constant:.1f} nats\n")
     print("| rule | validation loss | test loss | judge accuracy |\n| --- | --- | --- | --- |")
     for name, runs in folders.items():

@@ -11,7 +11,6 @@ from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from unittest.mock import patch
 
 import torch
 from torch import Tensor, nn
@@ -20,8 +19,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from peers import network
 
-from vdib.backends import dispatch, event_conv
-from vdib.backends import event_linear as events
+from vdib.backends.dispatch import plain as plain_pytorch
+from vdib.backends.settings import changed
 from vdib.dynamics.feedback import ExponentialFeedback
 from vdib.dynamics.filters import ExponentialPair
 from vdib.dynamics.firing import PassThrough
@@ -113,10 +112,9 @@ def ours(
     def step() -> None:
         with ExitStack() as stack:
             if plain:
-                stack.enter_context(dispatch.plain())
+                stack.enter_context(plain_pytorch())
             if dense:
-                stack.enter_context(patch.object(events, "LARGE", math.inf))
-                stack.enter_context(patch.object(event_conv, "LARGE", math.inf))
+                stack.enter_context(changed(list_from=math.inf))
             with mixed(bf16):
                 code = encoder(x, noise, PassThrough())
                 loss = code.spikes.mean()

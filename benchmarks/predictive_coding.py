@@ -13,8 +13,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from vdib.figures import plot
 from vdib.figures import prediction as plot_prediction
+from vdib.figures import style
 
 Row = Mapping[str, str]
 WINDOWS = {"full": "window", "rate": "rate"}
@@ -113,7 +113,7 @@ def lags(sweeps: Mapping[str, list[Row]], out: Path) -> None:
     figure = plot_prediction.error_against_lag(
         curves, reference, ("best constant answer", constant)
     )
-    plot.save(figure, out / "error_against_lag.png")
+    style.save(figure, out / "error_against_lag.png")
     head = ["lag", *curves, "no bottleneck"]
     table(
         head,
@@ -158,7 +158,7 @@ def betas(rows: list[Row], out: Path) -> None:
     ]
     ceiling = statistics.mean(gap) / math.log(2)
     figure = plot_prediction.information_plane(curves, ("without a bottleneck", ceiling))
-    plot.save(figure, out / "information_plane.png")
+    style.save(figure, out / "information_plane.png")
     table(
         [
             "decoding",

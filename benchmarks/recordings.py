@@ -32,8 +32,9 @@ from vdib.datasets.simulated import SimulatedMNISTDVS
 from vdib.datasets.spike_set import SpikeSet
 from vdib.datasets.transforms.event_images import like_mnist, summed_events, time_surface
 from vdib.datasets.transforms.follow import Follow
-from vdib.figures import plot
-from vdib.judge import load_judge
+from vdib.figures import style
+from vdib.figures.curves import learning_curves
+from vdib.lenet5 import load_judge
 from vdib.metrics import ssim, wilson_interval
 from vdib.naturalise.naturaliser import load
 
@@ -291,7 +292,7 @@ def dt(runs: Path, seeds: int, out: Path) -> None:
                 for seed in range(seeds)
             ],
         )
-    plot.save(plot.learning_curves(curves, "step (ms); trained at 25 ms", "judge accuracy"), out)
+    style.save(learning_curves(curves, "step (ms); trained at 25 ms", "judge accuracy"), out)
     print(f"\n{out}")
     for name, (_, accuracy) in curves.items():
         print(f"{name}: {np.mean(accuracy, 0).round(3).tolist()}")
@@ -314,12 +315,12 @@ def figure(runs: Path, out: Path) -> None:
     drawn = Figure((10, 3.2), layout="constrained")
     for axes, (name, row) in zip(drawn.subplots(3, 10), rows.items(), strict=True):
         for panel, picture in zip(axes, row, strict=True):
-            style = {"cmap": "gray", "vmin": 0, "vmax": 1} if name != "recording" else {}
-            panel.imshow(picture, interpolation="nearest", **style)
+            how = {"cmap": "gray", "vmin": 0, "vmax": 1} if name != "recording" else {}
+            panel.imshow(picture, interpolation="nearest", **how)
             panel.set(xticks=[], yticks=[])
             panel.spines[:].set_visible(False)
-        axes[0].set_ylabel(name, color=plot.INK)
-    plot.save(drawn, out)
+        axes[0].set_ylabel(name, color=style.INK)
+    style.save(drawn, out)
     print(f"\n{out}")
 
 
@@ -333,7 +334,7 @@ def signed(recording: Recording) -> NDArray[np.float64]:
         for polarity in (True, False)
     ]
     share = np.clip((counts[0] - counts[1]) / 3, -1, 1).reshape(height, width, 1)
-    red, blue = (np.array(to_rgb(colour)) for colour in (plot.RED, plot.BLUE))
+    red, blue = (np.array(to_rgb(colour)) for colour in (style.RED, style.BLUE))
     colour = np.where(share > 0, red, blue)
     return np.asarray(1 - np.abs(share) * (1 - colour))
 

@@ -1,7 +1,6 @@
 """Arrays that take long to make, kept on disk under everything they depend on."""
 
 import json
-import os
 import sys
 from collections.abc import Callable, Mapping
 from hashlib import sha256
@@ -11,25 +10,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vdib.files import cache_folder as cache_folder
+from vdib.files import replacing
+
 Arrays = dict[str, NDArray[Any]]
-
-
-def cache_folder() -> Path:
-    """The user's cache folder of this package; it need not exist."""
-    if sys.platform == "win32":
-        base = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
-    else:
-        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "vdib"
 
 
 def cached(settings: Mapping[str, Any], make: Callable[[], Arrays], folder: Path) -> Arrays:
     """What `make` returns, from the folder where it was made under the same settings before.
 
     The file is named by the SHA-256 of the settings as JSON, so any change of them makes it anew.
-    It is written under another name and then renamed: a reader sees all of it or nothing. A file
-    that does not read is made again; a folder that cannot be written costs the next run its time
-    and nothing else.
+    A file that does not read is made again; a folder that cannot be written costs the next run its
+    time and nothing else.
 
     Args:
         settings: all that the arrays depend on, in JSON's types.
@@ -46,17 +38,10 @@ def cached(settings: Mapping[str, Any], make: Callable[[], Arrays], folder: Path
     except Exception:  # whatever the bytes of a damaged file happen to mean
         print(f"vdib: {path} is damaged: making it again", file=sys.stderr)
     arrays = make()
-    scratch = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        try:
-            with scratch.open("wb") as file:
-                np.savez(file, allow_pickle=False, **arrays)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(scratch, path)
-        finally:
-            scratch.unlink(missing_ok=True)
+        with replacing(path) as file:
+            np.savez(file, allow_pickle=False, **arrays)
     except OSError as error:
         print(f"vdib: not kept for the next run: {error}", file=sys.stderr)
     return arrays

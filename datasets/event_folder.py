@@ -1,20 +1,27 @@
 """Anyone's own recordings: a folder of files, with labels or with the images they are to become."""
 
 import os
+import sys
 from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vdib.datasets.find_recordings import SUFFIXES, passed_over, recordings_below
-from vdib.datasets.recording import ReadOptions, Recording, read_recording
+from vdib.datasets.formats.read_options import ReadOptions, options_as_settings
+from vdib.datasets.grey_image import image_of, read_image
+from vdib.datasets.recording import Recording, read_recording
 from vdib.datasets.recording_set import RecordingSet, Shown, Split, file_identity
+from vdib.datasets.recording_splits import RecordingSplits, step_us
 from vdib.datasets.sources import class_images
+from vdib.datasets.spike_set import Preparation
+from vdib.datasets.transforms.binning import SpikeBinning
+from vdib.datasets.transforms.follow import Follow
+from vdib.signal import Image, Label
 
-IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".pgm", ".tif", ".tiff")
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
 
@@ -28,7 +35,7 @@ class EventFolder(RecordingSet):
     **Images.** What a recording is to become is, first found first taken: the image beside it of
     the same name (`a/b.npz` and `a/b.png`); the image beside its folder of the folder's name
     (`a.png`), one for the class; where all classes are digits 0 to 9, MNIST's image of the class.
-    All images are read as grey and have one size.
+    All images are read as grey and have one size. Without `images`, none is looked for.
 
     **Splits.** Folders `train`, `validation` and `test` below the root say which is which. Where
     there are none, the first byte of the SHA-256 of a recording's path below the root does: one
@@ -43,8 +50,10 @@ class EventFolder(RecordingSet):
         options: how the files are read.
         exclude: patterns of files to be left alone, of their names or of their paths below the
             root: `*_bbox.npy`, `labels/*`.
+        images: whether recordings are to become images.
 
     Attributes:
+        classes: the number of each class.
         unused: in words, which files below the root are in no split; empty where there are none.
 
     Raises:
@@ -58,6 +67,7 @@ class EventFolder(RecordingSet):
         split: Split | None = None,
         options: ReadOptions | None = None,
         exclude: Sequence[str] = (),
+        images: bool = True,
     ) -> None:
         if split not in (None, *SPLITS):
             raise ValueError(f"split: got {split!r}, expected 'train', 'validation' or 'test'")
@@ -82,16 +92,28 @@ class EventFolder(RecordingSet):
         classes = [self._class(path, marked) for path in every]
         self.classes = _numbered(classes)
         self.judged = all(name.isdecimal() and int(name) < 10 for name in classes)
+        rows = [0] * len(kept)
+        self.images = np.zeros((1, 1, 1), np.uint8)
+        if images:
+            rows = self._choose_images(marked)
+        self.judged = self.judged and self.images.shape[1:] == (28, 28)
+        self.shown = [
+            Shown(self.classes[self._class(path, marked)], row, self._id(path))
+            for path, row in zip(kept, rows, strict=True)
+        ]
+
+    def _choose_images(self, marked: bool) -> list[int]:
+        """Read the images; which of them each recording is to become."""
         digits = None
         images: dict[Path | str, NDArray[np.uint8]] = {}
         chosen: list[Path | str] = []
-        for path in kept:
+        for path in self.files:
             name = self._class(path, marked)
-            key: Path | str = _image_of(path) or (name if self.judged else "")
+            key: Path | str = image_of(path) or (name if self.judged else "")
             if not key:
                 raise FileNotFoundError(
                     f"{path} is to become which image? Put {path.stem}.png beside it, "
-                    f"or {path.parent.name}.png beside its folder"
+                    f"or {path.parent.name}.png beside its folder, or --data.target label"
                 )
             if isinstance(key, str):
                 digits = class_images() if digits is None else digits
@@ -102,13 +124,9 @@ class EventFolder(RecordingSet):
         sizes = {image.shape for image in images.values()}
         if len(sizes) > 1:
             raise ValueError(f"{self.root}: images of one size expected, got {sorted(sizes)}")
-        rows = {key: row for row, key in enumerate(images)}
         self.images = np.stack(list(images.values()))
-        self.judged = self.judged and self.images.shape[1:] == (28, 28)
-        self.shown = [
-            Shown(self.classes[self._class(path, marked)], rows[key], self._id(path))
-            for path, key in zip(kept, chosen, strict=True)
-        ]
+        row = {key: row for row, key in enumerate(images)}
+        return [row[key] for key in chosen]
 
     def recording(self, index: int) -> Recording:
         return read_recording(self.files[index], **vars(self.options))
@@ -144,27 +162,81 @@ def _numbered(names: Sequence[str]) -> dict[str, int]:
     return {name: number for number, name in enumerate(ordered)}
 
 
-def _image_of(recording: Path) -> Path | None:
-    """The image of a recording: beside it, or beside its folder."""
-    for stem in (recording.with_suffix(""), recording.parent):
-        for suffix in IMAGES:
-            path = stem.parent / f"{stem.name}{suffix}"
-            if path.is_file():
-                return path
-    return None
+class EventFolderSplits(RecordingSplits):
+    """Anyone's own recordings: see `vdib.datasets.event_folder.EventFolder`.
 
-
-def read_image(path: Path) -> NDArray[np.uint8]:
-    """A grey image, (H, W).
-
-    Raises:
-        ValueError: the file is no image (one line).
+    Args:
+        root: the folder.
+        target: what recordings become: an `image`, or the `label` of their class.
+        image_shape: height and width of the images (default: as they are).
+        judged: whether that are digits, which the judge knows (default: as the classes are called).
+        num_classes: how many labels there are (default: as many as folders).
+        crop: left, top, width and height in pixels.
+        follow: width and height of a window that follows what moves, instead of a crop.
+        downsample: pixels a side that share an input neuron.
+        polarity: `two` channels, or one `merged`.
+        exclude: patterns of files that are no recordings, such as `*_bbox.npy` or `labels/*`.
+        num_steps, step_ms: T and ms a step, from a recording's first event on.
+        read: how files are read, the settings of `ReadOptions`. Without `sensor_size` the camera's
+            is as the first recording says.
     """
-    from PIL import Image, UnidentifiedImageError
 
-    try:
-        with Image.open(path) as image:
-            grey: NDArray[np.uint8] = np.asarray(image.convert("L"), np.uint8)
-            return grey
-    except (UnidentifiedImageError, OSError) as error:
-        raise ValueError(f"{path} is no image that can be read: {error}") from None
+    def __init__(
+        self,
+        root: str,
+        target: Literal["image", "label"] = "image",
+        image_shape: tuple[int, int] | None = None,
+        judged: bool | None = None,
+        num_classes: int | None = None,
+        crop: tuple[int, int, int, int] | None = None,
+        follow: tuple[int, int] | None = None,
+        downsample: int = 1,
+        polarity: Literal["two", "merged"] = "two",
+        exclude: Sequence[str] = (),
+        num_steps: int = 80,
+        step_ms: float = 25.0,
+        **read: Any,
+    ) -> None:
+        if crop and follow:
+            raise ValueError("crop and follow: expected one of the two")
+        self.root = os.path.abspath(os.path.expanduser(root))
+        self.options = ReadOptions(**read)
+        self.exclude = tuple(exclude)
+        self.images = target == "image"
+        size = self.options.sensor_size
+        said = (size, image_shape, judged) if self.images else (size, num_classes)
+        if None in said:
+            train = EventFolder(self.root, "train", self.options, self.exclude, self.images)
+            with options_as_settings():
+                size = size or train.recording(0).sensor_size
+            height, width = train.images.shape[1:]
+            image_shape = image_shape or (height, width)
+            judged = train.judged if judged is None else judged
+            num_classes = num_classes or max(train.classes.values()) + 1
+        # Said in the run's config.yaml, so that the run is of use where the folder is not.
+        self.found = {"sensor_size": size}
+        if self.images:
+            assert image_shape is not None
+            self.found |= {"image_shape": image_shape, "judged": judged}
+            self.signal = Image(tuple(image_shape), bool(judged))
+        else:
+            assert num_classes is not None
+            self.found |= {"num_classes": num_classes}
+            self.signal = Label(num_classes)
+        self.prepare = Preparation(
+            (Follow(follow),) if follow else (),
+            SpikeBinning(
+                dt=step_us(num_steps, step_ms),
+                num_steps=num_steps,
+                polarity=polarity,
+                crop=crop,
+                downsample=downsample,
+            ),
+            size,
+        )
+
+    def recordings(self, split: Split) -> Sequence[RecordingSet]:
+        found = EventFolder(self.root, split, self.options, self.exclude, self.images)
+        if split == "train" and found.unused:
+            print(f"vdib: {found.unused}", file=sys.stderr)
+        return [found]

@@ -10,7 +10,7 @@ import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -19,7 +19,13 @@ from vdib.datasets.cache import cache_folder
 from vdib.datasets.mnist import training_images
 from vdib.datasets.recording import ReadOptions, Recording, read_recording
 from vdib.datasets.recording_set import RecordingSet, Shown, Split, Target, file_identity
-from vdib.datasets.sources import class_images
+from vdib.datasets.recording_splits import Recordings, RecordingSplits, Wanted, step_us
+from vdib.datasets.simulated import SimulatedMNISTDVS
+from vdib.datasets.sources import Source, class_images
+from vdib.datasets.spike_set import Preparation
+from vdib.datasets.transforms.binning import SpikeBinning
+from vdib.datasets.transforms.follow import Follow
+from vdib.signal import Label
 
 SENSOR_SIZE = (128, 128)
 SCALES = (4, 8, 16)
@@ -119,3 +125,67 @@ def source_of(recordings: Sequence[tuple[int, int]]) -> "np.ndarray[Any, np.dtyp
     rows = [(images.labels == digit).nonzero()[:, 0] for digit in range(10)]
     index = torch.stack([rows[digit][number - 1] for digit, number in recordings])
     return images.images[index].numpy()
+
+
+class MNISTDVSSplits(RecordingSplits):
+    """Digits that move over a screen, seen by a DVS128; the crop follows the digit.
+
+    Args:
+        recordings: `simulated` by `vdib.datasets.camera`, `real`, or `both` to train on and the
+            real ones to validate and test on.
+        target: one image per `class`, each digit's own `source` image, or its `label`.
+        num_train, num_validation, num_test: simulated recordings.
+        simulation_seed: of the simulated recordings, apart from the run's seed.
+        source: of the simulated digits: `mnist`, the `digits` that come along, or `auto`.
+        root: folder of the real recordings (default: `$VDIB_DATA/mnist_dvs`, then the cache).
+        scale: of the real recordings.
+        size: side of the crop in pixels.
+        download: fetch what is missing (2.5 GB).
+        num_steps, step_ms: T and ms a step.
+        read: how files of real recordings are read, the settings of `ReadOptions`.
+    """
+
+    def __init__(
+        self,
+        recordings: Recordings = "simulated",
+        target: Wanted = "class",
+        num_train: int = 10_000,
+        num_validation: int = 500,
+        num_test: int = 1_000,
+        simulation_seed: int = 0,
+        source: Source = "auto",
+        root: str | None = None,
+        scale: Literal[4, 8, 16] = 4,
+        size: int = 26,
+        download: bool = False,
+        num_steps: int = 80,
+        step_ms: float = 25.0,
+        **read: Any,
+    ) -> None:
+        self.options = ReadOptions(**read)
+        self.kind = recordings
+        self.target: Target = "class" if target == "label" else target
+        if target == "label":
+            self.signal = Label(10)
+        self.sizes = {"train": num_train, "validation": num_validation, "test": num_test}
+        self.simulation_seed = simulation_seed
+        self.source: Source = source
+        self.root, self.scale, self.download = root, scale, download
+        self.prepare = Preparation(
+            (Follow((size, size)),),
+            SpikeBinning(dt=step_us(num_steps, step_ms), num_steps=num_steps),
+            SENSOR_SIZE,
+        )
+
+    def recordings(self, split: Split) -> Sequence[RecordingSet]:
+        parts: list[RecordingSet] = []
+        if self.kind != "simulated":
+            if self.download:
+                from vdib.datasets.download_mnist_dvs import download
+
+                download(self.root, scale=self.scale)
+            parts.append(MNISTDVS(split, self.root, self.scale, self.target, options=self.options))
+        if self.kind == "simulated" or (self.kind == "both" and split == "train"):
+            size, seed = self.sizes[split], self.simulation_seed
+            parts.append(SimulatedMNISTDVS(split, size, seed, self.target, self.source))
+        return parts

@@ -7,6 +7,7 @@ https://doi.org/10.3389/fnins.2015.00437. 60,000 + 10,000 recordings of 34 x 34 
 
 import os
 import shutil
+from collections.abc import Sequence
 from http.client import HTTPException
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,7 +21,12 @@ from vdib.datasets.mnist_dvs import default_folders
 from vdib.datasets.one_at_a_time import one_at_a_time
 from vdib.datasets.recording import ReadOptions, Recording, read_recording
 from vdib.datasets.recording_set import RecordingSet, Shown, Split, Target, file_identity
-from vdib.datasets.sources import class_images
+from vdib.datasets.recording_splits import Recordings, RecordingSplits, Wanted, step_us
+from vdib.datasets.simulated import SimulatedNMNIST
+from vdib.datasets.sources import Source, class_images
+from vdib.datasets.spike_set import Preparation
+from vdib.datasets.transforms.binning import SpikeBinning
+from vdib.signal import Label
 
 _COUNTS = {"Train": NUM_TRAINING, "Test": 10_000}
 _SCRATCH = ".nmnist-"
@@ -162,3 +168,72 @@ def _fetch(tonic: Any, folder: Path, part: str) -> None:
         if place.exists():  # not complete, or it would not be fetched
             os.replace(place, scratch / "old")
         os.replace(scratch / "new" / "NMNIST" / part, place)
+
+
+class NMNISTSplits(RecordingSplits):
+    """Digits on a screen, seen by a sensor that moves in three saccades.
+
+    Args:
+        recordings: `simulated` by `vdib.datasets.camera`, `real`, or `both` to train on and the
+            real ones to validate and test on.
+        target: one image per `class`, each digit's own `source` image, or its `label`.
+        num_train, num_validation, num_test: simulated recordings.
+        real_weight: how often an epoch shows each real recording to train on.
+        source: of the simulated digits: `mnist`, the `digits` that come along, or `auto`; beside
+            real recordings only `mnist`, because those may show digits that come along.
+        root: folder of the real recordings (default: `$VDIB_DATA/nmnist`, then the cache).
+        fold: which fifth of the real recordings in `Train` to test on; none: the official split.
+        download: fetch what is missing through tonic (1.1 GB).
+        num_steps, step_ms: T and ms a step.
+        read: how files of real recordings are read, the settings of `ReadOptions`.
+    """
+
+    def __init__(
+        self,
+        recordings: Recordings = "both",
+        target: Wanted = "source",
+        num_train: int = 10_000,
+        num_validation: int = 500,
+        num_test: int = 1_000,
+        real_weight: int = 1,
+        simulation_seed: int = 0,
+        source: Source = "auto",
+        root: str | None = None,
+        fold: int | None = None,
+        download: bool = False,
+        num_steps: int = 30,
+        step_ms: float = 10.0,
+        **read: Any,
+    ) -> None:
+        if real_weight < 1:
+            raise ValueError(f"real_weight: got {real_weight}, expected at least 1")
+        if recordings == "both":
+            if source == "digits":
+                raise ValueError("source: got 'digits', expected 'mnist' beside real recordings, "
+                                 "some of which show the digits that come along")  # fmt: skip
+            source = "mnist"
+        self.options = ReadOptions(**read)
+        self.kind = recordings
+        self.target: Target = "class" if target == "label" else target
+        if target == "label":
+            self.signal = Label(10)
+        self.sizes = {"train": num_train, "validation": num_validation, "test": num_test}
+        self.real_weight = real_weight
+        self.simulation_seed = simulation_seed
+        self.source: Source = source
+        self.root, self.fold, self.download = root, fold, download
+        # From time 0, not from the first event: the saccades have a fixed schedule.
+        binning = SpikeBinning(dt=step_us(num_steps, step_ms), num_steps=num_steps, start=0)
+        self.prepare = Preparation((), binning, SENSOR_SIZE)
+
+    def recordings(self, split: Split) -> Sequence[RecordingSet]:
+        parts: list[RecordingSet] = []
+        if self.kind != "simulated":
+            if self.download:
+                download_nmnist(self.root)
+            real = NMNIST(split, self.root, self.fold, target=self.target, options=self.options)
+            parts += [real] * (self.real_weight if split == "train" else 1)
+        if self.kind == "simulated" or (self.kind == "both" and split == "train"):
+            size, seed = self.sizes[split], self.simulation_seed
+            parts.append(SimulatedNMNIST(split, size, seed, self.target, self.source))
+        return parts

@@ -1,17 +1,19 @@
 """What a run leaves behind: figures, for people who would rather look than read."""
 
 import csv
+import io
 from pathlib import Path
 from typing import Any
 
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
-from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
 from pytorch_lightning.trainer.states import TrainerFn
 from pytorch_lightning.utilities import rank_zero_only
 
-from vdib.figures import plot
+from vdib.figures.curves import rate_distortion
+from vdib.figures.style import save
+from vdib.files import replacing
 from vdib.lightning_modules.vdib_module import VDIBModule
 
 
@@ -22,34 +24,20 @@ class Metrics(CSVLogger):
     def go_on(self, step: int) -> None:
         """Keep the rows of the steps before this one: the others are about to be logged again."""
         path = Path(self.log_dir, "metrics.csv")
-        if path.is_file():
-            with path.open(newline="", encoding="utf-8") as file:
-                rows = [row for row in csv.DictReader(file) if int(row["step"]) < step]
-            self.experiment.metrics = rows  # its construction deletes the file
-            self.save()
-
-
-class Checkpoint(ModelCheckpoint):
-    """The best epoch by a monitored value, or the latest, in a folder that may be moved.
-
-    Args:
-        folder: of the checkpoints.
-        filename: without `.ckpt`.
-        monitor: what is to be lowest; none for the latest epoch.
-    """
-
-    def __init__(self, folder: Path, filename: str, monitor: str | None = None) -> None:
-        super().__init__(folder, filename, monitor, enable_version_counter=False)
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        here = Path(self.dirpath or "", f"{self.filename}.ckpt")
-        if not here.is_file():  # begun from another run's checkpoint
+        if not path.is_file():
             return
-        score = state_dict["best_model_score"]
-        best = {} if score is None else {str(here): score}
-        paths = {"best_model_path": str(here), "dirpath": self.dirpath, "best_k_models": best}
-        kth = {"kth_best_model_path": str(here) if best else ""}
-        super().load_state_dict({**state_dict, **paths, **kth})
+        with path.open(newline="", encoding="utf-8") as file:
+            reader = csv.DictReader(file)
+            # The last row may be torn, where the process was killed.
+            rows = [row for row in reader if (row["step"] or "").isdigit() and None not in row]
+        writer = self.experiment  # its construction deletes the file
+        writer.metrics_keys = list(reader.fieldnames or [])
+        text = io.StringIO()
+        table = csv.DictWriter(text, writer.metrics_keys)
+        table.writeheader()
+        table.writerows(row for row in rows if int(row["step"]) < step)
+        with replacing(path) as whole:
+            whole.write(text.getvalue().encode())
 
 
 class Figures(Callback):
@@ -104,12 +92,12 @@ class Figures(Callback):
         if self.path:
             epochs, bits, nats = (torch.tensor(column) for column in zip(*self.path, strict=True))
             constant = module.constant(module.data)
-            figures["rate_distortion"] = plot.rate_distortion(
+            figures["rate_distortion"] = rate_distortion(
                 bits, nats, epochs, constant, module.PLANE[2]
             )
         for name, figure in figures.items():
             path = folder / f"{name}.png"
-            plot.save(figure, path)
+            save(figure, path)
             for logger in trainer.loggers:
                 _log_image(logger, f"figures/{name}", path, trainer.global_step)
 

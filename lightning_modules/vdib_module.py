@@ -1,4 +1,4 @@
-"""What the experiments share: training, checking and optimising a `VDIB` model.
+"""What the experiments share: building, training, checking and optimising a `VDIB` model.
 
 Legend: B batch, T steps, N_y readout neurons.
 """
@@ -7,155 +7,154 @@ import math
 import os
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import Any, ClassVar
 
 import torch
 from matplotlib.figure import Figure
 from pytorch_lightning import LightningModule
 from torch import Tensor, nn
 
-from vdib.credit import BPTT, DirectFeedback, EProp
-from vdib.decoder import CNNDecoder, LogisticDecoder, MLPDecoder
-from vdib.dynamics import surrogate as surrogates
-from vdib.dynamics.firing import Threshold
-from vdib.encoder import SpikingEncoder, build_encoder
-from vdib.estimator import Estimator, LeaveOneOut, RelaxedBernoulli, ScoreFunction, StraightThrough
+from vdib.decoder import Decoder
+from vdib.encoder import build_encoder
+from vdib.estimator import Estimator
+from vdib.lightning_modules import choices
+from vdib.lightning_modules.choices import (
+    CreditName,
+    DecoderName,
+    EstimatorName,
+    NeuronName,
+    PriorName,
+    SurrogateName,
+    WindowName,
+    chosen,
+)
+from vdib.lightning_modules.data_module import DataModule, SpikeBatch
 from vdib.model import VDIB, Bottleneck
 from vdib.noise import Noise
-from vdib.prior import AutoregressivePrior, BernoulliPrior, MarginalPrior
-from vdib.spikes import Spikes
-from vdib.window import BasisWindow, FullWindow, RateWindow
-
-# What the words of the command line stand for.
-DECODERS = {"logistic": LogisticDecoder, "mlp": MLPDecoder, "cnn": CNNDecoder}
-WINDOWS = {"full": FullWindow, "basis": BasisWindow, "rate": RateWindow}
-PRIORS = {"bernoulli": BernoulliPrior, "marginal": MarginalPrior, "past": AutoregressivePrior}
-ESTIMATORS: dict[str, Callable[[int], Estimator]] = {
-    "straight_through": lambda num_steps: StraightThrough(),
-    "relaxed": lambda num_steps: RelaxedBernoulli(),
-    "leave_one_out": lambda num_steps: LeaveOneOut(),
-    "score": ScoreFunction,
-}
-
-
-class SpikeBatch(NamedTuple):
-    """Spikes and what they are to be turned into.
-
-    Attributes:
-        spikes: `(B, T, *N)`, dense or as lists.
-        target: `(B, ...)`, the natural signal r.
-        label: `(B,)` class.
-        id: `(B,)` stable id of the example.
-    """
-
-    spikes: Spikes
-    target: Tensor
-    label: Tensor
-    id: Tensor
-
-    def to(self, device: torch.device | str) -> "SpikeBatch":
-        """The same batch on another device."""
-        target, label, id = (field.to(device) for field in self[1:])
-        return SpikeBatch(self.spikes.to(device), target, label, id)
-
-
-class SpikeData(Protocol):
-    """What a module asks of its data module."""
-
-    def examples(self, split: Any, count: int) -> SpikeBatch:
-        """The first examples of a split (all where there are fewer), as evaluation codes them."""
-
-    def mean_target(self) -> Tensor:
-        """The mean of the training targets."""
-
-    def split(self, name: Any) -> Any:
-        """The examples of a split; it has a length."""
-
-
-def chosen_encoder(
-    input_shape: Sequence[int],
-    num_readout: int,
-    hidden: Sequence[int],
-    conv: Sequence[int],
-    surrogate: str,
-    credit: str,
-    seed: int,
-    num_kernels: int = 8,
-) -> SpikingEncoder:
-    """An encoder of the reference neurons, with surrogate and credit rule by their names."""
-    sizes = {"hidden": hidden, "conv": conv, "num_readout": [num_readout]}
-    for name, values in sizes.items():
-        if any(value < 1 for value in values):
-            raise ValueError(f"{name}: got {min(values)}, expected at least 1")
-    encoder = build_encoder(tuple(input_shape), num_readout, hidden, conv, num_kernels)
-    encoder.threshold = Threshold(getattr(surrogates, surrogate))
-    widths = [math.prod(layer.shape) for layer in encoder.layers]
-    rules: dict[str, Callable[[], BPTT]] = {
-        "bptt": BPTT,
-        "eprop": EProp,
-        "dfa": partial(DirectFeedback, widths, num_readout, seed),
-    }
-    encoder.credit = rules[credit]()
-    return encoder
-
-
-def chosen_window(window: str, steps: int, num_basis: int) -> FullWindow:
-    """A window over the last `steps` steps by its name."""
-    return WINDOWS[window](steps, **({"num_features": num_basis} if window == "basis" else {}))
-
-
-def chosen_prior(prior: str, num_readout: int, rho: float) -> nn.Module:
-    """A prior by its name, starting from `rho` spikes per step."""
-    return BernoulliPrior(rho) if prior == "bernoulli" else PRIORS[prior](num_readout, rho)
+from vdib.penalty import PENALTIES
+from vdib.runs.folder import checkpoint_of, read_checkpoint, take_weights
+from vdib.signal import Signal
+from vdib.window import Window
 
 
 class VDIBModule(LightningModule):
     """Trains a `VDIB` model; what is measured and drawn is the business of the experiment.
 
     Args:
-        vdib: the model.
-        num_steps: T.
-        rho: firing probability per step that the readout starts from.
+        num_steps: T, steps of an example (taken from the data).
+        input_shape: of one step's spikes (taken from the data).
+        signal: what they are to become (taken from the data).
+        neuron: of the hidden layers.
+        hidden: sizes of the dense hidden layers.
+        conv: channels of convolutional layers before them.
+        num_readout: N_y, stochastic readout neurons.
+        num_kernels: K, synaptic filters of the readout.
+        decoder: a name, or a decoder class.
+        window: what the decoder sees of the spikes: every step, a temporal basis, or their rate.
+        window_steps: tau_d; all T by default.
+        num_basis: elements of the temporal basis.
+        estimator: gradient through the readout: a name, or an estimator class.
+        credit: how the loss reaches the hidden layers.
+        surrogate: derivative of the hidden spikes; the neuron's own by default.
+        prior: q(y), against which the rate is measured.
+        beta: nats of distortion that a nat of rate is worth (default: 0.01, for labels 0.0001).
+        rho: firing probability per step that the prior and the readout start from.
+        penalties: functions of `vdib.penalty` and their weights, `{hidden_spikes: 0.01}`.
         lr: peak learning rate of Adam, which falls to zero along a cosine.
         encoder_lr: the encoder's, where it is to differ.
-        seed: of the noise.
+        frozen_encoder: leave the encoder as it was drawn: the baseline.
         init_from: a run, or a checkpoint, whose weights to start from.
+        seed: of the noise.
 
     Attributes:
+        TAKES: settings that follow from the data.
         TABLE: what a run is summed up by: keys of its summary, and their words.
         PLANE: what of the validation figures are rate (bits) and distortion (nats), and per what.
+        EVERY_STEP: whether every step is decoded.
         updates_per_batch: of the weights.
     """
 
+    TAKES: ClassVar[tuple[str, ...]] = ("num_steps", "input_shape", "signal")
     TABLE: ClassVar[Mapping[str, str]]
     PLANE: ClassVar[tuple[str, str, str]] = ("rate_bits", "distortion_nats", "sample")
+    EVERY_STEP: ClassVar[bool] = False
     updates_per_batch: int = 1
     marginal: Tensor
 
     def __init__(
         self,
-        vdib: VDIB,
         num_steps: int,
-        rho: float,
-        lr: float,
-        encoder_lr: float | None,
-        seed: int,
+        input_shape: Sequence[int],
+        signal: Signal,
+        neuron: NeuronName = "srm",
+        hidden: Sequence[int] = (600,),
+        conv: Sequence[int] = (),
+        num_readout: int = 256,
+        num_kernels: int = 8,
+        decoder: DecoderName | Callable[[Window, int, Signal], Decoder] = "mlp",
+        window: WindowName = "full",
+        window_steps: int | None = None,
+        num_basis: int = 6,
+        estimator: EstimatorName | Estimator = "straight_through",
+        credit: CreditName = "bptt",
+        surrogate: SurrogateName | None = None,
+        prior: PriorName = "bernoulli",
+        beta: float | None = None,
+        rho: float = 0.1,
+        penalties: Mapping[str, float] | None = None,
+        lr: float = 2e-3,
+        encoder_lr: float | None = None,
+        frozen_encoder: bool = False,
         init_from: str | None = None,
+        seed: int = 0,
     ) -> None:
         super().__init__()
         if not lr > 0 or not (encoder_lr is None or encoder_lr >= 0):
             raise ValueError(f"lr and encoder_lr: got {lr} and {encoder_lr}, expected above 0")
-        self.vdib = vdib
+        steps = num_steps if window_steps is None else window_steps
+        if not 1 <= steps <= num_steps:
+            raise ValueError(
+                f"window_steps: got {steps}, expected 1 to {num_steps}, the steps of the data"
+            )
+        for name in set(penalties or ()) - set(PENALTIES):
+            raise ValueError(f"penalties: got {name!r}, expected some of {', '.join(PENALTIES)}")
+        encoder = build_encoder(
+            tuple(input_shape),
+            num_readout,
+            hidden,
+            conv,
+            num_kernels,
+            chosen("neuron", neuron, choices.NEURONS),
+            None if surrogate is None else chosen("surrogate", surrogate, choices.SURROGATES),
+            chosen("credit", credit, choices.CREDITS),
+            seed,
+        )
+        encoder.requires_grad_(not frozen_encoder)
+        if isinstance(decoder, str):
+            decoder = chosen("decoder", decoder, choices.DECODERS)
+        if isinstance(estimator, str):
+            estimator = chosen("estimator", estimator, choices.ESTIMATORS)(num_steps)
+        sees = chosen("window", window, choices.WINDOWS)(steps, num_basis)
+        self.vdib = VDIB(
+            encoder,
+            decoder(sees, num_readout, signal),
+            chosen("prior", prior, choices.PRIORS)(num_readout, rho),
+            estimator,
+            signal.beta if beta is None else beta,
+            self.EVERY_STEP,
+            {name: (PENALTIES[name], weight) for name, weight in (penalties or {}).items()},
+        )
+        self.signal = signal
         self.rho = rho
         self.lr = lr
         self.encoder_lr = lr if encoder_lr is None else encoder_lr
         self.seed = seed
         self.init_from = None if init_from is None else os.path.abspath(init_from)
-        # Firing probabilities of the code averaged over the validation set, per step and neuron.
-        readout = vdib.encoder.num_readout
-        self.register_buffer("marginal", torch.full((num_steps, readout), rho))
+        # Firing probabilities of the code averaged over the validation set, per neuron, and per
+        # step but where every step is decoded: that has to fit sequences of any length.
+        steps = 1 if self.EVERY_STEP else num_steps
+        self.register_buffer("marginal", torch.full((steps, num_readout), rho))
 
     @abstractmethod
     def evaluate(self, stage: str, batch: SpikeBatch) -> Tensor:
@@ -178,8 +177,8 @@ class VDIBModule(LightningModule):
         return self.vdib.training_loss(batch.spikes, batch.target, noise)
 
     @property
-    def data(self) -> SpikeData:
-        data: SpikeData = self.trainer.datamodule  # type: ignore[attr-defined]
+    def data(self) -> DataModule[Any]:
+        data: DataModule[Any] = self.trainer.datamodule  # type: ignore[attr-defined]
         return data
 
     def setup(self, stage: str) -> None:
@@ -191,21 +190,23 @@ class VDIBModule(LightningModule):
         else:
             self._take_weights(Path(self.init_from))
 
-    def start(self, data: SpikeData) -> None:
+    def start(self, data: DataModule[Any]) -> None:
         """Bring freshly drawn weights to where training had better start."""
         self.vdib.encoder.calibrate(data.examples("train", 256).spikes, self.rho)
+        self.vdib.decoder.start_from(data.constant())
 
     def _take_weights(self, path: Path) -> None:
-        path = path / "checkpoints" / "best.ckpt" if path.is_dir() else path
-        try:
-            state = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
-        except Exception as error:  # whatever the bytes of a wrong file happen to mean
-            raise ValueError(f"init_from: {path} is missing, damaged, or no checkpoint") from error
-        try:
-            self.load_state_dict(state)
-        except RuntimeError as error:
-            reason = str(error).splitlines()[1].strip()
-            raise ValueError(f"init_from: {path} is of another model: {reason}") from error
+        path = checkpoint_of(path)
+        take_weights(self, read_checkpoint(path), path)
+
+    def on_train_start(self) -> None:
+        # A checkpoint restores the learning rates that it was trained with over those of now.
+        for schedule in (config.scheduler for config in self.trainer.lr_scheduler_configs):
+            if schedule.base_lrs != self._peaks:
+                schedule.base_lrs = self._peaks
+                rates = schedule.get_lr()
+                for group, rate in zip(schedule.optimizer.param_groups, rates, strict=True):
+                    group["lr"] = rate
 
     def training_step(self, batch: SpikeBatch, batch_idx: int) -> Tensor | None:
         noise = Noise(self.seed, self.global_step, batch.id)
@@ -238,6 +239,10 @@ class VDIBModule(LightningModule):
     def test_step(self, batch: SpikeBatch, batch_idx: int) -> None:
         self.evaluate("test", batch)
 
+    def penalty_figures(self, out: Bottleneck) -> dict[str, Tensor]:
+        """What the penalties came to, in nats per sample, under their names."""
+        return {f"{name}_nats": nats.sum(1).mean() for name, nats in out.penalties.items()}
+
     def log_figures(self, stage: str, figures: Mapping[str, Tensor | float], count: int) -> None:
         """Means over the epoch of what a batch of `count` examples measured."""
         self.log_dict(
@@ -257,10 +262,12 @@ class VDIBModule(LightningModule):
         trainer = self.trainer  # in mixed precision Lightning clips for no fused optimiser
         fused = not (trainer.gradient_clip_val and "mixed" in str(trainer.precision))
         optimizer = torch.optim.Adam([g for g in groups if g["params"]], lr=self.lr, fused=fused)
-        total = max(1, int(self.trainer.estimated_stepping_batches)) * self.updates_per_batch
+        # Where nothing says when training ends, the rate stays at its peak: cos(0).
+        total = max(1, self.trainer.estimated_stepping_batches) * self.updates_per_batch
         schedule = torch.optim.lr_scheduler.LambdaLR(
             optimizer, lambda step: 0.5 * (1 + math.cos(math.pi * min(step, total) / total))
         )
+        self._peaks = list(schedule.base_lrs)
         return {
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": schedule, "interval": "step"},

@@ -18,13 +18,12 @@ from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
-import matplotlib.pyplot as plt
 import pytest
 import torch
 
 import vdib
 from vdib import evaluate, fit
-from vdib.figures import plot
+from vdib.figures.curves import rate_distortion
 from vdib.lightning_modules.naturalisation.image_data import ImageData
 from vdib.lightning_modules.naturalisation.module import NaturalisationModule
 from vdib.runs.cli import build
@@ -50,11 +49,8 @@ FIGURES = {"naturalised", "raster", "rate_distortion", "code_tsne"}
 
 @pytest.fixture(autouse=True)
 def elsewhere(tmp_path, monkeypatch):
-    """Every test runs in an empty folder; Lightning leaves Ctrl-C switched off, so mend that."""
+    """Every test runs in an empty folder."""
     monkeypatch.chdir(tmp_path)
-    before = signal.getsignal(signal.SIGINT)
-    yield
-    signal.signal(signal.SIGINT, before)
 
 
 def run(name, *args, epochs=1, status=0):
@@ -92,8 +88,8 @@ def said(capsys):
 
 @pytest.fixture
 def plain_tsne(monkeypatch):
-    """The t-SNE takes seconds and is tested elsewhere: an empty figure in its place."""
-    monkeypatch.setattr("vdib.figures.plot.tsne", lambda features, labels: plt.figure())
+    """The t-SNE takes seconds and is tested elsewhere: two features in its place."""
+    monkeypatch.setattr("vdib.figures.codes._embed", lambda points, *how: points[:, :2])
 
 
 # --- a run and its folder ---------------------------------------------------------------------
@@ -136,7 +132,7 @@ def test_a_run_leaves_a_folder_that_evaluate_reproduces(capsys, monkeypatch):
     moved = Path("moved")
     folder.rename(moved)
     (moved / "summary.json").unlink()
-    monkeypatch.setattr("vdib.figures.plot.tsne", lambda features, labels: plt.figure())
+    monkeypatch.setattr("vdib.figures.codes._embed", lambda points, *how: points[:, :2])
     assert evaluate.main([str(moved)]) == 0
     assert {name: (moved / name).read_bytes() for name in before} == before
     assert {path.stem for path in (moved / "figures").iterdir()} == FIGURES
@@ -156,13 +152,13 @@ def test_last_is_the_last_epoch_and_best_the_best(monkeypatch):
         return train(module, batch, batch_idx)
 
     monkeypatch.setattr(NaturalisationModule, "training_step", spoil)
-    drawn, draw = [], plot.rate_distortion
+    drawn = []
 
     def spy(bits, nats, epochs, constant, per):
         drawn.append(epochs.tolist())
-        return draw(bits, nats, epochs, constant, per)
+        return rate_distortion(bits, nats, epochs, constant, per)
 
-    monkeypatch.setattr(plot, "rate_distortion", spy)
+    monkeypatch.setattr("vdib.lightning_modules.callbacks.rate_distortion", spy)
     folder = run("spoilt", "--figures_every", "0", epochs=2)
     first, second = (float(row["val/loss"]) for row in rows(folder) if row["val/loss"])
     assert first < second
@@ -194,7 +190,7 @@ def test_evaluate_wants_a_finished_run(capsys):
     for args in ([], ["a", "b"], ["--figures"]):
         assert evaluate.main(args) == 2
     assert evaluate.main(["--help"]) == 0
-    assert "usage: python -m vdib.evaluate RUN" in capsys.readouterr().out
+    assert "usage: python -m vdib.evaluate [-h] RUN" in capsys.readouterr().out
 
 
 # --- seeds ------------------------------------------------------------------------------------
@@ -225,7 +221,7 @@ def test_a_resumed_run_ends_as_if_uninterrupted(monkeypatch, capsys, batch):
 
     def stop(module, inputs, batch_idx):
         if module.current_epoch == 1 and batch_idx == batch:
-            raise KeyboardInterrupt
+            signal.raise_signal(signal.SIGINT)
         return train(module, inputs, batch_idx)
 
     with monkeypatch.context() as patch:
@@ -378,8 +374,7 @@ def test_classes_with_settings_of_their_own():
     args += ["--model.estimator", "LeaveOneOut", "--model.estimator.num_samples", "3"]
     folder = run("classes", *args)
     assert weights(folder)["vdib.decoder.hidden.weight"].shape == (32, 6 * 8)
-    cli = build(["--config", str(folder / "config.yaml")], folder)
-    assert cli.model.vdib.estimator.num_samples == 3
+    assert vdib.load(folder).estimator.num_samples == 3
     assert evaluate.main([str(folder)]) == 0
 
 
@@ -535,7 +530,7 @@ def test_wandb_without_a_login_is_one_line(fresh_wandb, capsys):
 
 
 def test_a_logger_that_is_not_installed_is_one_line(monkeypatch, capsys):
-    monkeypatch.setattr("vdib.runs.cli.find_spec", lambda name: None)
+    monkeypatch.setattr("vdib.runs.arguments.find_spec", lambda name: None)
     for name in ("wandb", "tensorboard"):
         run("x", "--trainer.logger", name, status=2)
         assert said(capsys) == f"--trainer.logger {name}: pip install {name}"

@@ -18,7 +18,8 @@ from vdib.datasets.formats.aedat2_writer import write_aedat2
 from vdib.lightning_modules.naturalisation.event_folder_data import EventFolderData
 from vdib.lightning_modules.naturalisation.mnist_dvs_data import MNISTDVSData
 from vdib.lightning_modules.naturalisation.nmnist_data import NMNISTData
-from vdib.runs.cli import build
+from vdib.runs.folder import Run
+from vdib.runs.loading import rebuild
 from vdib.spikes import SparseSpikes
 
 # Lightning calls what jsonargparse has deprecated.
@@ -174,7 +175,7 @@ def test_what_files_decided_is_kept_with_the_run(tmp_path: Path) -> None:
     kept = yaml.safe_load((run / "config.yaml").read_text())["data"]["init_args"]
     assert (kept["sensor_size"], kept["image_shape"], kept["judged"]) == ([34, 34], [5, 4], False)
     root.rename(tmp_path / "gone")
-    again = build(["--config", str(run / "config.yaml")], run)
+    again = rebuild(Run(run))
     assert again.datamodule.input_shape == (2, 34, 34)
     assert again.model.image_shape == (5, 4)
 

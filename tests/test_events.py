@@ -5,9 +5,9 @@ import torch
 
 from vdib.backends import dispatch, event_conv
 from vdib.backends import event_linear as events
-from vdib.backends.cpu import launch as numba_launch
 from vdib.backends.event_conv import event_conv2d
 from vdib.backends.event_linear import EventLinear
+from vdib.backends.settings import changed
 from vdib.credit import BPTT, DirectFeedback, EProp
 from vdib.dynamics.firing import PassThrough, Threshold
 from vdib.encoder import build_encoder
@@ -17,13 +17,11 @@ from vdib.spikes import SparseSpikes
 
 
 @pytest.fixture(params=[1, 2], autouse=True)
-def threads(request, monkeypatch):
+def threads(request):
     before = torch.get_num_threads()
     torch.set_num_threads(request.param)
-    monkeypatch.setattr(numba_launch, "SMALL", 0)
-    monkeypatch.setattr(events, "LARGE", 0)
-    monkeypatch.setattr(event_conv, "LARGE", 0)
-    yield
+    with changed(thread_from=0, list_from=0):
+        yield
     torch.set_num_threads(before)
 
 
@@ -257,3 +255,38 @@ def test_half_precision_takes_pytorchs_products():
             expected = spikes.flatten(0, 1) @ weights.weight.t()
             torch.testing.assert_close(out.float(), expected.float(), rtol=2e-3, atol=2e-3)
             out.float().sum().backward()
+
+
+TYPES = [torch.bool, torch.uint8, torch.int64, torch.bfloat16, torch.float16, torch.float64]
+
+
+@pytest.mark.parametrize("mixed", [False, True])
+@pytest.mark.parametrize("largest", [1, 2])
+@pytest.mark.parametrize("dtype", TYPES, ids=str)
+def test_dense_spikes_of_any_type_and_size(dtype, largest, mixed):
+    torch.manual_seed(0)
+    weights, kernel = EventLinear(50, 7), torch.randn(5, 2, 3, 3, requires_grad=True)
+    spikes = spike_train(40, 2, 5, 5, rate=0.02)
+    if dtype != torch.bool:
+        spikes[3, 1, 2] = largest  # what is no spike counts as what it is
+    x = spikes.to(dtype)
+    assert torch.equal(x.float(), spikes)
+    weight = weights.weight.detach()
+    rounded = [w.bfloat16().float() if mixed else w for w in (weight, kernel.detach())]
+    expected = spikes.flatten(1) @ rounded[0].t()
+    expected_conv = torch.nn.functional.conv2d(spikes, rounded[1], padding=1)
+    tolerance = {"rtol": 2**-8, "atol": 2**-8} if mixed else {"rtol": 1e-5, "atol": 1e-5}
+    for list_from in (0, float("inf")):
+        with changed(list_from=list_from), torch.autocast("cpu", torch.bfloat16, enabled=mixed):
+            out, conv = weights(x.flatten(1)), event_conv2d(x, kernel, 1, 1)
+        assert out.dtype == conv.dtype == (torch.bfloat16 if mixed else torch.float32)
+        torch.testing.assert_close(out.float(), expected, **tolerance)
+        torch.testing.assert_close(conv.float(), expected_conv, **tolerance)
+        (grad,) = torch.autograd.grad(out.float().sum(), weights.weight)
+        torch.testing.assert_close(grad[0], spikes.flatten(1).sum(0), rtol=2**-7, atol=1e-5)
+
+
+def test_no_rows():
+    assert EventLinear(5, 3)(torch.zeros(0, 5)).shape == (0, 3)
+    weight = torch.zeros(3, 2, 3, 3)
+    assert event_conv2d(torch.zeros(0, 2, 4, 4), weight, 1, 1).shape == (0, 3, 4, 4)

@@ -8,8 +8,10 @@ import numpy
 import pytest
 import torch
 
-from vdib.backends import dispatch
-from vdib.backends.cpu import launch as numba_launch
+from vdib.backends import dispatch, fused
+from vdib.backends.available import launcher
+from vdib.backends.describe import NoKernel, describe
+from vdib.backends.settings import changed
 from vdib.credit import BPTT, DirectFeedback, EProp
 from vdib.dynamics import surrogate
 from vdib.dynamics.feedback import ExponentialFeedback, KernelFeedback
@@ -34,11 +36,11 @@ FIRES = [*map(Threshold, SURROGATES), Bernoulli(), PassThrough(), Concrete(0.5)]
 
 
 @pytest.fixture(params=[1, 2], autouse=True)
-def threads(request, monkeypatch):
+def threads(request):
     before = torch.get_num_threads()
     torch.set_num_threads(request.param)
-    monkeypatch.setattr(numba_launch, "SMALL", 0)
-    yield
+    with changed(thread_from=0):
+        yield
     torch.set_num_threads(before)
 
 
@@ -91,6 +93,13 @@ def assert_fused_is_plain(run, parameters, soft=False, reached=("spikes", "v")):
         close(grad, torch.zeros_like(grad) if other is None else other)
 
 
+def assert_known(*parts):
+    """That there are kernels for them, so that fused layers were compared with plain ones."""
+    launcher(torch.zeros(1))
+    for part in parts:
+        describe(part)
+
+
 @pytest.mark.parametrize("fire", FIRES, ids=str)
 @pytest.mark.parametrize("feedback", FEEDBACKS, ids=str)
 @pytest.mark.parametrize("filter", FILTERS, ids=str)
@@ -98,7 +107,7 @@ def test_fused_is_plain(filter, feedback, fire):
     layer = layer_of(filter, feedback, 6, 37)
     x = spike_train(3, 29, 6).requires_grad_()
     noise = Noise(0, 3, torch.arange(3)).stream(1)
-    assert dispatch.fits(x, filter, feedback, fire)
+    assert_known(filter, feedback, fire)
     soft = isinstance(fire, Concrete)
     assert_fused_is_plain(lambda: layer(x, fire, noise), [x, *layer.parameters()], soft)
     spikes, _ = layer(x, fire, noise)
@@ -231,29 +240,30 @@ def test_encoders_under_every_credit(credit, samples):
 
 
 def test_numbers_drawn_inside_are_those_of_the_stream():
-    from vdib.backends.cpu import layer_kernels as kernels  # loads the compiler
+    from vdib.backends.cpu.noise import uniform  # loads the compiler
 
     stream = Noise(5, 2**62, torch.tensor([0, -1, 2**63 - 1]), samples=2).stream(3)
     expected = stream.uniform(num_steps=7, shape=(11,), start=2)
     drawn = torch.empty(6, 77)
     for key, row in zip(stream.keys.numpy().view("uint64"), drawn.numpy(), strict=True):
         start, count, to = (numpy.uint64(n) for n in (22, len(row), 0))
-        kernels.uniform(key, start, count, row, to)
+        uniform(key, start, count, row, to)
     assert torch.equal(drawn.view(6, 7, 11), expected)
 
 
 def test_kernels_of_different_kinds_have_files_of_their_own():
-    # In one file of numba's, processes that write at once may leave one's code under another's key.
-    from vdib.backends.cpu import layer_kernels as kernels
+    # They go by their names, where the numbers that they were made for do not show.
+    from vdib.backends.cpu.layer_backward import backward
+    from vdib.backends.cpu.layer_forward import forward
 
     made = [
-        kernels.forward(1, 1, 1, 0),
-        kernels.forward(1, 1, 2, 2),
-        kernels.backward(1, 1, 4, True, False, False),
-        kernels.backward(1, 1, 4, True, False, True),
+        forward(1, 1, 1, 0),
+        forward(1, 1, 2, 2),
+        backward(1, 1, 4, True, False, False),
+        backward(1, 1, 4, True, False, True),
     ]
     assert len({kernel.py_func.__qualname__ for kernel in made}) == len(made)
-    assert kernels.forward(1, 1, 1, 0) is made[0]
+    assert forward(1, 1, 1, 0) is made[0]
 
 
 def test_spikes_do_not_hinge_on_the_last_bit():
@@ -269,22 +279,108 @@ def test_spikes_do_not_hinge_on_the_last_bit():
     assert 0.3 < spikes.mean() < 0.7
 
 
-def test_what_has_no_kernel_takes_the_plain_code():
+class Slower(ExponentialPair):
+    """A subclass, which may do anything."""
+
+
+class Unhashable:
+    """A surrogate of the user's own."""
+
+    __hash__ = None
+
+    def __call__(self, v):
+        return torch.ones_like(v)
+
+
+UNKNOWN = [
+    None,
+    object(),
+    Slower(),
+    type("Weaker", (ExponentialFeedback,), {})(),
+    type("Doubled", (PassThrough,), {})(),
+    type("Sharper", (Threshold,), {})(),
+    Threshold(lambda v: v),
+    Threshold(Unhashable()),
+    Threshold(torch.sigmoid),
+    Threshold(partial(surrogate.boxcar, torch.zeros(1))),
+    Threshold(partial(surrogate.boxcar, width=torch.tensor(0.5))),
+    Threshold(partial(lambda v, width: v, width=0.5)),
+    Threshold(partial(Unhashable())),
+]
+
+
+@pytest.mark.parametrize("part", UNKNOWN, ids=str)
+def test_unknown_parts_are_never_taken_for_none(part):
+    with pytest.raises(NoKernel):
+        describe(part)
+    filter, feedback, fire = ExponentialPair(), ExponentialFeedback(), Threshold()
+    x, one = spike_train(2, 3, 1, 4), torch.ones(1)
+    for parts in ((part, feedback, fire), (filter, part, fire), (filter, feedback, part)):
+        with pytest.raises(NoKernel):
+            fused.respond(x, parts[0], one, 1.0, one, *parts[1:])
+    with pytest.raises(NoKernel):
+        fused.drive(x, part, one, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("filter", "feedback", "fire"),
+    [
+        (Slower(), ExponentialFeedback(), Threshold()),
+        (ExponentialPair(), type("Weaker", (ExponentialFeedback,), {})(), PassThrough()),
+        (ExponentialPair(), ExponentialFeedback(), Threshold(Unhashable())),
+    ],
+)
+def test_layers_of_unknown_parts_take_the_plain_code(filter, feedback, fire):
+    layer = layer_of(filter, feedback, 6, 37)
+    x = spike_train(3, 29, 6).requires_grad_()
+    noise = Noise(0, 3, torch.arange(3)).stream(1)
+    assert_fused_is_plain(lambda: layer(x, fire, noise), [x, *layer.parameters()])
+
+
+def test_what_has_no_kernel():
     x = spike_train(2, 3, 4)
-    assert dispatch.fits(x, ExponentialPair(), ExponentialFeedback(), Threshold())
-    assert not dispatch.fits(x.double(), ExponentialPair())
-    assert not dispatch.fits(x, Threshold(lambda v: v))
-    assert not dispatch.fits(x, Threshold(partial(surrogate.boxcar, x)))
-    assert not dispatch.fits(x[:0])
-    assert not dispatch.fits(x.to("meta"))
+    launcher(x, x)
+    launcher(x.bfloat16(), x)
+    for currents, parameter in (
+        (x.double(), x),
+        (x.half(), x),
+        (x, x.double()),
+        (x, x.bfloat16()),
+        (x[:0], x),
+        (x.to("meta"), x),
+    ):
+        with pytest.raises(NoKernel):
+            launcher(currents, parameter)
 
-    class Slower(ExponentialPair):
-        pass
 
-    assert not dispatch.fits(x, Slower())
-    with dispatch.plain():
-        assert not dispatch.fits(x)
-    assert dispatch.fits(x)
+def test_dynamics_without_a_kernel_run_as_they_are():
+    def integrate(drive, leak):
+        return leak * drive.cumsum(1)
+
+    x = spike_train(2, 3, 4)
+    assert torch.equal(dispatch.run(integrate, x, leak=0.5), 0.5 * x.cumsum(1))
+
+
+def test_kernels_are_used_where_they_fit_and_nowhere_else():
+    calls = []
+
+    def kernel(x):
+        if x.dtype == torch.float64:
+            raise NoKernel
+        calls.append("kernel")
+        return x
+
+    @dispatch.with_kernel(kernel)
+    def dynamics(x):
+        calls.append("plain")
+        return x
+
+    for x, expected in ((torch.zeros(1), "kernel"), (torch.zeros(1).double(), "plain")):
+        dynamics(x)
+        assert calls.pop() == expected
+        with dispatch.plain():
+            dynamics(x)
+        assert calls.pop() == "plain"
 
 
 def test_the_compiler_is_not_loaded_before_it_is_needed():

@@ -12,7 +12,7 @@ from vdib import evaluate, fit, online
 from vdib.decoder import CNNDecoder, LogisticDecoder, MLPDecoder, bernoulli, categorical, normal
 from vdib.dynamics.filters import delayed
 from vdib.lightning_modules.naturalisation.module import NaturalisationModule
-from vdib.lightning_modules.predictive_coding.blob_data import BlobData
+from vdib.lightning_modules.predictive_coding.data import BlobData
 from vdib.lightning_modules.predictive_coding.module import PredictiveCodingModule
 from vdib.metrics import ssim
 from vdib.neurons.srm import readout_dense

@@ -8,19 +8,19 @@ from pathlib import Path
 import pytest
 import torch
 
+import vdib
 from vdib import evaluate, fit
 from vdib.datasets.drifting_blobs import spikes
-from vdib.lightning_modules.predictive_coding import blob_reference
-from vdib.lightning_modules.predictive_coding.blob_data import BlobData
-from vdib.lightning_modules.predictive_coding.blob_targets import (
+from vdib.lightning_modules.predictive_coding import reference
+from vdib.lightning_modules.predictive_coding.data import BlobData
+from vdib.lightning_modules.predictive_coding.module import PredictiveCodingModule
+from vdib.lightning_modules.predictive_coding.signals import (
     InputTarget,
     PatternTarget,
     scored_steps,
 )
-from vdib.lightning_modules.predictive_coding.module import PredictiveCodingModule
 from vdib.noise import Noise
 from vdib.objective import bernoulli_kl
-from vdib.runs.cli import build
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
@@ -153,12 +153,12 @@ def test_errors():
 
 def test_the_reference_learns_what_can_be_known(monkeypatch):
     """At lag 0 the input is in its history: it can be told for certain."""
-    monkeypatch.setattr(blob_reference, "WIDTHS", (32,))
-    monkeypatch.setattr(blob_reference, "BATCH", 64)
-    monkeypatch.setattr(blob_reference, "RATE", 0.02)
+    monkeypatch.setattr(reference, "WIDTHS", (32,))
+    monkeypatch.setattr(reference, "BATCH", 64)
+    monkeypatch.setattr(reference, "RATE", 0.02)
     blobs = data(num_neurons=5, num_train=600)
     splits = {name: blobs.common(name) for name in ("train", "validation", "test")}
-    nats = blob_reference.reference_nats(
+    nats = reference.reference_nats(
         splits, scored_steps(40, 0, 20), PatternTarget(5, 2), num_neurons=5
     )
     assert nats < 0.1
@@ -167,7 +167,7 @@ def test_the_reference_learns_what_can_be_known(monkeypatch):
 def test_histories_end_at_the_step_of_the_decoding():
     bins = torch.arange(40).view(1, 40, 1).repeat(2, 1, 2)
     scored = scored_steps(40, 3, 5)
-    history, target = blob_reference.histories(bins, (bins + 3).clamp(max=39), scored)
+    history, target = reference.histories(bins, (bins + 3).clamp(max=39), scored)
     assert torch.equal(history[:, -1] + 3, target)
     assert torch.equal(history[:, 0], history[:, -1] - 13)
     assert history[0, -1, 0] == 13  # the first step whose history is full
@@ -181,7 +181,7 @@ def test_a_reference_is_computed_once(elsewhere):
         asked.append(1)
         return 1.5
 
-    values = [blob_reference.remembered(name, compute) for name in ("a", "a", "b")]
+    values = [reference.remembered(name, compute) for name in ("a", "a", "b")]
     assert (values, len(asked)) == ([1.5] * 3, 2)
 
 
@@ -230,8 +230,7 @@ def test_online_learns_and_streams(elsewhere):
     kept = [name for name in again if name.startswith("vdib")]
     assert all(torch.equal(state["state_dict"][name], again[name]) for name in kept)
 
-    cli = build(["--config", str(folder / "config.yaml")], folder)
-    stream = cli.model.stream(seed=0)
+    stream = vdib.load(folder).stream(seed=0)
     assert stream.push(torch.zeros(20)).outputs.shape == (210,)
 
 

@@ -6,6 +6,8 @@ import sys
 
 import pytest
 
+import vdib
+
 NEVER = {"tonic", "wandb", "pandas", "sklearn", "mlxtend", "tensorboard", "optuna"}
 COMPILER = {"numba", "llvmlite"}
 # What Lightning's metrics bring along, needed or not.
@@ -52,10 +54,39 @@ def test_a_default_run_imports_nothing_it_does_not_need(tmp_path):
 
 
 @pytest.mark.parametrize("own", [None, "active"])
-def test_waiting_threads_leave_the_cores_to_others(own):
+def test_in_commands_waiting_threads_leave_the_cores_to_others(own):
     # Of use only while torch is not there yet.
-    code = "import os, sys, vdib; print(os.environ['OMP_WAIT_POLICY'], 'torch' in sys.modules)"
+    code = """
+import os, sys
+before = dict(os.environ)
+from vdib.runs.command import run
+assert os.environ == before
+run(lambda: print(os.environ["OMP_WAIT_POLICY"], "torch" in sys.modules))
+"""
     env = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
     env |= {} if own is None else {"OMP_WAIT_POLICY": own}
     done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True)
     assert done.stdout.split() == [own or "passive", "False"]
+
+
+def test_import_vdib_is_quick_and_changes_nothing():
+    code = """
+import os, sys, time
+before, start = dict(os.environ), time.perf_counter()
+import vdib
+print(time.perf_counter() - start)
+assert os.environ == before
+assert not {"torch", "numpy"} & set(sys.modules)
+"""
+    command = [sys.executable, "-c", code]
+    runs = [subprocess.run(command, capture_output=True, text=True) for _ in range(3)]
+    assert all((done.returncode, done.stderr) == (0, "") for done in runs)
+    assert min(float(done.stdout) for done in runs) < 0.1
+
+
+def test_public_names_are_those_of_the_stub():
+    for name in vdib._public():
+        assert name in dir(vdib)
+        assert getattr(vdib, name).__name__ == name
+    with pytest.raises(AttributeError, match="no attribute 'VIDB'"):
+        _ = vdib.VIDB

@@ -15,7 +15,7 @@ import pytest
 
 from vdib.figures import sweep as plot_sweep
 from vdib.sweep import __main__ as sweep
-from vdib.sweep import trials as sweep_runs
+from vdib.sweep import study, trials
 from vdib.sweep.space import Choice, Range, over, search
 
 optuna = pytest.importorskip("optuna", reason="optuna is not installed: pip install optuna")
@@ -116,8 +116,8 @@ def pretended(monkeypatch):
         (folder / "summary.json").write_text(text)
         return 0, ""
 
-    monkeypatch.setattr(sweep_runs, "_fit", fit)
-    monkeypatch.setattr(sweep, "pool", ThreadPoolExecutor)
+    monkeypatch.setattr(trials, "_fit", fit)
+    monkeypatch.setattr(study, "pool", ThreadPoolExecutor)
     return began
 
 
@@ -168,18 +168,18 @@ def test_failures_are_told_at_the_end_and_tried_again_by_the_next_call(pretended
 
 @pytest.mark.parametrize("said", [True, False])
 def test_runs_of_a_dead_process_are_taken_over(said, pretended, monkeypatch):
-    monkeypatch.setattr(sweep, "BEAT", 0.2)  # of which one is enough where no owner was said
+    monkeypatch.setattr(study, "BEAT", 0.2)  # of which one is enough where no owner was said
     args = [*TINY, "--over", "data.lag=0,1", "--name", "one"]
     assert sweep.main(args) == 0
     folder = Path("runs", "predictive_coding", "one")
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
-    study = optuna.load_study(
+    studied = optuna.load_study(
         study_name="predictive_coding/one", storage=f"sqlite:///{folder.resolve()}/study.db"
     )
     params = {"data.lag": "1", "seed": 1}
-    study.enqueue_trial(params, user_attrs={"queued": params})
-    trial = study.ask()
+    studied.enqueue_trial(params, user_attrs={"queued": params})
+    trial = studied.ask()
     if said:
         trial.set_user_attr("owner", [os.uname().nodename, gone.pid])
         trial.set_user_attr("beat", time.time())
@@ -202,12 +202,12 @@ def test_a_search_finds_the_minimum_and_takes_the_mean_over_seeds(pretended):
     args = [*TINY, "--search", "data.lag=-8:2", "--trials", "25", "--name", "one"]
     assert sweep.main([*args, "--seeds", "2"]) == 0
     assert len(pretended) <= 50  # a setting that comes again is not run again
-    study = optuna.load_study(
+    studied = optuna.load_study(
         study_name="predictive_coding/one", storage="sqlite:///runs/predictive_coding/one/study.db"
     )
-    assert len(study.trials) == 25
-    assert abs(study.best_params["data.lag"] - 1) <= 2
-    assert study.best_value == pytest.approx((study.best_params["data.lag"] - 1) ** 2 + 0.05)
+    assert len(studied.trials) == 25
+    assert abs(studied.best_params["data.lag"] - 1) <= 2
+    assert studied.best_value == pytest.approx((studied.best_params["data.lag"] - 1) ** 2 + 0.05)
     assert sweep.main([*args[:-3], "27", "--name", "one", "--seeds", "2"]) == 0
     assert len(rows("one")) == 54
 

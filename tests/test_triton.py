@@ -14,14 +14,16 @@ import torch
 from test_fused import (
     assert_bfloat16_is_how_numbers_are_stored,
     assert_fused_is_plain,
+    assert_known,
     layer_of,
     spike_train,
 )
 
-from vdib.backends import cuda, dispatch
-from vdib.backends import event_linear as events
-from vdib.backends.describe import compiled_for
+from vdib.backends import available, cuda, dispatch
+from vdib.backends.available import launcher, on_cpu, triton_runs_on
+from vdib.backends.describe import NoKernel
 from vdib.backends.event_linear import EventLinear
+from vdib.backends.settings import changed
 from vdib.dynamics import surrogate
 from vdib.dynamics.feedback import ExponentialFeedback, KernelFeedback
 from vdib.dynamics.filters import ExponentialPair, RaisedCosines
@@ -62,17 +64,18 @@ def load(patch, interpret):
 
 @pytest.fixture(scope="module")
 def interpreter():
-    compiled_for.cache_clear()
+    triton_runs_on.cache_clear()
     with pytest.MonkeyPatch.context() as patch:
         load(patch, interpret=True)
         yield
-    compiled_for.cache_clear()
+    triton_runs_on.cache_clear()
 
 
 @pytest.fixture
-def interpreted(interpreter, monkeypatch):
+def interpreted(interpreter):
     """Layers on the CPU run in the interpreter, which is shared by all tests."""
-    monkeypatch.setattr(dispatch, "BY_TRITON", ("cpu",))
+    with changed(triton=("cpu",)):
+        yield
 
 
 def noise_of(batch):
@@ -85,7 +88,7 @@ def assert_triton_is_plain(filter, feedback, fire, noise=None, shape=(2, 7, 5), 
     noise = noise_of(shape[0]) if noise is None else noise
     soft = isinstance(fire, Concrete)
     parameters = [x, *layer.parameters()]
-    assert dispatch.fits(x, filter, feedback, fire)
+    assert_known(filter, feedback, fire)
     assert_fused_is_plain(lambda: layer(x, fire, noise), parameters, soft, **options)
     return layer(x, fire, noise)[0].detach()
 
@@ -240,13 +243,13 @@ def test_kernels_compile_and_round_every_operation(
     monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
     for name in ("forward", "backward"):
         monkeypatch.setattr(kernels, name, Compiled(getattr(kernels, name)))
-    monkeypatch.setattr(dispatch, "BY_TRITON", ("cpu",))
-    monkeypatch.setattr(dispatch, "compiled_for", lambda device: True)
+    monkeypatch.setattr(available, "triton_runs_on", lambda device: True)
     layer = layer_of(filter, feedback, 4, shape[2])
     x = spike_train(*shape[:2], 4)
-    sum(out.sum() for out in layer(x, fire, noise_of(shape[0]))).backward()
-    layer.respond(torch.zeros(shape), fire, torch.full(shape, 0.5))[0].sum().backward()
-    layer.drive(x).sum().backward()
+    with changed(triton=("cpu",)):
+        sum(out.sum() for out in layer(x, fire, noise_of(shape[0]))).backward()
+        layer.respond(torch.zeros(shape), fire, torch.full(shape, 0.5))[0].sum().backward()
+        layer.drive(x).sum().backward()
     assert "mul.rn.f32" in kernels.backward.assembly
     assert "fma.rn.f32" not in kernels.backward.assembly
     assert "mul.rn.f32" in kernels.forward.assembly
@@ -258,38 +261,44 @@ def test_kernels_compile_and_round_every_operation(
 
 
 def test_the_other_kernels_stay_on_cpus(monkeypatch):
-    monkeypatch.setattr(dispatch, "BY_TRITON", ("meta",))  # in place of a GPU
-    monkeypatch.setattr(dispatch, "compiled_for", lambda device: True)
-    monkeypatch.setattr(events, "LARGE", 0)
+    monkeypatch.setattr(available, "triton_runs_on", lambda device: True)
     x = torch.zeros(3, 4, device="meta")
-    assert dispatch.fits(x)
-    assert not dispatch.on_cpu(x)
-    assert dispatch.on_cpu(torch.zeros(3, 4))
-    assert EventLinear(4, 2).to("meta")(x).shape == (3, 2)
-    stream = Stream(torch.zeros(3, dtype=torch.int64, device="meta"))
-    assert dispatch.uniform(stream, 5, (2,)).shape == (3, 5, 2)
+    with changed(triton=("meta",), list_from=0):  # in place of a GPU
+        launcher(x)
+        assert not on_cpu(x)
+        assert on_cpu(torch.zeros(3, 4))
+        assert EventLinear(4, 2).to("meta")(x).shape == (3, 2)
+        stream = Stream(torch.zeros(3, dtype=torch.int64, device="meta"))
+        assert dispatch.uniform(stream, 5, (2,)).shape == (3, 5, 2)
 
 
 @pytest.fixture
 def asked_anew():
-    compiled_for.cache_clear()
+    triton_runs_on.cache_clear()
     yield
-    compiled_for.cache_clear()
+    triton_runs_on.cache_clear()
+
+
+def assert_runs_unfused():
+    layer = layer_of(ExponentialPair(), ExponentialFeedback(), 4, 5)
+    x = spike_train(2, 7, 4).requires_grad_()
+    with changed(triton=("cpu",)), pytest.raises(NoKernel):
+        launcher(x)
+    with changed(triton=("cpu",)):
+        assert_fused_is_plain(lambda: layer(x, Threshold()), [x, *layer.parameters()])
 
 
 def test_where_triton_does_not_run_layers_run_unfused(monkeypatch, asked_anew):
-    load(monkeypatch, interpret=False)
-    monkeypatch.setattr(dispatch, "BY_TRITON", ("cpu",))  # of which there is no driver
-    with pytest.warns(UserWarning, match="layers run unfused on cpu: "):
-        assert not dispatch.fits(torch.zeros(1))
-    assert not dispatch.fits(torch.zeros(1))  # and says so once
+    load(monkeypatch, interpret=False)  # and there is no driver for CPUs
+    with pytest.warns(UserWarning, match="layers run unfused on cpu: ") as warned:
+        assert_runs_unfused()
+    assert len(warned) == 1
 
 
 def test_without_triton_layers_run_unfused(monkeypatch, asked_anew):
     forget(monkeypatch)
     monkeypatch.setitem(sys.modules, "triton", None)
-    monkeypatch.setattr(dispatch, "BY_TRITON", ("cpu",))
-    assert not dispatch.fits(torch.zeros(1))
+    assert_runs_unfused()
 
 
 def test_triton_is_not_loaded_on_cpus():
@@ -297,8 +306,7 @@ def test_triton_is_not_loaded_on_cpus():
         "import sys, torch; from vdib.backends import dispatch;"
         "from vdib.dynamics.feedback import ExponentialFeedback;"
         "from vdib.dynamics.firing import Threshold;"
-        "x = torch.zeros(1, 2, 1, 1); n = torch.zeros(1);"
-        "dispatch.respond(x, None, n, 1.0, n, ExponentialFeedback(), Threshold());"
+        "dispatch.scan(torch.zeros(1, 2, 1), torch.zeros(1), ExponentialFeedback(), Threshold());"
         "assert 'numba' in sys.modules and 'triton' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

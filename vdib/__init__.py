@@ -4,9 +4,13 @@ A stochastic-threshold spiking encoder and an artificial decoder, trained togeth
 variational directed information bottleneck (Skatchkovsky, Simeone & Jang, "Learning to
 Time-Decode in Spiking Neural Networks Through the Information Bottleneck", NeurIPS 2021,
 https://arxiv.org/abs/2106.01177).
+
+The names to begin with are in `__init__.pyi`, which type checkers read; here each is imported when
+it is first asked for, so that `import vdib` costs nothing.
 """
 
-import os
+from functools import cache
+from importlib import import_module
 from pathlib import Path
 
 # `datasets/`, `lightning_modules/` and `configs/` lie beside this package in a checkout and inside
@@ -14,8 +18,26 @@ from pathlib import Path
 if not (Path(__file__).parent / "datasets").is_dir():
     __path__.append(str(Path(__file__).parent.parent))
 
-# PyTorch's threads must not spin while they wait, or they keep the kernels' threads off the cores.
-# OpenMP reads this once, when torch is imported.
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> object:
+    if name.startswith("__") or name not in (modules := _public()):
+        raise AttributeError(f"module 'vdib' has no attribute {name!r}")
+    value: object = getattr(import_module(modules[name]), name)
+    globals()[name] = value  # found at once from now on
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_public()})
+
+
+@cache
+def _public() -> dict[str, str]:
+    """Public names and their modules, read off the stub: a second list would go its own way."""
+    import ast
+
+    stub = ast.parse(Path(__file__).with_suffix(".pyi").read_text("utf-8"))
+    imports = [node for node in stub.body if isinstance(node, ast.ImportFrom)]
+    return {alias.name: str(node.module) for node in imports for alias in node.names}

@@ -18,68 +18,108 @@ The forward pass is the same under all three.
 """
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 
 from vdib.dynamics.firing import Fire
-from vdib.neurons.srm import SRM
+from vdib.neurons.layer import CommutingLayer, Layer, commuting
 from vdib.noise import Draws
 from vdib.spikes import SparseSpikes, Spikes
 
 
-class BPTT(nn.Module):
-    """Back-propagation through time."""
+class Credit(nn.Module, ABC):
+    """A rule that says how the loss reaches the hidden layers."""
 
+    @classmethod
+    def of(cls, hidden: Sequence[Layer], readout: Layer, seed: int) -> Self:
+        """The rule for an encoder of these layers.
+
+        Args:
+            hidden: from the input up.
+            readout: the readout.
+            seed: of what the rule draws, if it does.
+        """
+        return cls()
+
+    def check(self, hidden: Sequence[Layer], readout: Layer) -> None:
+        """Whether the rule can do with these layers.
+
+        Raises:
+            ValueError: it cannot.
+        """
+
+    @abstractmethod
     def respond(
         self,
-        layer: SRM,
+        layer: Layer,
         spikes: Spikes,
-        fire: Fire,
+        fire: Fire | None = None,
         noise: Draws | None = None,
         hidden: Sequence[Tensor] = (),
-    ) -> tuple[Tensor, Tensor]:
+    ) -> tuple[Tensor, Tensor | None]:
         """A layer's spikes and v, each `(B, T, *N)`, from the spikes below, `(B, T, *N_in)`.
 
         Args:
-            layer: any.
+            layer: any that `check` let through.
             spikes: of the layer below.
-            fire: how the layer's neurons fire.
+            fire: how the layer's neurons fire in this call.
             noise: of a stochastic threshold.
             hidden: of the readout only, the spikes of all hidden layers, `(B, T, *N_h)` each.
         """
-        return layer(spikes, fire, noise)  # type: ignore[no-any-return]
 
-    def drive(self, layer: SRM, spikes: Spikes) -> Tensor:
+    @abstractmethod
+    def drive(self, layer: CommutingLayer, spikes: Spikes) -> Tensor:
         """The layer's drive `(B, T, *N)` from the spikes below, `(B, T, *N_in)`."""
-        return layer.drive(spikes)
 
     def feed_back(self, drive: Tensor, hidden: Sequence[Tensor]) -> Tensor:
         """The readout's drive, unchanged in value, once its way back is laid."""
         return drive
 
 
-class _ByDrive(BPTT):
-    """Rules whose way back starts at the drive, which BPTT leaves inside the layer."""
+class BPTT(Credit):
+    """Back-propagation through time."""
 
     def respond(
         self,
-        layer: SRM,
+        layer: Layer,
         spikes: Spikes,
-        fire: Fire,
+        fire: Fire | None = None,
         noise: Draws | None = None,
         hidden: Sequence[Tensor] = (),
-    ) -> tuple[Tensor, Tensor]:
-        drive = self.drive(layer, spikes)
-        return layer.respond(self.feed_back(drive, hidden) if hidden else drive, fire, noise)
+    ) -> tuple[Tensor, Tensor | None]:
+        return layer(spikes, fire, noise) if layer.stochastic else layer(spikes)
+
+    def drive(self, layer: CommutingLayer, spikes: Spikes) -> Tensor:
+        return layer.drive(spikes)
+
+
+class _ByDrive(Credit):
+    """Rules whose way back starts at the drive, which BPTT leaves inside the layer."""
+
+    def check(self, hidden: Sequence[Layer], readout: Layer) -> None:
+        commuting([*hidden, readout], type(self).__name__)
+
+    def respond(
+        self,
+        layer: Layer,
+        spikes: Spikes,
+        fire: Fire | None = None,
+        noise: Draws | None = None,
+        hidden: Sequence[Tensor] = (),
+    ) -> tuple[Tensor, Tensor | None]:
+        (commutes,) = commuting([layer], type(self).__name__)
+        drive = self.feed_back(self.drive(commutes, spikes), hidden)
+        return commutes.respond(drive, fire, noise)
 
 
 class EProp(_ByDrive):
     """Spikes below receive the same-step learning signal only."""
 
-    def drive(self, layer: SRM, spikes: Spikes) -> Tensor:
+    def drive(self, layer: CommutingLayer, spikes: Spikes) -> Tensor:
         value = layer.drive(spikes.detach())
         if isinstance(spikes, SparseSpikes) or not spikes.requires_grad:
             return value
@@ -102,11 +142,15 @@ class DirectFeedback(_ByDrive):
             matrix = torch.randn(num_readout, size, generator=generator) / math.sqrt(num_readout)
             self.register_buffer(f"matrix_{i}", matrix)
 
-    def drive(self, layer: SRM, spikes: Spikes) -> Tensor:
+    @classmethod
+    def of(cls, hidden: Sequence[Layer], readout: Layer, seed: int) -> Self:
+        return cls([math.prod(layer.shape) for layer in hidden], readout.shape[0], seed)
+
+    def drive(self, layer: CommutingLayer, spikes: Spikes) -> Tensor:
         return layer.drive(spikes.detach())
 
     def feed_back(self, drive: Tensor, hidden: Sequence[Tensor]) -> Tensor:
-        for spikes, matrix in zip(hidden, self.buffers(), strict=True):
+        for spikes, matrix in zip(hidden, self.buffers() if hidden else (), strict=True):
             drive = _Project.apply(drive, spikes, matrix)  # type: ignore[no-untyped-call, unused-ignore]
         return drive
 

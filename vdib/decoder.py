@@ -1,70 +1,78 @@
-"""The decoders `q_phi(r | recent spikes)`: each returns a distribution over the natural signal.
+"""The decoders `q_phi(r | spikes)`: each turns a code into a distribution over the natural signal.
 
-The logistic and MLP decoders start as rate decoding, exactly: the first layer is drawn once for
-spike counts and then lifted to the window's features. The CNN starts from weights equal over time.
+A decoder may be learned, over a window of recent spikes, or have nothing to learn. Of the learned
+ones the logistic and MLP decoders start as rate decoding, exactly: the first layer is drawn once
+for spike counts and then lifted to the window's features. The CNN starts from weights equal over
+time.
 
 Legend: B batch, S decodings per sequence, L window, N readout neurons, F features, O outputs.
 """
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import Bernoulli, Categorical, Distribution, Independent, Normal
+from torch.distributions import Distribution
 
+from vdib.encoder import SpikeCode
 from vdib.precision import single
-from vdib.window import FullWindow, recent
-
-Likelihood = Callable[[Tensor], Distribution]
-"""Decoder outputs `(..., O)` to a distribution with batch shape `(...)`."""
-
-
-def bernoulli(outputs: Tensor) -> Distribution:
-    """Independent Bernoulli pixels, outputs are logits.
-
-    For grey targets in [0, 1] its `-log_prob` is the cross-entropy with pixels as means, in nats.
-    """
-    return Independent(Bernoulli(logits=outputs, validate_args=False), 1, validate_args=False)
-
-
-def categorical(outputs: Tensor) -> Distribution:
-    """One of O classes or patterns, outputs are logits."""
-    return Categorical(logits=outputs, validate_args=False)
-
-
-def normal(outputs: Tensor) -> Distribution:
-    """Independent normals: the first half of the outputs are means, the rest log deviations."""
-    if outputs.shape[-1] % 2:
-        raise ValueError(f"a normal needs an even number of outputs, got {outputs.shape[-1]}")
-    mean, log_std = outputs.chunk(2, dim=-1)
-    return Independent(Normal(mean, log_std.exp(), validate_args=False), 1, validate_args=False)
+from vdib.signal import Signal
+from vdib.window import Window, recent
 
 
 class Decoder(nn.Module, ABC):
-    """What the decoders share: recent spikes in, a distribution out.
+    """From a code to a distribution over r; `-log_prob` is the distortion.
+
+    Args:
+        signal: what r is.
+
+    Attributes:
+        DECODES: the kinds of signals it is for.
+
+    Raises:
+        ValueError: another kind of signal.
+    """
+
+    DECODES: ClassVar[tuple[type[Signal], ...]] = (Signal,)
+
+    def __init__(self, signal: Signal) -> None:
+        super().__init__()
+        if not isinstance(signal, self.DECODES):
+            nouns = " or ".join(kind.noun for kind in self.DECODES)
+            raise ValueError(f"{type(self).__name__} decodes {nouns}, the data hold {signal.noun}")
+        self.signal = signal
+
+    @abstractmethod
+    def forward(self, code: SpikeCode, every_step: bool = False) -> Distribution:
+        """A code to a distribution with batch shape `(B, S)`.
+
+        Args:
+            code: of whole sequences.
+            every_step: decode at every step (S = T) rather than once at the end (S = 1).
+        """
+
+    def start_from(self, outputs: Tensor) -> None:
+        """Have it answer with these outputs `(O)`, to which the spikes add, if it learns to."""
+
+
+class WindowDecoder(Decoder):
+    """A learned decoder of the last tau_d steps of spikes.
 
     Args:
         window: what of the recent spikes is seen.
         num_neurons: N_y.
-        num_outputs: O.
-        likelihood: outputs to a distribution.
+        signal: what r is.
     """
 
-    def __init__(
-        self,
-        window: FullWindow,
-        num_neurons: int,
-        num_outputs: int,
-        likelihood: Likelihood = bernoulli,
-    ) -> None:
-        super().__init__()
+    head: nn.Linear  # the last layer
+
+    def __init__(self, window: Window, num_neurons: int, signal: Signal) -> None:
+        super().__init__(signal)
         self.window = window
         self.num_neurons = num_neurons
-        self.num_outputs = num_outputs
-        self.likelihood = likelihood
-        self.head: nn.Linear  # the last layer
+        self.num_outputs = signal.num_outputs
 
     @abstractmethod
     def outputs(self, spikes: Tensor) -> Tensor:
@@ -74,19 +82,15 @@ class Decoder(nn.Module, ABC):
         """`outputs` of every step of a sequence, `(B, T, N)` to `(B, T, O)`."""
         return self.outputs(recent(spikes, self.window.length, every_step=True))
 
-    def forward(self, spikes: Tensor) -> Distribution:
-        """`(B, S, L, N)` recent spikes to a distribution with batch shape `(B, S)`."""
-        return self.likelihood(single(self.outputs(spikes)))
-
-    def every_step(self, spikes: Tensor) -> Distribution:
-        """A sequence, `(B, T, N)`, to a distribution with batch shape `(B, T)`."""
-        return self.likelihood(single(self.every_output(spikes)))
+    def forward(self, code: SpikeCode, every_step: bool = False) -> Distribution:
+        if every_step:
+            outputs = self.every_output(code.spikes)
+        else:
+            outputs = self.outputs(recent(code.spikes, self.window.length))
+        return self.signal.likelihood(single(outputs))
 
     def start_from(self, outputs: Tensor) -> None:
-        """Set the last layer's bias to these outputs `(O)`, to which the spikes add.
-
-        With the Bernoulli likelihood, the logits of the mean image: the best constant answer.
-        """
+        """Set the last layer's bias: with `Signal.constant`, the best constant answer."""
         with torch.no_grad():
             self.head.bias.copy_(outputs)
 
@@ -98,18 +102,17 @@ class Decoder(nn.Module, ABC):
         return layer
 
 
-class LogisticDecoder(Decoder):
-    """`O = W f + b`: with the Bernoulli likelihood, logistic regression on the features."""
+class LogisticDecoder(WindowDecoder):
+    """`O = W f + b`: of images and labels, logistic regression on the features."""
 
     def __init__(
         self,
-        window: FullWindow,
+        window: Window,
         num_neurons: int,
-        num_outputs: int,
-        likelihood: Likelihood = bernoulli,
+        signal: Signal,
     ) -> None:
-        super().__init__(window, num_neurons, num_outputs, likelihood)
-        self.head = self._lifted(num_outputs)
+        super().__init__(window, num_neurons, signal)
+        self.head = self._lifted(self.num_outputs)
 
     def outputs(self, spikes: Tensor) -> Tensor:
         out: Tensor = self.head(self.window(spikes).flatten(2))
@@ -119,20 +122,19 @@ class LogisticDecoder(Decoder):
         return self.window.linear(spikes, self.head)
 
 
-class MLPDecoder(Decoder):
+class MLPDecoder(WindowDecoder):
     """One hidden layer of rectified units: `O = W_2 max(W_1 f + b_1, 0) + b_2`."""
 
     def __init__(
         self,
-        window: FullWindow,
+        window: Window,
         num_neurons: int,
-        num_outputs: int,
-        likelihood: Likelihood = bernoulli,
+        signal: Signal,
         num_hidden: int = 512,
     ) -> None:
-        super().__init__(window, num_neurons, num_outputs, likelihood)
+        super().__init__(window, num_neurons, signal)
         self.hidden = self._lifted(num_hidden)
-        self.head = nn.Linear(num_hidden, num_outputs)
+        self.head = nn.Linear(num_hidden, self.num_outputs)
 
     def outputs(self, spikes: Tensor) -> Tensor:
         hidden = torch.relu(self.hidden(self.window(spikes).flatten(2)))
@@ -144,7 +146,7 @@ class MLPDecoder(Decoder):
         return out
 
 
-class CNNDecoder(Decoder):
+class CNNDecoder(WindowDecoder):
     """Two convolutions over the time of the window, stride 2, and one dense layer.
 
     Neurons are channels: their order carries no meaning, that of the steps does. What the window
@@ -155,26 +157,25 @@ class CNNDecoder(Decoder):
 
     def __init__(
         self,
-        window: FullWindow,
+        window: Window,
         num_neurons: int,
-        num_outputs: int,
-        likelihood: Likelihood = bernoulli,
+        signal: Signal,
         num_channels: int = 128,
         kernel_size: int = 5,
     ) -> None:
-        super().__init__(window, num_neurons, num_outputs, likelihood)
+        super().__init__(window, num_neurons, signal)
         if kernel_size % 2 == 0:
             raise ValueError(f"kernel_size must be odd, got {kernel_size}")
         padding, positions = kernel_size // 2, math.ceil(window.length / 4)
         self.first = nn.Conv1d(num_neurons, num_channels, kernel_size, 2, padding)
         self.second = nn.Conv1d(num_channels, num_channels, kernel_size, 2, padding)
-        self.head = nn.Linear(num_channels * positions, num_outputs)
+        self.head = nn.Linear(num_channels * positions, self.num_outputs)
         with torch.no_grad():
             for layer, share in ((self.first, 1), (self.second, kernel_size)):
                 weight = torch.empty(num_channels, layer.in_channels)
                 nn.init.kaiming_normal_(weight, nonlinearity="relu")
                 layer.weight.copy_(weight[:, :, None].expand(-1, -1, kernel_size) / share)
-            weight = nn.Linear(num_channels, num_outputs).weight
+            weight = nn.Linear(num_channels, self.num_outputs).weight
             self.head.weight.copy_(weight.repeat_interleave(positions, dim=1) / positions)
 
     def outputs(self, spikes: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""The spiking encoder `p_theta(y || x)`: hidden SRM layers and a stochastic readout.
+"""The spiking encoder `p_theta(y || x)`: hidden layers, and a readout whose spikes are the code.
 
 Legend: B batch, M codes per input, T steps, N_x inputs, N_h hidden and N_y readout neurons.
 """
@@ -9,10 +9,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from vdib.credit import BPTT
-from vdib.dynamics.filters import RaisedCosines, State
-from vdib.dynamics.firing import Fire, Threshold
-from vdib.neurons.srm import SRM, hidden_conv, hidden_dense, readout_dense
+from vdib.credit import BPTT, Credit
+from vdib.dynamics.filters import RaisedCosines
+from vdib.dynamics.firing import Fire
+from vdib.dynamics.surrogate import Surrogate
+from vdib.neurons import synapses
+from vdib.neurons.layer import Layer, Neuron, State, commuting
+from vdib.neurons.srm import srm, stochastic_srm
 from vdib.noise import Noise
 from vdib.spikes import Spikes
 
@@ -23,82 +26,124 @@ class SpikeCode:
 
     Attributes:
         spikes: readout spikes y, `(M B, T, N_y)`, sample-major.
-        logits: `log p(y = 1) / p(y = 0)` at each step given the past, same shape.
+        v: the readout's distance from threshold given its past, same shape; None where its neurons
+            have none. Of a stochastic readout, `log p(y = 1) / p(y = 0)`.
         hidden: spikes of each hidden layer, `(B, T, *N_h)`.
+        stochastic: whether the readout is.
 
     A single step of a stream has no time axis.
     """
 
     spikes: Tensor
-    logits: Tensor
-    hidden: tuple[Tensor, ...]
+    v: Tensor | None
+    hidden: tuple[Tensor, ...] = ()
+    stochastic: bool = True
+
+    @property
+    def logits(self) -> Tensor:
+        """`log p(y = 1) / p(y = 0)` at each step given the past, `(M B, T, N_y)`.
+
+        Raises:
+            ValueError: the code is deterministic.
+        """
+        if not self.stochastic or self.v is None:
+            raise ValueError("a deterministic code has no probabilities, only a code length")
+        return self.v
 
     def log_prob(self) -> Tensor:
-        """`log p(y_t | y^{t-1}, x^t)` of hard spikes, summed over neurons, in nats, `(M B, T)`."""
+        """`log p(y_t | y^{t-1}, x^t)` of hard spikes, summed over neurons, in nats, `(M B, T)`.
+
+        Raises:
+            ValueError: the code is deterministic.
+        """
         # log sigmoid of the logit towards the drawn value: stable at both ends.
         towards = torch.where(self.spikes > 0.5, self.logits, -self.logits)
         return nn.functional.logsigmoid(towards).sum(-1)
 
 
-EncoderState = tuple[tuple[State, State], ...]
-
-
 class SpikingEncoder(nn.Module):
-    """Hidden layers with deterministic thresholds, then a readout with a stochastic one.
+    """Hidden layers with deterministic thresholds, then a readout, which may be stochastic.
 
     Args:
         hidden: the hidden layers, from the input up.
-        readout: the readout layer, dense.
-        threshold: of the hidden neurons, with its surrogate derivative.
+        readout: the readout layer, `(N_y,)`.
         credit: how the loss reaches the hidden layers.
+
+    Raises:
+        ValueError: a stochastic hidden layer, a readout that is not `(N_y,)`, or a layer that the
+            credit rule cannot do with.
     """
 
     def __init__(
-        self,
-        hidden: Sequence[SRM],
-        readout: SRM,
-        threshold: Fire | None = None,
-        credit: BPTT | None = None,
+        self, hidden: Sequence[Layer], readout: Layer, credit: Credit | None = None
     ) -> None:
         super().__init__()
-        self.hidden = nn.ModuleList(hidden)
+        for layer in hidden:
+            if layer.stochastic:
+                raise ValueError("hidden layers are deterministic: only the readout is drawn")
+        if len(readout.shape) != 1:
+            raise ValueError(f"readout: got a layer of shape {readout.shape}, expected (N_y,)")
+        self.hidden = nn.ModuleList(hidden)  # type: ignore[arg-type]
         self.readout = readout
-        self.threshold = threshold or Threshold()
         self.credit = credit or BPTT()
+        self.credit.check(hidden, readout)
 
     @property
-    def layers(self) -> list[SRM]:
+    def layers(self) -> list[Layer]:
         """The hidden layers, from the input up."""
         return list(self.hidden)  # type: ignore[arg-type]
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """`(*N_x)` of one step's spikes."""
+        return (*self.layers, self.readout)[0].input_shape
 
     @property
     def num_readout(self) -> int:
         """N_y."""
         return self.readout.shape[0]
 
-    def _hidden(self, x: Spikes) -> tuple[Tensor, ...]:
+    def hidden_spikes(self, x: Spikes) -> tuple[Tensor, ...]:
         """The spikes of each hidden layer, `(B, T, *N_h)`."""
         hidden: list[Tensor] = []
         for layer in self.layers:
-            x, _ = self.credit.respond(layer, x, self.threshold)
+            x, _ = self.credit.respond(layer, x)
             hidden.append(x)
         return tuple(hidden)
 
-    def drive(self, x: Spikes) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """The readout's drive `(B, T, N_y)` and the hidden spikes: all that involves the input."""
-        hidden = self._hidden(x)
-        drive = self.credit.drive(self.readout, (x, *hidden)[-1])
-        return self.credit.feed_back(drive, hidden), hidden
-
-    def forward(self, x: Spikes, noise: Tensor | Noise, fire: Fire) -> SpikeCode:
+    def forward(
+        self, x: Spikes, noise: Tensor | Noise | None = None, fire: Fire | None = None
+    ) -> SpikeCode:
         """Encode a batch of whole sequences.
 
         Args:
             x: `(B, T, N_x)` or `(B, T, C, H, W)` spikes, dense or as lists.
-            noise: an address, or uniform numbers in (0, 1), `(M B, T, N_y)`; the hidden layers run
-                once per input whatever M.
-            fire: how readout spikes are drawn, and what gradient they carry.
+            noise: of a stochastic readout: an address, or uniform numbers in (0, 1),
+                `(M B, T, N_y)`; the hidden layers run once per input whatever M.
+            fire: how its spikes are drawn, and what gradient they carry.
+
+        Raises:
+            ValueError: noise that does not fit, or none for a stochastic readout.
         """
+        hidden = self.hidden_spikes(x)
+        below = (x, *hidden)[-1]
+        if not self.readout.stochastic:
+            spikes, v = self.credit.respond(self.readout, below, hidden=hidden)
+            return SpikeCode(spikes, v, hidden, stochastic=False)
+        samples = self._samples(x, noise)
+        drawn = noise.stream(len(self.hidden)) if isinstance(noise, Noise) else noise
+        if samples == 1:
+            spikes, v = self.credit.respond(self.readout, below, fire, drawn, hidden)
+        else:
+            (readout,) = commuting([self.readout], "several codes per input")
+            drive = self.credit.feed_back(self.credit.drive(readout, below), hidden)
+            spikes, v = readout.respond(drive.repeat(samples, 1, 1), fire, drawn)
+        return SpikeCode(spikes, v, hidden)
+
+    def _samples(self, x: Spikes, noise: Tensor | Noise | None) -> int:
+        """M, codes per input, by the noise."""
+        if noise is None:
+            raise ValueError("a stochastic readout needs noise: `Noise`, or numbers in (0, 1)")
         expected = (*x.shape[:2], *self.readout.shape)
         if isinstance(noise, Noise):
             shape: tuple[int, ...] = (len(noise.ids) * noise.samples, *expected[1:])
@@ -110,52 +155,50 @@ class SpikingEncoder(nn.Module):
                 f"noise of shape {shape} does not fit drives {expected}: "
                 "expected a multiple of the rows and the rest alike"
             )
-        drawn = noise.stream(len(self.hidden)) if isinstance(noise, Noise) else noise
-        if samples == 1:
-            hidden = self._hidden(x)
-            below = (x, *hidden)[-1]
-            spikes, logits = self.credit.respond(self.readout, below, fire, drawn, hidden)
-        else:
-            drive, hidden = self.drive(x)
-            spikes, logits = self.readout.respond(drive.repeat(samples, 1, 1), fire, drawn)
-        return SpikeCode(spikes, logits, hidden)
+        return samples
 
     def step(
-        self, x: Tensor, state: EncoderState, noise: Tensor, fire: Fire
-    ) -> tuple[SpikeCode, EncoderState]:
+        self,
+        x: Tensor,
+        state: tuple[State, ...] | None,
+        noise: Tensor | None = None,
+        fire: Fire | None = None,
+    ) -> tuple[SpikeCode, tuple[State, ...]]:
         """One step of `forward`, for a stream.
 
         Args:
             x: `(B, N_x)` or `(B, C, H, W)` spikes of this step.
-            state: as returned by the last step; `()` before the first.
+            state: of every layer, as returned by the last step; None before the first.
             noise: `(B, N_y)`, uniform in (0, 1).
             fire: how readout spikes are drawn.
 
         Returns:
             The step's code (no time axis) and the next state.
         """
-        states = state or (((), ()),) * (len(self.hidden) + 1)
-        after: list[tuple[State, State]] = []
+        states = state or (None,) * (len(self.hidden) + 1)
+        after: list[State] = []
         hidden: list[Tensor] = []
         for layer, own in zip(self.layers, states[:-1], strict=True):
-            x, _, own = layer.step(x, own, self.threshold)
+            x, _, own = layer.step(x, own)
             hidden.append(x)
             after.append(own)
-        spikes, logits, own = self.readout.step(x, states[-1], fire, noise)
-        return SpikeCode(spikes, logits, tuple(hidden)), (*after, own)
+        given = (fire, noise) if self.readout.stochastic else ()
+        spikes, v, own = self.readout.step(x, states[-1], *given)
+        code = SpikeCode(spikes, v, tuple(hidden), self.readout.stochastic)
+        return code, (*after, own)
 
     def calibrate(self, x: Spikes, rate: float) -> None:
         """Scale every layer's weights on a batch so that potentials are of the threshold's order.
 
         Args:
             x: `(B, T, N_x)` or `(B, T, C, H, W)` spikes, dense or as lists.
-            rate: spikes per step the readout starts from, in (0, 1).
+            rate: spikes per step that a stochastic readout starts from, in (0, 1).
         """
         with torch.no_grad():
             for layer in self.layers:
                 layer.calibrate(x)
-                x, _ = layer(x, self.threshold)
-            self.readout.calibrate(x, rate=rate)
+                x, _ = layer(x)
+            self.readout.calibrate(x, rate=rate if self.readout.stochastic else None)
 
 
 def build_encoder(
@@ -164,8 +207,12 @@ def build_encoder(
     hidden: Sequence[int] = (600,),
     conv: Sequence[int] = (),
     num_kernels: int = 8,
+    neuron: Neuron = srm,
+    surrogate: Surrogate | None = None,
+    credit: type[Credit] = BPTT,
+    seed: int = 0,
 ) -> SpikingEncoder:
-    """An encoder with the reference neurons of the paper.
+    """An encoder of one kind of hidden neurons under the paper's stochastic readout.
 
     Args:
         input_shape: `(N_x,)` or `(C, H, W)`; the latter where `conv` is not empty.
@@ -173,17 +220,27 @@ def build_encoder(
         hidden: sizes of the dense hidden layers.
         conv: channels of convolutional layers before them (5x5, pooled by 2).
         num_kernels: K, raised cosines of the readout's synapses.
+        neuron: of the hidden layers.
+        surrogate: derivative of the hidden spikes; the neuron's own by default.
+        credit: how the loss reaches the hidden layers.
+        seed: of what the credit rule draws.
+
+    Raises:
+        ValueError: sizes below 1, or convolutions of inputs that are not (C, H, W).
     """
+    sizes = {"hidden": hidden, "conv": conv, "num_readout": [num_readout]}
+    for name, values in sizes.items():
+        if any(value < 1 for value in values):
+            raise ValueError(f"{name}: got {min(values)}, expected at least 1")
     if conv and len(input_shape) != 3:
         raise ValueError(f"convolutional layers need inputs of shape (C, H, W), got {input_shape}")
-    layers = []
-    shape = input_shape
+    layers: list[Layer] = []
+    below = tuple(input_shape)
     for channels in conv:
-        assert len(shape) == 3
-        layers.append(hidden_conv((shape[0], shape[1], shape[2]), channels))
-        shape = layers[-1].shape
-    size = int(torch.Size(shape).numel())
-    for width in hidden:
-        layers.append(hidden_dense(size, width))
-        size = width
-    return SpikingEncoder(layers, readout_dense(size, num_readout, RaisedCosines(num_kernels)))
+        layers.append(neuron(*synapses.pooled_conv(below, channels), surrogate))
+        below = layers[-1].shape
+    for size in hidden:
+        layers.append(neuron(*synapses.dense(below, size), surrogate))
+        below = layers[-1].shape
+    readout = stochastic_srm(*synapses.dense(below, num_readout), RaisedCosines(num_kernels))
+    return SpikingEncoder(layers, readout, credit.of(layers, readout, seed))

@@ -3,7 +3,8 @@
 Legend: B batch, M codes per input, T steps, S decodings per sequence, N_x, N_y neurons.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from torch import Tensor, nn
 from torch.distributions import Distribution
@@ -13,10 +14,10 @@ from vdib.dynamics.firing import Bernoulli
 from vdib.encoder import SpikeCode, SpikingEncoder
 from vdib.estimator import Estimator, returns
 from vdib.noise import Noise
-from vdib.objective import distortion, per_step, rate
+from vdib.objective import code_length, distortion, per_step, rate
+from vdib.penalty import Penalty
 from vdib.spikes import Spikes
 from vdib.stream import Stream
-from vdib.window import recent
 
 
 @dataclass(frozen=True)
@@ -27,29 +28,41 @@ class Bottleneck:
         code: the readout spikes and their probabilities.
         decoded: distribution over r, batch shape `(M B, S)`.
         distortion: `-log q(r)` in nats, `(M B, S)`, times the steps' weights where there are some.
-        rate: KL to the prior in nats, `(M B, T)`, likewise.
+        rate: KL to the prior in nats, `(M B, T)`, likewise; of a deterministic code its length.
+        penalties: in nats, `(M B, T)` each, likewise, and times their own weights.
     """
 
     code: SpikeCode
     decoded: Distribution
     distortion: Tensor
     rate: Tensor
+    penalties: Mapping[str, Tensor] = field(default_factory=dict)
 
     def loss(self, beta: float) -> Tensor:
         """The VDIB loss in nats per sample, the mean over the batch."""
-        return (self.distortion.sum(1) + beta * self.rate.sum(1)).mean()
+        costs = self.distortion.sum(1) + beta * self.rate.sum(1)
+        for penalty in self.penalties.values():
+            costs = costs + penalty.sum(1)
+        return costs.mean()
 
 
 class VDIB(nn.Module):
     """A spiking encoder and a decoder trained through the information bottleneck.
 
+        L = E sum_t [ -log q_phi(r_t | y) + beta KL_t + sum of penalties ]
+
     Args:
         encoder: `p_theta(y || x)`.
-        decoder: `q_phi(r | recent y)`.
+        decoder: `q_phi(r | y)`.
         prior: `q(y_t | y^{t-1})`, spikes to logits.
-        estimator: of the gradient through the readout spikes.
+        estimator: of the gradient through the readout spikes; a deterministic readout has no use
+            for it.
         beta: the price of a nat of rate in nats of distortion.
         every_step: decode at every step rather than once at the end.
+        penalties: by name, each with its weight.
+
+    Raises:
+        ValueError: a negative beta.
     """
 
     def __init__(
@@ -60,9 +73,10 @@ class VDIB(nn.Module):
         estimator: Estimator,
         beta: float = 0.01,
         every_step: bool = False,
+        penalties: Mapping[str, tuple[Penalty, float]] | None = None,
     ) -> None:
         super().__init__()
-        if beta < 0:
+        if not beta >= 0:
             raise ValueError(f"beta must not be negative, got {beta}")
         self.encoder = encoder
         self.decoder = decoder
@@ -70,17 +84,16 @@ class VDIB(nn.Module):
         self.estimator = estimator
         self.beta = beta
         self.every_step = every_step
+        self.penalties = dict(penalties or {})
 
     def encode(self, x: Spikes, noise: Noise | Tensor) -> SpikeCode:
         """Spikes `(B, T, *N_x)`, dense or as lists, to a code of hard readout spikes."""
         code: SpikeCode = self.encoder(x, noise, Bernoulli())
         return code
 
-    def decode(self, spikes: Tensor) -> Distribution:
-        """Readout spikes `(B, T, N_y)` to a distribution over r with batch shape `(B, S)`."""
-        if self.every_step:
-            return self.decoder.every_step(spikes)
-        decoded: Distribution = self.decoder(recent(spikes, self.decoder.window.length))
+    def decode(self, code: SpikeCode) -> Distribution:
+        """A code to a distribution over r with batch shape `(M B, S)`."""
+        decoded: Distribution = self.decoder(code, self.every_step)
         return decoded
 
     def forward(
@@ -92,8 +105,11 @@ class VDIB(nn.Module):
             x: `(B, T, *N_x)` spikes, dense or as lists.
             r: the natural signal, `(B, ...)`.
             noise: of the readout's threshold: an address or uniform numbers `(M B, T, N_y)`.
-            weights: `(T,)`, what the distortion and the rate of each step count in the loss, where
-                every step is decoded; 1 by default.
+            weights: `(T,)`, what the costs of each step count in the loss, where every step is
+                decoded; 1 by default.
+
+        Raises:
+            ValueError: weights without `every_step`.
         """
         return self._measure(self.encode(x, noise), r, weights)
 
@@ -107,24 +123,37 @@ class VDIB(nn.Module):
         if isinstance(noise, Noise):
             noise = noise.with_samples(self.estimator.num_samples)
         out = self._measure(self.encoder(x, noise, self.estimator.fire), r, weights)
+        loss = out.loss(self.beta)
+        if not out.code.stochastic:  # its spikes carry their gradient themselves
+            return loss, out
         if len(out.rate) != self.estimator.num_samples * len(x):
             raise ValueError(
                 f"noise: got {len(out.rate)} rows for {len(x)} inputs, "
                 f"expected {self.estimator.num_samples} per input"
             )
-        to_go = returns(per_step(out.distortion, x.shape[1]), out.rate, self.beta).detach()
-        return out.loss(self.beta) + self.estimator.term(out.code.log_prob(), to_go), out
+        due = per_step(out.distortion, x.shape[1])
+        for penalty in out.penalties.values():
+            due = due + penalty
+        to_go = returns(due, out.rate, self.beta).detach()
+        return loss + self.estimator.term(out.code.log_prob(), to_go), out
 
     def stream(self, seed: int, id: int = 0) -> Stream:
         """A live input under the weights of now, decoded at every step; see `vdib.stream`."""
-        return Stream(self, seed, id)
+        return Stream(self.encoder, self.decoder, seed, id)
 
     def _measure(self, code: SpikeCode, r: Tensor, weights: Tensor | None) -> Bottleneck:
-        decoded = self.decode(code.spikes)
+        if weights is not None and not self.every_step:
+            raise ValueError("weights of steps need a model that decodes at every step")
+        decoded = self.decode(code)
         r = r.repeat(code.spikes.shape[0] // r.shape[0], *[1] * (r.dim() - 1))
-        kl = rate(code.logits, self.prior(code.spikes))
+        prior = self.prior(code.spikes)
+        cost = rate(code.logits, prior) if code.stochastic else code_length(code.spikes, prior)
         costs = distortion(decoded, r)
+        penalties = {}
+        for name, (penalty, weight) in self.penalties.items():
+            nats = weight * penalty(code)
+            penalties[name] = nats.repeat(len(cost) // len(nats), 1)
         if weights is not None:
-            assert self.every_step
-            costs, kl = weights * costs, weights * kl
-        return Bottleneck(code, decoded, costs, kl)
+            costs, cost = weights * costs, weights * cost
+            penalties = {name: weights * nats for name, nats in penalties.items()}
+        return Bottleneck(code, decoded, costs, cost, penalties)

@@ -53,6 +53,22 @@ def rate(logits: Tensor, prior_logits: Tensor) -> Tensor:
     return bernoulli_kl(logits, prior_logits).sum(-1)
 
 
+def code_length(spikes: Tensor, prior_logits: Tensor) -> Tensor:
+    """`-log q(y_t | y^{t-1})` of given spikes, summed over neurons, in nats.
+
+    What a deterministic code costs under a prior: it has no `log p(y | x)`, so that this is the
+    length of its description and no rate. With `b` the logits, `log(1 + e^b) - y b`.
+
+    Args:
+        spikes: y, `(B, T, N)`.
+        prior_logits: of the prior, broadcastable to the same.
+
+    Returns:
+        `(B, T)`.
+    """
+    return (softplus(prior_logits) - spikes * prior_logits).sum(-1)
+
+
 def distortion(decoded: Distribution, target: Tensor) -> Tensor:
     """`-log q_phi(r | recent y)` in nats, `(B, S)`.
 

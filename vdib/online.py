@@ -29,12 +29,12 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from vdib.dynamics.filters import State
+from vdib.decoder import WindowDecoder
 from vdib.dynamics.firing import Fire
+from vdib.encoder import SpikeCode
 from vdib.model import VDIB
-from vdib.neurons.srm import SRM
+from vdib.neurons.layer import CommutingLayer, State, commuting
 from vdib.objective import distortion, rate
-from vdib.precision import single
 
 
 @dataclass(frozen=True)
@@ -69,16 +69,31 @@ class Memory:
     lived: Tensor
 
 
+def _parts(model: VDIB) -> tuple[list[CommutingLayer], list[Fire], WindowDecoder]:
+    """The layers from the input up, how each fires in training, and the decoder."""
+    encoder, decoder = model.encoder, model.decoder
+    layers = commuting([*encoder.layers, encoder.readout], "online learning")
+    if not isinstance(decoder, WindowDecoder):
+        raise ValueError("online learning needs a decoder of a window of recent spikes")
+    return layers, [*(layer.fire for layer in layers[:-1]), model.estimator.fire], decoder
+
+
 def begin(model: VDIB, x: Tensor) -> Memory:
-    """The memory before the first step of streams of the shape of `x`, `(B, *N_in)`."""
-    length = model.decoder.window.length
-    layers = []
-    for layer in (*model.encoder.layers, model.encoder.readout):
-        traces = x.new_zeros(x.shape[0], length, layer.filter.num_kernels, *x.shape[1:])
+    """The memory before the first step of streams of the shape of `x`, `(B, *N_in)`.
+
+    Raises:
+        ValueError: a layer whose weights and filters do not commute, or a decoder without a window.
+    """
+    layers, _, decoder = _parts(model)
+    length = decoder.window.length
+    memories = []
+    for layer in layers:
+        traces = layer.trace(torch.zeros_like(x), None)[0]
+        traces = traces[:, None].repeat(1, length, *[1] * (traces.dim() - 1))
         x = x.new_zeros(x.shape[0], *layer.shape)
         quiet = x.new_zeros(x.shape[0], length, *layer.shape)
-        layers.append(LayerMemory((), (), traces, quiet, quiet))
-    return Memory(tuple(layers), x.new_zeros(length))
+        memories.append(LayerMemory((), (), traces, quiet, quiet))
+    return Memory(tuple(memories), x.new_zeros(length))
 
 
 @torch.no_grad()
@@ -91,15 +106,13 @@ def advance(model: VDIB, x: Tensor, noise: Tensor, memory: Memory) -> Memory:
         noise: `(B, N_y)`, uniform in (0, 1).
         memory: of the last step.
     """
-    encoder = model.encoder
-    fires: list[Fire] = [encoder.threshold] * len(encoder.layers) + [model.estimator.fire]
-    layers = []
-    every = (*encoder.layers, encoder.readout)
-    for layer, fire, own in zip(every, fires, memory.layers, strict=True):
-        traces, filter = _trace(layer, x, own.filter)
+    layers, fires, _ = _parts(model)
+    memories = []
+    for layer, fire, own in zip(layers, fires, memory.layers, strict=True):
+        traces, filter = layer.trace(x, own.filter)
         fed_back = layer.feedback.read(own.feedback) + x.new_zeros(x.shape[0], *layer.shape)
-        x = fire(_distance(layer, traces, fed_back), noise)
-        layers.append(
+        x = fire(layer.from_traces(traces, fed_back), noise)
+        memories.append(
             LayerMemory(
                 filter,
                 layer.feedback.write(own.feedback, x),
@@ -109,7 +122,7 @@ def advance(model: VDIB, x: Tensor, noise: Tensor, memory: Memory) -> Memory:
             )
         )
     lived = torch.cat([memory.lived[1:], torch.ones_like(memory.lived[:1])])
-    return replace(memory, layers=tuple(layers), lived=lived)
+    return replace(memory, layers=tuple(memories), lived=lived)
 
 
 def step_loss(model: VDIB, memory: Memory, r: Tensor) -> tuple[Tensor, Tensor]:
@@ -123,13 +136,11 @@ def step_loss(model: VDIB, memory: Memory, r: Tensor) -> tuple[Tensor, Tensor]:
         memory: as `advance` returned it.
         r: what is to be decoded at this step, `(B, ...)`.
     """
-    encoder = model.encoder
-    fires: list[Fire] = [encoder.threshold] * len(encoder.layers) + [model.estimator.fire]
+    layers, fires, decoder = _parts(model)
     below: Tensor | None = None
-    every = (*encoder.layers, encoder.readout)
-    for layer, fire, own in zip(every, fires, memory.layers, strict=True):
+    for layer, fire, own in zip(layers, fires, memory.layers, strict=True):
         batch, length = own.spikes.shape[:2]
-        v = _distance(layer, own.traces.flatten(0, 1), own.own.flatten(0, 1))
+        v = layer.from_traces(own.traces.flatten(0, 1), own.own.flatten(0, 1))
         v = v.view(batch, length, *layer.shape)
         if below is not None and below.requires_grad:
             v = v + layer.same_step_drive(below - below.detach())  # adds 0, carries gradient
@@ -139,7 +150,7 @@ def step_loss(model: VDIB, memory: Memory, r: Tensor) -> tuple[Tensor, Tensor]:
             lived = memory.lived.view(-1, *[1] * len(layer.shape))
             below = own.spikes + lived * slope * (v - v.detach())
     assert below is not None
-    costs = distortion(model.decoder(below[:, None]), r[:, None])[:, 0]
+    costs = distortion(decoder(SpikeCode(below, v)), r[:, None])[:, 0]
     prior: Tensor = model.prior(below.detach())
     prior = prior[..., -1, :] if prior.dim() > 1 else prior
     return costs, rate(v[:, -1], prior)
@@ -148,20 +159,3 @@ def step_loss(model: VDIB, memory: Memory, r: Tensor) -> tuple[Tensor, Tensor]:
 def _push(last: Tensor, now: Tensor) -> Tensor:
     """The last L steps `(B, L, ...)` once a new one `(B, ...)` has come."""
     return torch.cat([last[:, 1:], now[:, None]], dim=1)
-
-
-def _trace(layer: SRM, x: Tensor, state: State) -> tuple[Tensor, State]:
-    """z: each kernel of the layer's filter applied to the spikes below, `(B, K, *N_in)`."""
-    count = layer.filter.num_kernels
-    eye = torch.eye(count, dtype=x.dtype, device=x.device)
-    # The filter sums over kernels: give each of K copies of the input to one kernel alone.
-    alone = eye.view(1, count, count, *[1] * (x.dim() - 1)) * x[:, None, None]
-    return layer.filter.step(alone, state)
-
-
-def _distance(layer: SRM, traces: Tensor, fed_back: Tensor) -> Tensor:
-    """v from traces `(R, K, *N_in)` and feedback `(R, *N)`, `(R, *N)`."""
-    count = layer.filter.num_kernels
-    currents = single(layer.synapses(traces.flatten(0, 1))).view(-1, count, count, *layer.shape)
-    potential = currents.diagonal(dim1=1, dim2=2).sum(-1)  # kernel k of the trace of kernel k
-    return (potential + layer.bias - layer.threshold + layer.gain * fed_back) / layer.width

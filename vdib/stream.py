@@ -5,119 +5,26 @@
 
 equals `model(x, ...)` over the whole sequence, step by step and spike by spike, to rounding.
 
-A layer with finite kernels keeps what its past spikes will still add to each of the coming steps:
-
-    coming[l] += sum_j (sum_k w_ij^k eps_k[l]) x_j          (now and up to the kernels' length)
-    s = fire(coming[0] + constant)
-    coming[l] += gain nu[l - 1] s                           (from the next step on)
-    coming[l] <- coming[l + 1]
-
-so that a step is one small product and a handful of additions, which NumPy does in microseconds.
-Other layers go through `SRM.step`.
-
-Legend: N_x inputs, N_y readout neurons, N neurons of a layer, L steps of its kernels.
+Legend: N_x inputs, N_y readout neurons, L steps of the window, O outputs of the decoder.
 """
 
 import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 from torch.distributions import Distribution
 
-from vdib.decoder import Decoder, Likelihood, LogisticDecoder
-from vdib.dynamics.filters import State
-from vdib.dynamics.firing import Bernoulli, Fire
-from vdib.neurons.srm import SRM
+from vdib.decoder import Decoder, LogisticDecoder, WindowDecoder
+from vdib.encoder import SpikingEncoder
+from vdib.neurons.stepping import Array, stepped
 from vdib.noise import EVALUATION, Noise
+from vdib.signal import Signal
 
-if TYPE_CHECKING:  # `VDIB.stream` makes streams
-    from vdib.model import VDIB
-
-BLOCK = 1024
+NOISE_STEPS = 1024
 """Steps whose noise is drawn at once."""
-LONG = 1000
-"""Kernels that are longer than this, in steps, are not expanded."""
-
-Array = NDArray[np.floating[Any]]
-
-
-class _Layer(Protocol):
-    """A layer that remembers, for a stream of its own."""
-
-    state: list[Tensor]
-
-    def push(self, x: Array, noise: Array | None) -> Array:
-        """Spikes of this step, from those below and uniform noise."""
-
-
-class _Stepped:
-    """Any layer, by its `step`."""
-
-    def __init__(self, layer: SRM, fire: Fire, input_shape: tuple[int, ...]) -> None:
-        self.layer = layer
-        self.fire = fire
-        weight = next(layer.parameters())
-        zeros = weight.new_zeros(1, *input_shape)
-        _, _, (synaptic, own) = layer.step(zeros, ((), ()), fire, weight.new_ones(1, *layer.shape))
-        self.split = len(synaptic)
-        self.state = [torch.zeros_like(part) for part in (*synaptic, *own)]
-
-    def push(self, x: Array, noise: Array | None) -> Array:
-        before: tuple[State, State] = (
-            tuple(self.state[: self.split]),
-            tuple(self.state[self.split :]),
-        )
-        u = None if noise is None else torch.from_numpy(noise)[None]
-        spikes, _, (synaptic, own) = self.layer.step(
-            torch.from_numpy(x)[None], before, self.fire, u
-        )
-        self.state = [*synaptic, *own]
-        out: Array = spikes[0].numpy()
-        return out
-
-
-class _Expanded:
-    """A dense stochastic layer with finite kernels."""
-
-    def __init__(self, layer: SRM, weight: Tensor) -> None:
-        (size,) = layer.shape
-        nu = layer.feedback.kernel(LONG).to(weight)
-        eps = layer.filter.kernel(LONG).to(weight)
-        by_kernel = weight.view(eps.shape[0], size, -1)
-        # u < sigmoid(v) where 2 u - 1 < tanh(v / 2), which does not overflow: all is kept as v / 2.
-        response = torch.einsum("knj,kl->jln", by_kernel, eps) / (2 * layer.width)  # N_in, L, N
-        steps = max(eps.shape[1], nu.shape[0] + 1)
-        self.response: Array = response.flatten(1).numpy()
-        self.felt = eps.shape[1]
-        self.after: Array = torch.outer(nu, layer.gain / (2 * layer.width)).numpy()
-        self.constant: Array = ((layer.bias - layer.threshold) / (2 * layer.width)).numpy()
-        self.state = [weight.new_zeros(steps, size)]
-
-    def push(self, x: Array, noise: Array | None) -> Array:
-        assert noise is not None
-        coming: Array = self.state[0].numpy()  # a view
-        now = coming[: self.felt]
-        now += np.dot(x, self.response).reshape(now.shape)
-        half = coming[0] + self.constant
-        spikes: Array = (2 * noise - 1 < np.tanh(half)).astype(half.dtype)
-        coming[:-1] = coming[1:]
-        coming[-1] = 0
-        coming[: len(self.after)] += self.after * spikes
-        return spikes
-
-
-def _layer(layer: SRM, fire: Fire, input_shape: tuple[int, ...]) -> _Layer:
-    """The fastest way to step a layer."""
-    linear = [m for m in layer.synapses.modules() if isinstance(m, nn.Linear)]
-    finite = max(layer.filter.kernel(LONG).shape[1], len(layer.feedback.kernel(LONG))) < LONG
-    if isinstance(fire, Bernoulli) and len(linear) == 1 and len(input_shape) == 1 and finite:
-        return _Expanded(layer, linear[0].weight)
-    return _Stepped(layer, fire, input_shape)
 
 
 @dataclass(frozen=True)
@@ -126,16 +33,16 @@ class Prediction:
 
     Attributes:
         outputs: of the decoder, `(O,)`: logits of the patterns or of the inputs.
-        likelihood: what makes a distribution of them.
+        signal: what they are about.
     """
 
     outputs: Tensor
-    likelihood: Likelihood
+    signal: Signal
 
     @property
     def distribution(self) -> Distribution:
         """Over r, with batch shape `()`."""
-        return self.likelihood(self.outputs)
+        return self.signal.likelihood(self.outputs)
 
 
 class Stream:
@@ -144,31 +51,34 @@ class Stream:
     Runs on the CPU, whatever the model's device.
 
     Args:
-        model: encoder and decoder.
+        encoder: with a stochastic readout or another.
+        decoder: of a window of recent spikes.
         seed: of the readout's noise.
         id: of the stream: the noise is that of `Noise(seed, EVALUATION, [id])`.
 
     Attributes:
         time: steps so far.
         spikes: the readout's spikes of the last step, `(N_y,)`.
+
+    Raises:
+        ValueError: another kind of decoder.
     """
 
     @torch.no_grad()
-    def __init__(self, model: "VDIB", seed: int, id: int = 0) -> None:
-        encoder = copy.deepcopy(model.encoder).cpu()
-        self._decoder = copy.deepcopy(model.decoder).cpu().eval()
+    def __init__(self, encoder: SpikingEncoder, decoder: Decoder, seed: int, id: int = 0) -> None:
+        if not isinstance(decoder, WindowDecoder):
+            name = type(decoder).__name__
+            raise ValueError(f"streams are decoded from a window of recent spikes, not by {name}")
+        encoder = copy.deepcopy(encoder).cpu().eval()
+        self._decoder = copy.deepcopy(decoder).cpu().eval()
         self._linear = _linear(self._decoder)
         self._noise = Noise(seed, EVALUATION, torch.tensor([id]))
         self._block: Array = np.empty((0, encoder.num_readout), np.float32)
         self.time = 0
-        shapes = [_input_shape(layer) for layer in (*encoder.layers, encoder.readout)]
-        self.input_shape = shapes[0]
-        self._layers: list[_Layer] = [
-            _layer(layer, encoder.threshold, shape)
-            for layer, shape in zip(encoder.layers, shapes, strict=False)
-        ]
-        self._layers.append(_layer(encoder.readout, Bernoulli(), shapes[-1]))
-        weight = encoder.readout.bias
+        self.input_shape = encoder.input_shape
+        self._layers = [stepped(layer) for layer in (*encoder.layers, encoder.readout)]
+        self._draws = encoder.readout.stochastic
+        weight = next(encoder.parameters())
         self._recent = weight.new_zeros(self._decoder.window.length, encoder.num_readout)
         self._dtype = self._recent.numpy().dtype
 
@@ -182,30 +92,30 @@ class Stream:
         now: Array = np.asarray(x, self._dtype)
         if now.shape != self.input_shape:
             raise ValueError(f"spikes: got shape {now.shape}, expected {self.input_shape}")
-        at = self.time % BLOCK
+        at = self.time % NOISE_STEPS
         if at == 0 or not len(self._block):
             layer, start = len(self._layers) - 1, self.time - at
             shape = self._block.shape[1:]
-            self._block = self._noise.uniform(layer, BLOCK, shape, start)[0].numpy()
+            self._block = self._noise.uniform(layer, NOISE_STEPS, shape, start)[0].numpy()
         for layer_ in self._layers[:-1]:
             now = layer_.push(now, None)
         recent: Array = self._recent.numpy()  # a view
         recent[:-1] = recent[1:]
-        recent[-1] = self._layers[-1].push(now, self._block[at])
+        recent[-1] = self._layers[-1].push(now, self._block[at] if self._draws else None)
         self.time += 1
         if self._linear is None:
             outputs = self._decoder.outputs(self._recent[None, None])[0, 0]
         else:
             weight, bias = self._linear
             outputs = torch.from_numpy(np.dot(weight, recent.ravel()) + bias)
-        return Prediction(outputs, self._decoder.likelihood)
+        return Prediction(outputs, self._decoder.signal)
 
     def state_dict(self) -> dict[str, Tensor]:
         """Everything that `load_state_dict` needs to go on as if nothing had happened."""
         parts = {
             f"layer_{i}_{j}": part
             for i, layer in enumerate(self._layers)
-            for j, part in enumerate(layer.state)
+            for j, part in enumerate(layer.memory())
         }
         address = torch.tensor([self._noise.seed, int(self._noise.ids[0]), self.time])
         whole = {"address": address, "recent": self._recent, **parts}
@@ -226,17 +136,10 @@ class Stream:
         self._block = self._block[:0]
         self._recent = state["recent"].to(self._recent).clone()
         for i, layer in enumerate(self._layers):
-            layer.state = [
-                state[f"layer_{i}_{j}"].to(part).clone() for j, part in enumerate(layer.state)
+            memory = [
+                state[f"layer_{i}_{j}"].to(part).clone() for j, part in enumerate(layer.memory())
             ]
-
-
-def _input_shape(layer: SRM) -> tuple[int, ...]:
-    """What a layer's synapses expect of one step."""
-    for module in layer.synapses.modules():
-        if isinstance(module, nn.Linear):
-            return (module.in_features,)
-    raise ValueError("streams are for encoders whose layers are dense")
+            layer.remember(memory if self.time else None)
 
 
 def _linear(decoder: Decoder) -> tuple[Array, Array] | None:

@@ -9,6 +9,7 @@ Legend: B batch, S decodings per sequence, L = tau_d steps of the window, N neur
 """
 
 import math
+from abc import ABC, abstractmethod
 from contextlib import AbstractContextManager
 
 import torch
@@ -45,8 +46,8 @@ def _exact(x: Tensor) -> AbstractContextManager[None]:
     return torch.autocast(x.device.type, enabled=False)
 
 
-class FullWindow(nn.Module):
-    """Every step of the window by itself, F = L: what time decoding is about.
+class Window(nn.Module, ABC):
+    """What of the recent spikes a decoder sees.
 
     Args:
         length: tau_d, in steps.
@@ -59,35 +60,53 @@ class FullWindow(nn.Module):
         self.length = length
 
     @property
+    @abstractmethod
     def num_features(self) -> int:
         """F, features per neuron."""
+
+    @abstractmethod
+    def forward(self, spikes: Tensor) -> Tensor:
+        """`(B, S, L, N)` to `(B, S, F, N)`."""
+
+    @abstractmethod
+    def lift(self, weight: Tensor) -> Tensor:
+        """Weights `(O, N)` on the spike counts as equal weights `(O, F, N)` on the features."""
+
+    @abstractmethod
+    def smooth(self, spikes: Tensor) -> Tensor:
+        """`(B, S, L, N)` to `(B, S, L, N)`: the part of the spikes that the features determine."""
+
+    def linear(self, spikes: Tensor, layer: nn.Linear) -> Tensor:
+        """A layer on the features `(F N)` at every step, `(B, T, N)` to `(B, T, O)`."""
+        features = self(recent(spikes, self.length, every_step=True))
+        out: Tensor = layer(features.flatten(2))
+        return out
+
+
+class FullWindow(Window):
+    """Every step of the window by itself, F = L: what time decoding is about."""
+
+    @property
+    def num_features(self) -> int:
         return self.length
 
     def forward(self, spikes: Tensor) -> Tensor:
-        """`(B, S, L, N)` to `(B, S, F, N)`."""
+        return spikes
+
+    def lift(self, weight: Tensor) -> Tensor:
+        return weight[:, None].expand(-1, self.length, -1)
+
+    def smooth(self, spikes: Tensor) -> Tensor:
         return spikes
 
     def linear(self, spikes: Tensor, layer: nn.Linear) -> Tensor:
-        """A layer on the features `(F N)` at every step, `(B, T, N)` to `(B, T, O)`.
-
-        A causal convolution: no window is copied.
-        """
-        if type(self).forward is not FullWindow.forward:  # a window of the user's
-            return layer(self(recent(spikes, self.length, every_step=True)).flatten(2))  # type: ignore[no-any-return]
+        # A causal convolution: no window is copied.
         kernel = layer.weight.view(-1, self.length, spikes.shape[2]).transpose(1, 2)
         seen = _after_silence(spikes, self.length).transpose(1, 2)
         return nn.functional.conv1d(seen, kernel, layer.bias).transpose(1, 2)
 
-    def lift(self, weight: Tensor) -> Tensor:
-        """Weights `(O, N)` on the spike counts as equal weights `(O, F, N)` on the features."""
-        return weight[:, None].expand(-1, self.length, -1)
 
-    def smooth(self, spikes: Tensor) -> Tensor:
-        """`(B, S, L, N)` to `(B, S, L, N)`: the part of the spikes that the features determine."""
-        return spikes
-
-
-class BasisWindow(FullWindow):
+class BasisWindow(Window):
     """Projections on a cosine temporal basis whose first element is the sum, F = `num_features`.
 
         f_0 = sum_l y[l],    f_k = sqrt(2 / L) sum_l cos(pi k (l + 1/2) / L) y[l]

@@ -1,35 +1,30 @@
-"""Recordings of event cameras as spikes, for Lightning: what all of them share.
+"""Recordings of event cameras as spikes, for Lightning: one data module for every event data set.
 
 Legend: B batch, T steps, C H W channels, rows and columns of input neurons.
 """
 
-from abc import abstractmethod
-from collections.abc import Mapping, Sequence
-from types import MappingProxyType
-from typing import Any, Literal
+import inspect
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, DistributedSampler
 
-from vdib.datasets.cache import cache_folder
-from vdib.datasets.formats.read_options import options_as_settings
-from vdib.datasets.recording_set import RecordingSet, Split
-from vdib.datasets.spike_set import Preparation, SpikeExamples, SpikeSet, collate
-from vdib.lightning_modules.data_module import DataModule
-from vdib.lightning_modules.vdib_module import SpikeBatch
-
-Recordings = Literal["simulated", "real", "both"]
-"""What to train on; `both` validates and tests on the real ones."""
+from vdib.datasets.formats.read_options import ReadOptions, options_as_settings
+from vdib.datasets.recording_set import Split
+from vdib.datasets.recording_splits import RecordingSplits
+from vdib.datasets.spike_set import SpikeExamples, SpikeSet
+from vdib.files import cache_folder
+from vdib.lightning_modules.choices import EVENT_SETS
+from vdib.lightning_modules.data_module import DataModule, SpikeBatch
+from vdib.signal import Label
 
 
-class EventData(DataModule):
-    """What the event data sets share: binned once, kept on disk, handed over as lists of spikes.
+class EventData(DataModule[SpikeExamples]):
+    """Recordings binned once, kept on disk, handed over as lists of spikes.
 
     Args:
-        num_steps: T.
-        step_ms: ms a step.
+        splits: which recordings there are, and how they become spikes.
         batch_size: B, in training.
         cache: keep binned spikes in the user's cache folder.
         workers: threads that bin.
@@ -37,112 +32,98 @@ class EventData(DataModule):
 
     Attributes:
         prepare: from a recording to spikes.
-        image_shape: H and W of what recordings become.
-        judged: whether that are digits.
         found: settings left open that the files decided.
     """
 
-    found: Mapping[str, Any] = MappingProxyType({})
-    prepare: Preparation
-    image_shape: tuple[int, ...] = (28, 28)
-    judged = True
-
     def __init__(
         self,
-        num_steps: int,
-        step_ms: float,
-        batch_size: int,
-        cache: bool,
-        workers: int,
-        seed: int,
+        splits: RecordingSplits,
+        batch_size: int = 32,
+        cache: bool = True,
+        workers: int = 2,
+        seed: int = 0,
     ) -> None:
-        super().__init__()
-        if num_steps < 2 or batch_size < 1 or workers < 1 or not step_ms * 1000 >= 1:
-            raise ValueError(
-                "data needs num_steps >= 2, step_ms >= 0.001, batch_size >= 1 and workers >= 1, "
-                f"got {num_steps}, {step_ms}, {batch_size} and {workers}"
-            )
-        self.num_steps = num_steps
-        self.step_us = round(step_ms * 1000)
-        self.batch_size = batch_size
+        super().__init__(batch_size, seed)
+        if workers < 1:
+            raise ValueError(f"workers: got {workers}, expected at least 1")
+        self.recording_splits = splits
+        self.prepare, self.signal, self.found = splits.prepare, splits.signal, splits.found
+        assert self.prepare.binning.num_steps is not None
+        assert self.prepare.sensor_size is not None
+        self.num_steps = self.prepare.binning.num_steps
+        self.input_shape = self.prepare.shape(self.prepare.sensor_size)  # C, H, W
         self.cache = cache_folder() / "spikes" if cache else None
         self.workers = workers
-        self.seed = seed
-        self.splits: dict[Split, SpikeSet] = {}
-
-    @abstractmethod
-    def recordings(self, split: Split) -> Sequence[RecordingSet]:
-        """The data sets that make up a split."""
-
-    @property
-    def input_shape(self) -> tuple[int, int, int]:
-        """C, H, W."""
-        assert self.prepare.sensor_size is not None
-        return self.prepare.shape(self.prepare.sensor_size)
 
     def prepare_data(self) -> None:
         """Finds or makes the recordings, and bins them, before anything else is done."""
         for split in ("train", "validation", "test"):
             self.split(split)
 
-    def split(self, name: Split) -> SpikeSet:
-        """The spikes of a split, prepared when first asked for."""
-        if name not in self.splits:
-            with options_as_settings():
-                sets = self.recordings(name)
-                parts = {
-                    recordings: SpikeSet.of(recordings, self.prepare, self.cache, self.workers)
-                    for recordings in dict.fromkeys(sets)  # once each, however often it is shown
-                }
-            self.splits[name] = SpikeSet.cat([parts[recordings] for recordings in sets])
-        return self.splits[name]
+    def load(self, split: Split) -> SpikeSet:
+        with options_as_settings():
+            sets = self.recording_splits.recordings(split)
+            parts = {
+                recordings: SpikeSet.of(recordings, self.prepare, self.cache, self.workers)
+                for recordings in dict.fromkeys(sets)  # once each, however often it is shown
+            }
+        return SpikeSet.cat([parts[recordings] for recordings in sets])
 
-    def examples(self, split: Split, count: int) -> SpikeBatch:
-        """The first examples of a split."""
-        some = self.split(split)
-        return _batch(some.__getitems__(range(min(count, len(some)))))
+    def targets(self, split: Split) -> Tensor:
+        some: SpikeSet = self.split(split)  # type: ignore[assignment]
+        if isinstance(self.signal, Label):
+            return torch.from_numpy(some.label)
+        return torch.from_numpy(some.images[some.image] / 255).float().flatten(1)
 
-    def mean_target(self) -> Tensor:
-        """The mean training image, `(H W,)`."""
-        train = self.split("train")
+    def constant(self) -> Tensor:
+        if isinstance(self.signal, Label):
+            return super().constant()
+        train: SpikeSet = self.split("train")  # type: ignore[assignment]
+        # Of each image once, times how often it is shown: there may be few for many recordings.
         weight = np.bincount(train.image, minlength=len(train.images)) / len(train)
-        mean = np.tensordot(weight, train.images / 255, 1)
-        return torch.from_numpy(mean).float().flatten()
+        mean = torch.from_numpy(np.tensordot(weight, train.images / 255, 1)).float()
+        return self.signal.constant(mean.flatten()[None])
 
-    def on_after_batch_transfer(self, batch: SpikeExamples, dataloader_idx: int) -> SpikeBatch:
-        return _batch(batch)
-
-    def train_dataloader(self) -> DataLoader[SpikeExamples]:
-        train = self.split("train")
-        sampler: DistributedSampler[SpikeExamples] = DistributedSampler(
-            train,
-            num_replicas=self.trainer.world_size if self.trainer else 1,
-            rank=self.trainer.global_rank if self.trainer else 0,
-            seed=self.seed * 1_000_003,  # epochs are added to it: keep seeds far apart
-        )
-        return _loader(train, self.batch_size, sampler)
-
-    def val_dataloader(self) -> DataLoader[SpikeExamples]:
-        return _loader(self.split("validation"), max(self.batch_size, 100))
-
-    def test_dataloader(self) -> DataLoader[SpikeExamples]:
-        return _loader(self.split("test"), max(self.batch_size, 100))
+    def code(self, batch: SpikeExamples, step: int) -> SpikeBatch:
+        spikes, image, label, id = batch
+        target = label if isinstance(self.signal, Label) else image.flatten(1)
+        return SpikeBatch(spikes, target, label, id)
 
 
-def _batch(examples: SpikeExamples) -> SpikeBatch:
-    spikes, image, label, id = examples
-    return SpikeBatch(spikes, image.flatten(1), label, id)
+def _settings(kind: Any) -> list[inspect.Parameter]:
+    """What a class is set up with; `**read` stands for the options of reading files."""
+    out: list[inspect.Parameter] = []
+    for parameter in inspect.signature(kind).parameters.values():
+        if parameter.kind is inspect.Parameter.VAR_KEYWORD:
+            out += _settings(ReadOptions)
+        else:
+            out.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY))
+    return out
 
 
-def _loader(
-    spikes: SpikeSet,
-    batch_size: int,
-    sampler: DistributedSampler[SpikeExamples] | None = None,
-) -> DataLoader[SpikeExamples]:
-    return DataLoader(
-        spikes,
-        batch_size,
-        sampler=sampler,
-        collate_fn=collate,  # type: ignore[arg-type]  # `SpikeSet` hands over whole batches
-        generator=torch.Generator(),  # leaves the global one alone
-    )
+def _data_module(name: str, splits: type[RecordingSplits]) -> type[EventData]:
+    """The data module of an event data set: its settings are the data set's and the loader's."""
+    own, shared = _settings(splits), _settings(EventData)[1:]
+    names = [parameter.name for parameter in own]
+
+    def __init__(self: EventData, **settings: Any) -> None:
+        given = {name: settings.pop(name) for name in names if name in settings}
+        EventData.__init__(self, splits(**given), **settings)
+
+    # The command line reads settings off the signature, and what they do off the docstring.
+    me = inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    setattr(__init__, "__signature__", inspect.Signature([me, *own, *shared]))  # noqa: B010
+    words = [inspect.getdoc(kind) or "" for kind in (splits, ReadOptions, EventData)]
+    lines = [part for text in words for part in _described(text)]
+    doc = "\n".join([words[0].split("\n\n", 1)[0], "", "Args:", *lines])
+    return type(name, (EventData,), {"__init__": __init__, "__doc__": doc, "__module__": __name__})
+
+
+def _described(doc: str) -> list[str]:
+    """The lines of a docstring that describe settings."""
+    section = doc.split("Args:\n" if "Args:\n" in doc else "Attributes:\n", 1)[1]
+    return section.split("\n\n", 1)[0].splitlines()
+
+
+EVENT_DATA = {name: _data_module(name, choice.part) for name, choice in EVENT_SETS.items()}
+globals().update(EVENT_DATA)  # where the command line and pickles look for classes

@@ -5,27 +5,24 @@ Legend: B batch, T steps, N = 784 pixels.
 
 from typing import Literal
 
-import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, DistributedSampler
 
 from vdib.coding import rate_code, time_code
-from vdib.datasets.digits import Digits
-from vdib.datasets.images import ImageBatch, ImageSet, collate
-from vdib.datasets.mnist import MNIST
-from vdib.lightning_modules.data_module import DataModule
-from vdib.lightning_modules.vdib_module import SpikeBatch
-from vdib.noise import EVALUATION, Noise
+from vdib.datasets.images import ImageBatch, ImageSet
+from vdib.lightning_modules.choices import IMAGE_SETS, ImageSetName, chosen
+from vdib.lightning_modules.data_module import DataModule, SpikeBatch
+from vdib.noise import Noise
+from vdib.signal import Image, Label, Signal
 
-DATASETS = {"digits": Digits, "mnist": MNIST}
 CODINGS = {"rate": rate_code, "time": time_code}
 
 
-class ImageData(DataModule):
+class ImageData(DataModule[ImageBatch]):
     """Digits as spikes: rate or time coded on the device, from the address of each example.
 
     Args:
         dataset: `digits` (5,000, shipped) or `mnist` (70,000).
+        target: what the spikes are to become: the `image` itself, or its `label`.
         coding: `time` (one spike a pixel, the earlier the brighter) or `rate` (Bernoulli).
         num_steps: T.
         batch_size: B, in training.
@@ -33,94 +30,44 @@ class ImageData(DataModule):
         seed: of the order of the examples and of rate coding.
     """
 
+    EVALUATED = 250
     input_shape = (1, 28, 28)
-    image_shape = (28, 28)
-    judged = True
 
     def __init__(
         self,
-        dataset: Literal["digits", "mnist"] = "digits",
+        dataset: ImageSetName = "digits",
+        target: Literal["image", "label"] = "image",
         coding: Literal["rate", "time"] = "time",
         num_steps: int = 30,
         batch_size: int = 32,
         num_workers: int = 0,
         seed: int = 0,
     ) -> None:
-        super().__init__()
-        if num_steps < 2 or batch_size < 1 or num_workers < 0:
-            raise ValueError(
-                "data needs num_steps >= 2, batch_size >= 1 and num_workers >= 0, "
-                f"got {num_steps}, {batch_size} and {num_workers}"
-            )
-        self.dataset = DATASETS[dataset]
+        super().__init__(batch_size, seed, num_workers)
+        if num_steps < 2:
+            raise ValueError(f"num_steps: got {num_steps}, expected at least 2")
+        self.dataset = chosen("dataset", dataset, IMAGE_SETS)
+        self.signal: Signal = Label(10) if target == "label" else Image((28, 28), digits=True)
         self.coding = CODINGS[coding]
         self.num_steps = num_steps
-        self.batch_size = batch_size
-        self.num_workers = num_workers
-        self.seed = seed
-        self.splits: dict[str, ImageSet] = {}
 
     def prepare_data(self) -> None:
         """Finds the files, or downloads them, before anything else is done."""
         self.split("train")
 
-    def split(self, name: Literal["train", "validation", "test"]) -> ImageSet:
-        """The images of a split, read when first asked for."""
-        if name not in self.splits:
-            self.splits[name] = self.dataset(name)
-        return self.splits[name]
+    def load(self, split: Literal["train", "validation", "test"]) -> ImageSet:
+        return self.dataset(split)
 
-    def examples(self, split: Literal["train", "validation", "test"], count: int) -> SpikeBatch:
-        """The first examples of a split, as evaluation codes them."""
-        images = self.split(split)
-        return self.code(images.__getitems__(range(min(count, len(images)))), EVALUATION)
+    def targets(self, split: Literal["train", "validation", "test"]) -> Tensor:
+        images = self.load(split).all()
+        return self._target(images)
 
-    def mean_target(self) -> Tensor:
-        """The mean training image, `(N,)`."""
-        return self.split("train").all().image.flatten(1).mean(0)
+    def _target(self, batch: ImageBatch) -> Tensor:
+        return batch.label if isinstance(self.signal, Label) else batch.image.flatten(1)
 
     def code(self, batch: ImageBatch, step: int) -> SpikeBatch:
-        """Images to spikes, with the noise of an optimiser step (or `EVALUATION`)."""
-        target = batch.image.flatten(1)
-        spikes = self.coding(target, self.num_steps, Noise(self.seed, step, batch.id))
-        return SpikeBatch(
-            spikes.view(*spikes.shape[:2], *self.input_shape), target, batch.label, batch.id
+        spikes = self.coding(
+            batch.image.flatten(1), self.num_steps, Noise(self.seed, step, batch.id)
         )
-
-    def on_after_batch_transfer(self, batch: ImageBatch, dataloader_idx: int) -> SpikeBatch:
-        trainer = self.trainer
-        return self.code(batch, trainer.global_step if trainer and trainer.training else EVALUATION)
-
-    def train_dataloader(self) -> DataLoader[ImageBatch]:
-        images = self.split("train")
-        # The order depends on (seed, epoch) alone: Lightning tells the sampler the epoch.
-        sampler: DistributedSampler[ImageBatch] = DistributedSampler(
-            images,
-            num_replicas=self.trainer.world_size if self.trainer else 1,
-            rank=self.trainer.global_rank if self.trainer else 0,
-            seed=self.seed * 1_000_003,  # epochs are added to it: keep seeds far apart
-        )
-        return self._loader(images, self.batch_size, sampler)
-
-    def val_dataloader(self) -> DataLoader[ImageBatch]:
-        return self._loader(self.split("validation"), max(self.batch_size, 250))
-
-    def test_dataloader(self) -> DataLoader[ImageBatch]:
-        return self._loader(self.split("test"), max(self.batch_size, 250))
-
-    def _loader(
-        self,
-        images: ImageSet,
-        batch_size: int,
-        sampler: DistributedSampler[ImageBatch] | None = None,
-    ) -> DataLoader[ImageBatch]:
-        return DataLoader(
-            images,
-            batch_size,
-            sampler=sampler,
-            num_workers=self.num_workers,
-            collate_fn=collate,  # type: ignore[arg-type]  # `ImageSet` hands over whole batches
-            multiprocessing_context="spawn" if self.num_workers else None,
-            persistent_workers=self.num_workers > 0,
-            generator=torch.Generator(),  # leaves the global one alone
-        )
+        spikes = spikes.view(*spikes.shape[:2], *self.input_shape)
+        return SpikeBatch(spikes, self._target(batch), batch.label, batch.id)

@@ -1,15 +1,23 @@
-"""Which parts of a layer the kernels know, and what they are told of them."""
+"""What the kernels are told of the parts of a layer: a kind and its numbers.
+
+`describe` knows exactly the types that are registered below. A subclass may behave differently and
+is as unknown as any other type: it raises, and the layer takes the plain code. A part that a layer
+does not have is said by name (`NO_FILTER`, `NO_FEEDBACK`, `NO_FIRE`), so that an unknown one is
+never taken for none.
+
+For the kernels to run another part, register its description here; if it is of no kind that they
+know, add one to `kinds.py` and to them.
+"""
 
 import math
-import warnings
-from collections.abc import Callable, Hashable
-from functools import lru_cache, partial
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property, lru_cache, partial, singledispatch
+from types import FunctionType
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from vdib.backends import kinds
 from vdib.dynamics import surrogate
@@ -17,96 +25,180 @@ from vdib.dynamics.feedback import ExponentialFeedback, KernelFeedback
 from vdib.dynamics.filters import ExponentialPair, RaisedCosines, taps
 from vdib.dynamics.firing import Bernoulli, Concrete, PassThrough, Threshold
 
+Arrays = tuple[NDArray[Any], ...]
 
+
+class NoKernel(Exception):
+    """There is none for these arguments: the plain code takes them."""
+
+
+@dataclass(frozen=True)
+class FilterDescription:
+    """Of a filter.
+
+    Attributes:
+        kind: of `kinds`.
+        decays: per step, of membrane and synapse, and the scale of their cascade.
+        taps: (lag, which of the K filters, weight), in the order in which they are summed.
+    """
+
+    kind: int
+    decays: tuple[float, float, float] = (0.0, 0.0, 1.0)
+    taps: tuple[tuple[int, int, float], ...] = ()
+
+    @cached_property
+    def forward(self) -> Arrays:
+        """Decays, and lag, filter and weight of each tap."""
+        lag, filter = (np.array([tap[i] for tap in self.taps], np.int64) for i in (0, 1))
+        weight = np.array([tap[2] for tap in self.taps], np.float32)
+        return np.array(self.decays, np.float32), lag, filter, weight
+
+    @cached_property
+    def backward(self) -> Arrays:
+        """Decays, and of one filter after the other the lags, where each begins, the weights."""
+        decays, lag, filter, weight = self.forward
+        order = np.argsort(filter, kind="stable")
+        first = np.searchsorted(filter[order], np.arange(max(filter, default=-1) + 2))
+        return decays, lag[order], first, weight[order]
+
+
+@dataclass(frozen=True)
+class FeedbackDescription:
+    """Of a feedback: its kind, and nu per lag or its decay per step."""
+
+    kind: int
+    numbers: tuple[float, ...] = ()
+
+    @cached_property
+    def nu(self) -> NDArray[np.float32]:
+        return np.array(self.numbers, np.float32)
+
+
+@dataclass(frozen=True)
+class Slope:
+    """Of the derivative of spikes: its kind and numbers, whose meaning is the kind's."""
+
+    kind: int
+    p: float = 1.0
+    q: float = 0.0
+
+
+@dataclass(frozen=True)
+class FireDescription:
+    """Of a way to fire: its kind, the temperature of soft spikes, and the slope of any."""
+
+    kind: int
+    temperature: float = 1.0
+    slope: Slope = Slope(kinds.NO_SLOPE)
+
+
+NO_FILTER = FilterDescription(kinds.NO_FILTER)
+NO_FEEDBACK = FeedbackDescription(kinds.NO_FEEDBACK)
+NO_FIRE = FireDescription(kinds.NO_FIRE)
+
+
+@dataclass(frozen=True)
+class Layer:
+    """Descriptions of a layer's parts."""
+
+    filter: FilterDescription = NO_FILTER
+    feedback: FeedbackDescription = NO_FEEDBACK
+    fire: FireDescription = NO_FIRE
+
+    @property
+    def spikes_from_v(self) -> bool:
+        """Whether spikes are `1[v > 0]` and need not be kept beside v."""
+        return self.fire.kind == kinds.THRESHOLD
+
+
+def describe(part: object) -> Any:
+    """The description of a filter, a feedback, a way to fire or a surrogate.
+
+    >>> describe(ExponentialFeedback(0.5))
+    FeedbackDescription(kind=1, numbers=(0.5,))
+
+    Raises:
+        NoKernel: exactly this type is not registered.
+    """
+    if type(part) not in description.registry:
+        raise NoKernel(f"no kernel for a {type(part).__name__}")
+    return description(part)
+
+
+@singledispatch
+def description(part: object) -> Any:
+    """Where descriptions are registered; asked by `describe`."""
+    raise NoKernel(f"no kernel for a {type(part).__name__}")
+
+
+@description.register
 @lru_cache
-def compiled() -> bool:
-    """Whether there are kernels here. Asking loads the compiler, which not every command needs."""
-    try:
-        from vdib.backends.cpu import layer_kernels as kernels
-    except ImportError as error:  # numba refuses versions of NumPy that it does not know yet
-        warnings.warn(f"layers run unfused, many times slower: {error}", stacklevel=2)
-        return False
-    return bool(kernels)
+def _exponential_pair(filter: ExponentialPair) -> FilterDescription:
+    decays = filter.membrane, filter.synapse, 1 / filter.peak
+    return FilterDescription(kinds.EXPONENTIAL_PAIR, decays)
 
 
+@description.register
 @lru_cache
-def compiled_for(device: torch.device) -> bool:
-    """Whether Triton compiles for `device` and runs there. Asking loads it."""
-    try:
-        from vdib.backends.cuda import launch as triton_launch
-
-        triton_launch.probe(device)
-    except ModuleNotFoundError:
-        return False
-    except Exception as error:  # of many types: no C compiler, a device too old or too new
-        warnings.warn(f"layers run unfused on {device}: {error}", stacklevel=2)
-        return False
-    return True
+def _raised_cosines(filter: RaisedCosines) -> FilterDescription:
+    return FilterDescription(kinds.BANK, taps=tuple(taps(filter.kernel(filter.duration))))
 
 
-_SURROGATES: dict[Callable[..., Tensor], Callable[..., tuple[int, float, float]]] = {
-    surrogate.boxcar: lambda width=0.5: (kinds.BOXCAR, width, 1 / (2 * width)),
-    surrogate.sigmoid: lambda slope=4.0: (kinds.SIGMOID, slope, 0.0),
-    surrogate.arctan: lambda alpha=2.0: (kinds.ARCTAN, math.pi / 2 * alpha, alpha / 2),
-    surrogate.fast_sigmoid: lambda slope=5.0: (kinds.FAST_SIGMOID, slope, 0.0),
-    surrogate.gaussian: lambda std=0.4: (kinds.GAUSSIAN, std, 1 / (std * math.sqrt(2 * math.pi))),
-    surrogate.exponential: lambda a=1.0, b=2.0: (kinds.ESCAPE, a, b),
+@description.register
+@lru_cache
+def _exponential_feedback(feedback: ExponentialFeedback) -> FeedbackDescription:
+    return FeedbackDescription(kinds.EXPONENTIAL, (feedback.decay,))
+
+
+@description.register
+@lru_cache
+def _kernel_feedback(feedback: KernelFeedback) -> FeedbackDescription:
+    return FeedbackDescription(kinds.FINITE, tuple(feedback.kernel(feedback.duration).tolist()))
+
+
+@description.register
+def _threshold(fire: Threshold) -> FireDescription:
+    return FireDescription(kinds.THRESHOLD, slope=describe(fire.surrogate))
+
+
+@description.register
+def _bernoulli(fire: Bernoulli) -> FireDescription:
+    return FireDescription(kinds.BERNOULLI)
+
+
+@description.register
+def _pass_through(fire: PassThrough) -> FireDescription:
+    return FireDescription(kinds.BERNOULLI, slope=Slope(kinds.BY_CHANCE))
+
+
+@description.register
+def _concrete(fire: Concrete) -> FireDescription:
+    return FireDescription(kinds.CONCRETE, fire.temperature, Slope(kinds.SOFT, fire.temperature))
+
+
+SURROGATES: dict[Callable[..., Any], Callable[..., Slope]] = {
+    surrogate.boxcar: lambda width=0.5: Slope(kinds.BOXCAR, width, 1 / (2 * width)),
+    surrogate.sigmoid: lambda slope=4.0: Slope(kinds.SIGMOID, slope),
+    surrogate.arctan: lambda alpha=2.0: Slope(kinds.ARCTAN, math.pi / 2 * alpha, alpha / 2),
+    surrogate.fast_sigmoid: lambda slope=5.0: Slope(kinds.FAST_SIGMOID, slope),
+    surrogate.gaussian: lambda std=0.4: Slope(
+        kinds.GAUSSIAN, std, 1 / (std * math.sqrt(2 * math.pi))
+    ),
+    surrogate.exponential: lambda a=1.0, b=2.0: Slope(kinds.ESCAPE, a, b),
 }
+"""Of each surrogate the description, from the same parameters."""
 
 
-def known(part: object) -> bool:
-    """Whether there is a kernel for a filter, a feedback or a way to fire; not for subclasses."""
-    if type(part) is Threshold:
-        function: object = part.surrogate
-        if isinstance(function, partial) and not function.args:
-            function = function.func
-        return any(function is one for one in _SURROGATES)  # which need not be hashable
-    kernels = (ExponentialPair, RaisedCosines, ExponentialFeedback, KernelFeedback)
-    return type(part) in (*kernels, Bernoulli, PassThrough, Concrete)
+@description.register
+def _surrogate(function: FunctionType, **parameters: float) -> Slope:
+    if function not in SURROGATES:
+        raise NoKernel(f"no kernel for the surrogate {function.__name__}")
+    return SURROGATES[function](**parameters)
 
 
-# What the kernels are told of each part, in the order of the CPU's arguments.
-
-
-@lru_cache
-def filter_arguments(filter: Hashable) -> tuple[int, tuple[Any, ...], tuple[Any, ...]]:
-    """The kind, and the numbers of the forward and of the backward pass."""
-    kind, decays, found = kinds.NO_FILTER, (0.0, 0.0, 1.0), []
-    if isinstance(filter, ExponentialPair):
-        kind, decays = kinds.EXPONENTIAL_PAIR, (filter.membrane, filter.synapse, 1 / filter.peak)
-    elif isinstance(filter, RaisedCosines):
-        kind, found = kinds.BANK, taps(filter.kernel(filter.duration))
-    lag, channel = (np.array([tap[i] for tap in found], np.int64) for i in (0, 1))
-    weight = np.array([tap[2] for tap in found], np.float32)
-    rates = np.array(decays, np.float32)
-    order = np.argsort(channel, kind="stable")
-    first = np.searchsorted(channel[order], np.arange(max(channel, default=-1) + 2))
-    return kind, (rates, lag, channel, weight), (rates, lag[order], first, weight[order])
-
-
-@lru_cache
-def feedback_arguments(feedback: Hashable) -> tuple[int, NDArray[np.float32]]:
-    """The kind, and its numbers."""
-    if isinstance(feedback, ExponentialFeedback):
-        return kinds.EXPONENTIAL, np.array([feedback.decay], np.float32)
-    if isinstance(feedback, KernelFeedback):
-        return kinds.FINITE, feedback.kernel(feedback.duration).float().numpy()
-    return kinds.NO_FEEDBACK, np.zeros(0, np.float32)
-
-
-@lru_cache
-def fire_arguments(fire: Hashable) -> tuple[int, np.float32, int, tuple[np.float32, np.float32]]:
-    """The kind and the temperature, and of the slope the kind and its numbers."""
-    kind, temperature, slope, p, q = kinds.NO_FIRE, 1.0, kinds.NO_SLOPE, 1.0, 0.0
-    if isinstance(fire, Threshold):
-        kind, function = kinds.THRESHOLD, fire.surrogate
-        if isinstance(function, partial):
-            slope, p, q = _SURROGATES[function.func](**function.keywords)
-        else:
-            slope, p, q = _SURROGATES[function]()
-    elif isinstance(fire, Concrete):
-        kind, temperature, slope, p = kinds.CONCRETE, fire.temperature, kinds.SOFT, fire.temperature
-    elif isinstance(fire, Bernoulli):
-        kind = kinds.BERNOULLI
-        slope = kinds.BY_CHANCE if isinstance(fire, PassThrough) else kinds.NO_SLOPE
-    return kind, np.float32(temperature), slope, (np.float32(p), np.float32(q))
+@description.register(partial)
+def _surrogate_with_parameters(function: "partial[Any]") -> Slope:
+    numbers = all(isinstance(value, int | float) for value in function.keywords.values())
+    if type(function.func) is not FunctionType or function.args or not numbers:
+        raise NoKernel("no kernel for a surrogate with other than numbers for its parameters")
+    return _surrogate(function.func, **function.keywords)

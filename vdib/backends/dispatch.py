@@ -1,108 +1,110 @@
-"""Fused layers: filter, threshold and refractoriness of all steps in one compiled pass.
+"""The one place where fused or plain is chosen.
 
-What `vdib.dynamics.filters` and `scan` compute, in single precision, for the filters, feedbacks and
-thresholds that have kernels: spikes agree to the last one, gradients to rounding. The kernels are
-in numba for CPUs and in Triton, not measured, for CUDA. Everything else takes the plain code. So
-does everything inside `plain()`, and everything where the environment variable `VDIB_PLAIN` is set.
-Currents that come in bfloat16, of mixed precision, are read as such and receive their gradient so;
-hidden layers then also store their spikes, which lose nothing by it, and v, where it is only wanted
-for the slope of a threshold. What adds up over time stays in single precision.
+The functions here are the plain code, in PyTorch: the reference, which every kernel repeats to the
+last spike. It runs where there is no kernel for the arguments or the device, in double precision,
+under `torch.compile`, inside `plain()`, and everywhere if the environment variable `VDIB_PLAIN` is
+set.
 
-Legend: B batch, T steps, K kernels, N neurons (any number of trailing axes).
+Legend: B batch, T steps, K filters, N neurons (any number of trailing axes).
 """
 
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
-from types import ModuleType
-from typing import Any
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
 
-import torch
 from torch import Tensor
 
-from vdib.backends.cpu import launch as numba_launch
-from vdib.backends.describe import compiled, compiled_for, known
+from vdib.backends import fused
+from vdib.backends.available import enabled
+from vdib.backends.describe import NoKernel
+from vdib.backends.settings import changed
 from vdib.dynamics.feedback import Feedback
 from vdib.dynamics.filters import Filter
-from vdib.dynamics.firing import Fire, Threshold
+from vdib.dynamics.firing import Fire
+from vdib.dynamics.scan import scan as plain_scan
 from vdib.noise import Draws, Stream
+from vdib.precision import single
 
-BY_TRITON = ("cuda",)
-"""Devices whose layers run in Triton; tests put the CPU here, for Triton's interpreter."""
+P = ParamSpec("P")
+R = TypeVar("R")
 
-_enabled = "VDIB_PLAIN" not in os.environ
+_KERNELS: dict[Callable[..., Any], Callable[..., Any]] = {}
 
 
-@contextmanager
-def plain() -> Iterator[None]:
+def plain() -> AbstractContextManager[None]:
     """Everything inside runs in plain PyTorch."""
-    global _enabled
-    before, _enabled = _enabled, False
-    try:
-        yield
-    finally:
-        _enabled = before
+    return changed(fused=False)
 
 
-def fits(x: Tensor, *parts: object) -> bool:
-    """Whether there is a kernel for `x` and for each of a layer's parts."""
-    return (
-        _enabled
-        and x.device.type in ("cpu", *BY_TRITON)
-        and x.dtype in (torch.float32, torch.bfloat16)
-        and x.numel() > 0
-        and not torch.compiler.is_compiling()
-        and all(known(part) for part in parts)
-        and (compiled_for(x.device) if by_triton(x) else compiled())
-    )
+def run(dynamics: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    """`dynamics(...)`, by its kernel where it has one for such arguments."""
+    kernel = _KERNELS.get(dynamics)
+    if kernel is not None and enabled():
+        try:
+            out: R = kernel(*args, **kwargs)
+            return out
+        except NoKernel:
+            pass
+    return dynamics(*args, **kwargs)
 
 
-def by_triton(x: Tensor) -> bool:
-    """Whether the kernels for `x` are those of `vdib.backends.cuda.layer_kernels`."""
-    return x.device.type in BY_TRITON
+def with_kernel(kernel: Callable[P, R]) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Have `run` know the kernel of the decorated plain function, which then runs through it."""
+
+    def decorate(dynamics: Callable[P, R]) -> Callable[P, R]:
+        _KERNELS[dynamics] = kernel
+
+        @wraps(dynamics)
+        def either(*args: P.args, **kwargs: P.kwargs) -> R:
+            return run(dynamics, *args, **kwargs)
+
+        return either
+
+    return decorate
 
 
-def on_cpu(x: Tensor) -> bool:
-    """Whether `x` may go to the kernels that only CPUs have, which are all but the layers'."""
-    return x.device.type == "cpu" and fits(x)
-
-
-def _launcher(x: Tensor) -> ModuleType:
-    if not by_triton(x):
-        return numba_launch
-    from vdib.backends.cuda import launch as triton_launch
-
-    return triton_launch
-
-
-def uniform(stream: Stream, num_steps: int, shape: tuple[int, ...]) -> Tensor:
-    """`stream.uniform(num_steps, shape)`, drawn by the kernel where there is one."""
-    size = len(stream), num_steps, *shape
-    out = torch.empty(size, device=stream.keys.device, dtype=torch.float32)
-    if not on_cpu(out):
-        return stream.uniform(num_steps, shape)
-    numba_launch.uniform(stream, out)
-    return out
-
-
+@with_kernel(fused.drive)
 def drive(currents: Tensor, filter: Filter, shift: Tensor, width: float) -> Tensor:
-    """`(eps * currents + shift) / width`, `(B, T, K, *N)` to `(B, T, *N)`.
+    """`(eps * currents + shift) / width`: distances from threshold but for neurons' own spikes.
 
     Args:
         currents: `(B, T, K, *N)`.
-        filter: the kernels eps.
+        filter: its K impulse responses are eps.
         shift: broadcastable to `(*N)`, bias minus threshold.
         width: of the threshold, in units of the potential.
+
+    Returns:
+        `(B, T, *N)`.
     """
-    parts = (filter, None, None)
-    v: Tensor
-    _, v = _Fused.apply(currents, shift, shift.detach(), width, parts, None)  # type: ignore[no-untyped-call, unused-ignore]
-    return v
+    return (filter(single(currents)) + shift) * (1 / width)
 
 
+@with_kernel(fused.scan)
+def scan(
+    drive: Tensor, gain: Tensor, feedback: Feedback, fire: Fire, noise: Draws | None = None
+) -> tuple[Tensor, Tensor]:
+    """Spikes and distances from threshold v of a given drive: `vdib.dynamics.scan.scan`.
+
+    Args:
+        drive: `(B, T, *N)`.
+        gain: broadcastable to `(*N)`, the weight of the neuron's own feedback in v.
+        feedback: its impulse response is nu.
+        fire: how the neurons fire.
+        noise: `(B, T, *N)` uniform in (0, 1) or a stream of B rows, for a stochastic threshold.
+
+    Returns:
+        Each `(B, T, *N)`.
+    """
+    if isinstance(noise, Stream):
+        noise = noise.uniform(drive.shape[1], tuple(drive.shape[2:]))
+    return plain_scan(drive, gain, feedback, fire, noise)
+
+
+@with_kernel(fused.respond)
 def respond(
     currents: Tensor,
-    filter: Filter | None,
+    filter: Filter,
     shift: Tensor,
     width: float,
     gain: Tensor,
@@ -110,61 +112,11 @@ def respond(
     fire: Fire,
     noise: Draws | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Spikes and distances from threshold v, each `(B, T, *N)`, as `scan` of `drive`.
-
-    Args:
-        currents: `(B, T, K, *N)`; without a filter the drive itself, as `(B, T, 1, *N)`.
-        filter: the kernels eps.
-        shift: broadcastable to `(*N)`, bias minus threshold; not used without a filter.
-        width: of the threshold, in units of the potential; not used without a filter.
-        gain: broadcastable to `(*N)`, the weight of the neuron's own feedback in v.
-        feedback: the kernel nu.
-        fire: how the neurons fire.
-        noise: `(B, T, *N)` uniform in (0, 1) or a stream of B rows, for a stochastic threshold.
-    """
-    parts = (filter, feedback, fire)
-    spikes, v = _Fused.apply(currents, shift, gain, width, parts, noise)  # type: ignore[no-untyped-call, unused-ignore]
-    return spikes, v
+    """`scan` of `drive`, with the arguments of both."""
+    return scan(drive(currents, filter, shift, width), gain, feedback, fire, noise)
 
 
-class _Fused(torch.autograd.Function):
-    @staticmethod
-    def forward(
-        ctx: Any,
-        currents: Tensor,
-        shift: Tensor,
-        gain: Tensor,
-        width: float,
-        parts: tuple[Any, Any, Any],
-        noise: Draws | None,
-    ) -> tuple[Tensor | None, Tensor]:
-        fire = parts[2]
-        shape = currents.shape[:2] + currents.shape[3:]
-        # A deterministic threshold's spikes can be told from v.
-        told = isinstance(fire, Threshold)
-        dtype = currents.dtype if told else torch.float32
-        v = currents.new_empty(shape, dtype=dtype)
-        spikes = currents.new_empty(shape, dtype=dtype) if fire else None
-        _launcher(v).forward(currents, shift, width, gain, parts, noise, spikes, v)
-        ctx.save_for_backward(None if told else spikes, v, shift, gain)
-        ctx.parts, ctx.width = parts, width
-        ctx.currents_shape, ctx.currents_dtype = currents.shape, currents.dtype
-        ctx.set_materialize_grads(False)
-        return spikes, v
-
-    @staticmethod
-    @torch.autograd.function.once_differentiable  # type: ignore[untyped-decorator, unused-ignore]
-    def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
-        spikes, v, shift, gain = ctx.saved_tensors
-        grad_currents = v.new_empty(ctx.currents_shape, dtype=ctx.currents_dtype)
-        grad_shift, grad_gain = shift.new_empty((2, len(v), *v.shape[2:]))
-        out = grad_currents, grad_shift, grad_gain
-        _launcher(v).backward(*grads, ctx.width, gain, ctx.parts, spikes, v, *out)
-        return (
-            grad_currents,
-            grad_shift.sum(0).sum_to_size(shift.shape),
-            grad_gain.sum(0).sum_to_size(gain.shape),
-            None,
-            None,
-            None,
-        )
+@with_kernel(fused.uniform)
+def uniform(stream: Stream, num_steps: int, shape: tuple[int, ...]) -> Tensor:
+    """The stream's numbers in (0, 1) from its start, `(B, T, *N)` float32."""
+    return stream.uniform(num_steps, shape)

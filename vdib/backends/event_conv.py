@@ -1,4 +1,4 @@
-"""Convolutions driven by events: each spike adds the kernels around it.
+"""Convolutions driven by events: each spike adds the weights around it.
 
     current[r, o, i, j] = sum of w[o, c, y + p - d i, x + p - d j] over spikes (c, y, x) of row r
 
@@ -14,9 +14,8 @@ from torch import Tensor
 from torch.nn.functional import conv2d
 from torch.nn.grad import conv2d_input
 
-from vdib.backends import dispatch
-from vdib.backends.cpu.launch import array, spread
-from vdib.backends.event_linear import LARGE, driven, listed, numbers, product_type
+from vdib.backends.cpu.launch import array, in_threads
+from vdib.backends.event_linear import driven, listed, product_type, worth_counting
 from vdib.spikes import SparseSpikes, Spikes
 
 DENSE = {torch.float32: 0.06, torch.bfloat16: 0.05}
@@ -33,15 +32,15 @@ LISTED = {torch.float32: 0.03, torch.bfloat16: 0.03}
 At 2 % 0.4 to 0.7 in float32 and 0.7 to 0.85 in bfloat16, at 4 % 0.6 to 1.7 and 0.9 to 1.2.
 """
 
-PARTS = 16
-"""Runs of rows whose weight gradients are added up in turn, whatever the number of threads."""
+ROW_GROUPS = 16
+"""Groups of rows whose weight gradients are added up in turn, whatever the number of threads."""
 
 
 def event_conv2d(x: Spikes, weight: Tensor, stride: int, padding: int) -> Tensor:
     """`torch.nn.functional.conv2d` that skips silent neurons where it pays.
 
     Args:
-        x: `(R, C_in, H, W)`, or lists of `(B, T, C_in, H, W)` with R = B T.
+        x: `(R, C_in, H, W)` of any type, or lists of `(B, T, C_in, H, W)` with R = B T.
         weight: `(C_out, C_in, K, K)`.
         stride: d.
         padding: p.
@@ -65,8 +64,8 @@ def event_conv2d(x: Spikes, weight: Tensor, stride: int, padding: int) -> Tensor
             return _Convolution.apply(weight, None, *place, dtype)  # type: ignore[no-any-return, no-untyped-call, unused-ignore]
         x = x.dense(dtype).flatten(0, 1)
     else:
-        x = numbers(x, dtype)
-        if x.numel() >= LARGE and dispatch.on_cpu(x) and driven(weight):
+        x = x if x.dtype in LISTED else x.to(dtype)  # booleans, say
+        if worth_counting(x) and driven(weight):
             lists = listed(x.flatten(1), LISTED[dtype])
             if lists is not None:
                 place = lists.offset, lists.neuron, x.shape[2:], stride, padding
@@ -94,7 +93,7 @@ class _Convolution(torch.autograd.Function):
         out = weight.new_empty(rows, outputs, *shape, dtype=dtype)
         turned = weight.detach().to(dtype).float().permute(1, 2, 3, 0)
         lists = array(offset), array(neuron), np.array(size)
-        spread(
+        in_threads(
             kernels.convolve, rows, out.numel(), *lists, array(turned), stride, padding, array(out)
         )
         ctx.save_for_backward(weight, offset, neuron)
@@ -112,10 +111,10 @@ class _Convolution(torch.autograd.Function):
         grad_weight = grad_spikes = None
         if ctx.needs_input_grad[0]:
             outputs, inputs, *reach = weight.shape
-            parts = weight.new_empty(min(PARTS, len(grad)), inputs, *reach, outputs)
-            spread(
+            groups = weight.new_empty(min(ROW_GROUPS, len(grad)), inputs, *reach, outputs)
+            in_threads(
                 kernels.convolve_grad_weight,
-                len(parts),
+                len(groups),
                 grad.numel(),
                 array(offset),
                 array(neuron),
@@ -123,10 +122,10 @@ class _Convolution(torch.autograd.Function):
                 array(grad),
                 ctx.stride,
                 ctx.padding,
-                array(parts),
+                array(groups),
             )
-            grad_weight = parts.sum(0).permute(3, 0, 1, 2)
+            grad_weight = groups.sum(0).permute(3, 0, 1, 2)
         if ctx.needs_input_grad[1]:
-            kernel = weight.to(grad.dtype)
-            grad_spikes = conv2d_input(ctx.shape, kernel, grad, ctx.stride, ctx.padding)  # type: ignore[no-untyped-call, unused-ignore]
+            weight = weight.to(grad.dtype)
+            grad_spikes = conv2d_input(ctx.shape, weight, grad, ctx.stride, ctx.padding)  # type: ignore[no-untyped-call, unused-ignore]
         return (grad_weight, grad_spikes, *[None] * 6)

@@ -16,8 +16,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import embedding_bag, linear
 
-from vdib.backends import dispatch
-from vdib.backends.cpu.launch import array, spread
+from vdib.backends.available import on_cpu
+from vdib.backends.cpu.launch import array, in_threads
+from vdib.backends.settings import settings
 from vdib.spikes import SparseSpikes
 
 DENSE = {torch.float32: 0.15, torch.bfloat16: 0.08}
@@ -39,9 +40,6 @@ at 4 %.
 SAMPLE = 31
 """Every how many rows one is counted first: a prime, or it would be the same steps throughout."""
 
-LARGE = 100_000
-"""Elements of dense spikes from which on it is worth counting them."""
-
 
 def _kernels() -> ModuleType:
     from vdib.backends.cpu import event_kernels
@@ -52,20 +50,20 @@ def _kernels() -> ModuleType:
 def listed(spikes: Tensor, most: float) -> SparseSpikes | None:
     """The spikes `(R, N_in)` as lists, `(R, 1, N_in)`; None where they are not 0 or 1.
 
-    And where more than `most` of them, of all, are 1. Only for what is `dispatch.on_cpu`.
+    And where more than `most` of them, of all, are 1. Only for what is `on_cpu`.
     """
     kernels = _kernels()
     rows = array(spikes)
     for every in (SAMPLE, 1):  # where they are far too many, a few rows tell
         counts = torch.empty(math.ceil(len(rows) / every), dtype=torch.int64)
-        spread(kernels.count, len(counts), rows.size // every, rows, every, counts.numpy())
+        in_threads(kernels.count, len(counts), rows.size // every, rows, every, counts.numpy())
         allowed = most * len(counts) * rows.shape[1]
         if counts.min() < 0 or counts.sum() > allowed * (1.2 if every > 1 else 1):
             return None
     offset = nn.functional.pad(counts.cumsum(0), (1, 0))
     neuron = torch.empty(int(offset[-1]), dtype=torch.int32)
     lists = offset.numpy(), neuron.numpy()
-    spread(kernels.fill, len(rows), rows.size, rows, *lists)
+    in_threads(kernels.fill, len(rows), rows.size, rows, *lists)
     return SparseSpikes(offset, neuron, (len(rows), 1, rows.shape[1]))
 
 
@@ -78,7 +76,7 @@ class EventLinear(nn.Linear):
         self.weight = nn.Parameter(self.weight.detach().t().contiguous().t())
 
     def forward(self, x: Tensor | SparseSpikes) -> Tensor:
-        """Currents of spikes `(R, N_in)`, or of lists of `(B, T, *N_in)` with R = B T."""
+        """Currents of spikes `(R, N_in)` of any type, or of lists of `(B, T, *N_in)`, R = B T."""
         size = x.num_neurons if isinstance(x, SparseSpikes) else x.shape[-1]
         if size != self.in_features:
             raise ValueError(f"expected {self.in_features} inputs, got {size}")
@@ -88,24 +86,22 @@ class EventLinear(nn.Linear):
                 return _product(self.weight, x, dtype)
             x = x.dense(dtype).view(-1, size)
         else:
-            x = numbers(x, dtype)
-            if x.numel() >= LARGE and dispatch.on_cpu(x) and driven(self.weight):
+            x = x if x.dtype in LISTED else x.to(dtype)  # booleans, say
+            if worth_counting(x) and driven(self.weight):
                 lists = listed(x, LISTED[dtype])
                 if lists is not None:
                     return _product(self.weight, lists, dtype, x)
         return linear(x.to(dtype), self.weight.to(dtype))
 
 
-def numbers(spikes: Tensor, dtype: torch.dtype) -> Tensor:
-    """Spikes of any type as kernels and products take them; bool and whole numbers in `dtype`."""
-    return spikes if spikes.dtype in DENSE else spikes.to(dtype)
+def worth_counting(x: Tensor) -> bool:
+    """Whether dense spikes are many enough for it, and where the kernels are."""
+    return x.numel() >= settings().list_from and on_cpu(x)
 
 
 def driven(weight: Tensor) -> bool:
     """Whether the event kernels know the type of `weight` and what it is multiplied in."""
-    return (
-        weight.dtype == torch.float32 and product_type(weight) in DENSE and dispatch.on_cpu(weight)
-    )
+    return weight.dtype == torch.float32 and product_type(weight) in DENSE and on_cpu(weight)
 
 
 def product_type(weight: Tensor) -> torch.dtype:
@@ -138,12 +134,12 @@ def _grad_weight(weight: Tensor, offset: Tensor, neuron: Tensor, grad: Tensor) -
     """What the gradients `(R, N)` of currents come to for each weight, shaped as `weight`."""
     kernels = _kernels()
     size, num_inputs = weight.shape
-    tiles = math.ceil((len(offset) - 1) / kernels.TILE)
+    tiles = math.ceil((len(offset) - 1) / kernels.ROW_TILE)
     begin, row = neuron.new_empty(tiles, num_inputs + 1), torch.empty_like(neuron)
     lists = [array(x) for x in (begin, row)]
-    spread(kernels.sort, tiles, len(neuron), array(offset), array(neuron), *lists)
+    in_threads(kernels.sort, tiles, len(neuron), array(offset), array(neuron), *lists)
     out = weight.new_empty(num_inputs, size)
-    spread(kernels.grad_weight, num_inputs, len(neuron) * size, *lists, array(grad), array(out))
+    in_threads(kernels.grad_weight, num_inputs, len(neuron) * size, *lists, array(grad), array(out))
     return out.t()
 
 

@@ -1,7 +1,6 @@
 """Codes for the parts of a layer, one per way in which a kernel treats them.
 
 Apart from the kernels, as those of one device must load where the compiler of another's is missing.
-Codes are added at the end and never renumbered: what the compilers keep on disk would not notice.
 """
 
 NO_FILTER, EXPONENTIAL_PAIR, BANK = range(3)

@@ -110,9 +110,10 @@ class GIFWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        with self._file:
-            self._file.write(b";")
-        if self._begun:
-            os.replace(self._partial, self.path)
-        else:
-            self._partial.unlink()
+        try:
+            with self._file:
+                self._file.write(b";")
+            if self._begun:
+                os.replace(self._partial, self.path)
+        finally:
+            self._partial.unlink(missing_ok=True)

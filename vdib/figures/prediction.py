@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from vdib.figures.plot import (
+from vdib.figures.style import (
     FAINT,
     HALO,
     INK,
@@ -18,10 +18,10 @@ from vdib.figures.plot import (
     ORANGE,
     PALETTE,
     Array,
-    _numpy,
-    _reference,
-    _same_length,
-    _tidy,
+    reference_line,
+    same_length,
+    tidy,
+    to_numpy,
 )
 from vdib.figures.sweep import bands, deviation
 
@@ -35,10 +35,10 @@ def prediction(
     of being active at t + lag, and `truth` (T, N), whether it is; `scored` (T,), the steps that
     count. All are drawn at the step t of the decoding.
     """
-    seen, emitted = _numpy(inputs, "T N"), _numpy(code, "T M")
-    decoded, true = _numpy(activity, "T N"), _numpy(truth, "T N")
-    counts = np.flatnonzero(_numpy(scored, "T") > 0)
-    _same_length(inputs=seen, code=emitted, activity=decoded, truth=true)
+    seen, emitted = to_numpy(inputs, "T N"), to_numpy(code, "T M")
+    decoded, true = to_numpy(activity, "T N"), to_numpy(truth, "T N")
+    counts = np.flatnonzero(to_numpy(scored, "T") > 0)
+    same_length(inputs=seen, code=emitted, activity=decoded, truth=true)
     figure = Figure((8, 6.2), layout="constrained")
     heights = [1, 0.6, 1.1]
     top, middle, bottom = figure.subplots(3, 1, sharex=True, height_ratios=heights)
@@ -48,7 +48,7 @@ def prediction(
         axes.scatter(steps, neurons, 36, LAYERS[name], **style)
         axes.set_ylim(-0.7, spikes.shape[1] - 0.3)
         rate = f"{spikes.sum(1).mean():.1f} spikes/step"
-        _tidy(axes, "", "neuron", f"{name}: {spikes.shape[1]} neurons, {rate}")
+        tidy(axes, "", "neuron", f"{name}: {spikes.shape[1]} neurons, {rate}")
     image = bottom.imshow(
         decoded.T, cmap="Greys", vmin=0, vmax=1, origin="lower", aspect="auto", rasterized=True
     )
@@ -60,7 +60,7 @@ def prediction(
         what = "now"
     else:
         what = f"{abs(lag)} step{'s' * (abs(lag) > 1)} {'ahead' if lag > 0 else 'ago'}"
-    _tidy(bottom, "time of the decoding (steps)", "neuron")
+    tidy(bottom, "time of the decoding (steps)", "neuron")
     title = f"decoded: which inputs are active {what} (grey), and which are (circles)"
     bottom.set_title(
         title.replace("ago (", "ago were active (") if lag < 0 else title,
@@ -84,8 +84,8 @@ def meaning(filters: Array, meanings: Array) -> Figure:
     threshold, in units of the threshold's width; `meanings` (M, N, L'): how much a lone spike l
     steps ago raises the decoder's logits of the patterns that hold an input, in nats.
     """
-    listen, say = _numpy(filters, "M N L"), _numpy(meanings, "M N L")
-    _same_length(filters=listen, meanings=say)
+    listen, say = to_numpy(filters, "M N L"), to_numpy(meanings, "M N L")
+    same_length(filters=listen, meanings=say)
     count = len(listen)
     figure = Figure((1.05 * count + 1.2, 5), layout="constrained")
     grid = figure.subplots(2, count, squeeze=False, sharey=True)
@@ -100,7 +100,7 @@ def meaning(filters: Array, meanings: Array) -> Figure:
             # Time runs to the right, towards now.
             extent = (value.shape[1] - 0.5, -0.5, -0.5, len(value) - 0.5)
             image = axes.imshow(value[:, ::-1], aspect="auto", extent=extent, **style)
-            _tidy(axes, title=f"{i} {title}" if i == 0 else str(i))
+            tidy(axes, title=f"{i} {title}" if i == 0 else str(i))
             axes.xaxis.set_major_locator(MaxNLocator(3, integer=True))
             axes.yaxis.set_major_locator(MaxNLocator(4, integer=True))
         panels[0].set_ylabel("input neuron", color=INK)
@@ -134,13 +134,11 @@ def error_against_lag(
     }
     bands(axes, curves, styles)
     bands(axes, {"no bottleneck": reference}, {"no bottleneck": {"color": FAINT, "marker": ""}})
-    _reference(axes, *constant)
+    reference_line(axes, *constant)
     axes.axvline(0, color=FAINT, linewidth=0.6, zorder=0)
     axes.xaxis.set_major_locator(MaxNLocator(9, integer=True))
     axes.set_ylim(bottom=0)
-    _tidy(
-        axes, "lag (steps): recall to the left, prediction to the right", "distortion (nats/step)"
-    )
+    tidy(axes, "lag (steps): recall to the left, prediction to the right", "distortion (nats/step)")
     figure.legend(loc="outside right upper", frameon=False, labelcolor=INK)
     return figure
 
@@ -181,9 +179,9 @@ def information_plane(
                 where: dict[str, Any] = {"xytext": shift, "textcoords": "offset points", "ha": side}
                 label = f"beta {beta:g}" if k == len(betas) - 1 else f"{beta:g}"
                 axes.annotate(label, at, color=INK, fontsize=9, path_effects=HALO, **where)
-    _reference(axes, *ceiling)
+    reference_line(axes, *ceiling)
     axes.set_xlim(left=0)
     axes.set_ylim(bottom=0)
-    _tidy(axes, "rate under a fitted marginal (bits/step)", "H(r) - distortion (bits/step)")
+    tidy(axes, "rate under a fitted marginal (bits/step)", "H(r) - distortion (bits/step)")
     axes.legend(loc="lower right", frameon=False, labelcolor=INK)
     return figure

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from vdib.figures.plot import BLUE, HALO, INK, PALETTE, RED, _tidy
+from vdib.figures.style import BLUE, HALO, INK, PALETTE, RED, tidy
 
 Rows = Sequence[Mapping[str, Any]]
 Curves = Mapping[str, Mapping[float, Sequence[float]]]
@@ -54,7 +54,7 @@ def compared(keys: Sequence[str], rows: Rows, measured: str) -> Figure:
             axes.plot(np.mean(values), i, "|", color=INK, markersize=16, markeredgewidth=2)
         axes.set_yticks(range(len(groups)), list(groups))
         axes.set_ylim(len(groups) - 0.5, -0.5)
-        _tidy(axes, _words(measured))
+        tidy(axes, _words(measured))
         return figure
     curves: dict[str, dict[float, list[float]]] = {}
     for row in rows:
@@ -63,7 +63,7 @@ def compared(keys: Sequence[str], rows: Rows, measured: str) -> Figure:
     bands(axes, curves)
     x = [float(value) for value in distinct[across]]
     _scale(axes, min(x) > 0 and max(x) / min(x) >= 50, x)
-    _tidy(axes, across, _words(measured))
+    tidy(axes, across, _words(measured))
     if rest:
         figure.legend(loc="outside right upper", frameon=False, labelcolor=INK)
     return figure
@@ -82,7 +82,7 @@ def searched(logarithmic: Mapping[str, bool], rows: Rows, measured: str) -> Figu
         where = {"xytext": (0, 9), "textcoords": "offset points", "ha": "center"}
         axes.annotate(f"{x[best]:.3g}", (x[best], y[best]), color=RED, path_effects=HALO, **where)
         _scale(axes, log, x)
-        _tidy(axes, key)
+        tidy(axes, key)
     panels[0].set_ylabel(_words(measured), color=INK)
     return figure
 

@@ -18,7 +18,7 @@ from tqdm import tqdm  # type: ignore[import-untyped]
 from vdib.datasets.find_recordings import passed_over, recordings_below
 from vdib.datasets.formats.read_options import add_flags, as_flag, from_flags
 from vdib.datasets.formats.source import RecordingError
-from vdib.runs.command import UserError, run
+from vdib.runs.command import UserError, run, words_of
 
 
 def recordings_in(
@@ -96,8 +96,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(args: list[str] | None = None) -> int:
     """The command's exit status: 0, 1 where a recording failed, 2 where nothing could begin."""
-    options = parser().parse_args(args)
-    return run(lambda: _naturalise(options))
+    return run(lambda: _naturalise(parser().parse_args(words_of(args))))
 
 
 def _naturalise(options: argparse.Namespace) -> int:
@@ -117,16 +116,13 @@ def _naturalise(options: argparse.Namespace) -> int:
     except ValueError as error:
         raise UserError(str(error)) from error
     from vdib.datasets.transforms.place import Crop, Zoom
-    from vdib.naturalise.naturaliser import (  # takes seconds to import
-        Transform,
-        load,
-        running,
-        whole,
-    )
+    from vdib.naturalise import naturaliser  # takes seconds to import
+    from vdib.naturalise.running import running
+    from vdib.naturalise.whole import whole
 
-    model = load(options.run)
+    model = naturaliser.load(options.run)
     options.out.mkdir(parents=True, exist_ok=True)
-    place: list[Transform] = [] if options.crop is None else [Crop(*options.crop)]
+    place: list[naturaliser.Transform] = [] if options.crop is None else [Crop(*options.crop)]
     if options.zoom is not None:
         assert model.prepare.sensor_size is not None
         place.append(Zoom(model.prepare.sensor_size, _factor(options.zoom)))
@@ -177,7 +173,7 @@ def _factor(word: str) -> float | None:
 
 
 def _original(given: Path | None, recording: Path) -> NDArray[np.uint8] | None:
-    from vdib.datasets.event_folder import read_image
+    from vdib.datasets.grey_image import read_image
 
     if given is None:
         return None

@@ -5,25 +5,25 @@
 
 Filter and weights commute, so the weights come first: one product over all (batch, time) rows, then
 the causal filter, then the scan. Whether the threshold is deterministic or stochastic is the
-business of `fire`: `vdib.dynamics.firing.Threshold`, or a sampler there, for which
-`p(s = 1 | u) = sigmoid(v)`. No layer keeps state: `step` takes and returns it.
+business of `fire` (`vdib.dynamics.firing`); of a stochastic one `p(s = 1 | u) = sigmoid(v)`.
 
 Legend: B batch, T steps, K kernels, N neurons (dense: N; convolutional: C, H, W).
 """
 
 import math
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from vdib.backends import dispatch
-from vdib.backends.event_conv import event_conv2d
-from vdib.backends.event_linear import EventLinear
 from vdib.dynamics.feedback import ExponentialFeedback, Feedback, KernelFeedback, over
 from vdib.dynamics.filters import ExponentialPair, Filter, RaisedCosines, State
-from vdib.dynamics.firing import Fire
-from vdib.dynamics.scan import scan
-from vdib.noise import Draws, Stream
+from vdib.dynamics.firing import Bernoulli, Fire, Threshold
+from vdib.dynamics.surrogate import Surrogate
+from vdib.neurons.layer import Connect, Expansion, Synapses
+from vdib.neurons.synapses import Dense
+from vdib.noise import Draws
 from vdib.precision import single
 from vdib.spikes import Spikes
 
@@ -32,21 +32,22 @@ class SRM(nn.Module):
     """One layer of SRM neurons behind a linear map.
 
     Args:
-        synapses: the linear map without bias, from one step's spikes to K currents per neuron,
-            kernel-major: `(B, *N_in)` to `(B, K N)` or `(B, K C, H, W)`.
+        synapses: from one step's spikes to K currents per neuron.
         shape: of the layer's neurons, `(N,)` or `(C, H, W)`.
         filter: the synaptic kernels eps.
         feedback: the kernel nu of a neuron's own spikes.
+        fire: how the neurons fire, where a call does not say.
         threshold: theta, in units of the potential.
         width: Delta, the spread of a stochastic threshold, in units of the potential.
     """
 
     def __init__(
         self,
-        synapses: nn.Module,
+        synapses: Synapses,
         shape: tuple[int, ...],
         filter: Filter,
         feedback: Feedback,
+        fire: Fire,
         threshold: float = 1.0,
         width: float = 1.0,
     ) -> None:
@@ -54,9 +55,11 @@ class SRM(nn.Module):
         if width <= 0:
             raise ValueError(f"the threshold's width must be positive, got {width}")
         self.synapses = synapses
+        self.input_shape = synapses.input_shape
         self.shape = shape
         self.filter = filter
         self.feedback = feedback
+        self.fire = fire
         self.threshold = threshold
         self.width = width
         # One number per neuron, or per channel of a convolution.
@@ -64,21 +67,21 @@ class SRM(nn.Module):
         self.bias = nn.Parameter(torch.zeros(own))
         self.gain = nn.Parameter(torch.full(own, width))
 
+    @property
+    def stochastic(self) -> bool:
+        """Whether the layer needs noise."""
+        return self.fire.stochastic
+
     def currents(self, x: Spikes) -> Tensor:
         """What the spikes `(B, T, *N_in)` send through the weights, `(B, T, K, *N)`."""
-        if isinstance(x, Tensor):
-            currents = self._currents(x.flatten(0, 1))
-        elif isinstance(self.synapses, (Dense, PooledConv2d)):
-            currents = self._currents(x)
-        else:
-            currents = self._currents(x.dense(self.bias.dtype).flatten(0, 1))
+        currents = self._currents(x.flatten(0, 1) if isinstance(x, Tensor) else x)
         return currents.view(*x.shape[:2], *currents.shape[1:])
 
     def _currents(self, x: Spikes, detach: bool = False) -> Tensor:
         """Spikes of any number of steps `(R, *N_in)`, or lists of them, to `(R, K, *N)`."""
         if detach:
             weights = {name: w.detach() for name, w in self.synapses.named_parameters()}
-            out = torch.func.functional_call(self.synapses, weights, (x,))
+            out = torch.func.functional_call(cast(nn.Module, self.synapses), weights, (x,))
         else:
             out = self.synapses(x)
         expected = (self.filter.num_kernels * self.shape[0], *self.shape[1:])
@@ -87,10 +90,6 @@ class SRM(nn.Module):
             raise ValueError(f"inputs {came} make currents {got}, expected {expected}")
         currents: Tensor = out.view(-1, self.filter.num_kernels, *self.shape)
         return currents
-
-    def _fits(self, x: Tensor, *parts: object) -> bool:
-        """Whether there is a kernel; of half precision they know currents, not parameters."""
-        return self.bias.dtype == torch.float32 and dispatch.fits(x, *parts)
 
     def _distance(self, potential: Tensor) -> Tensor:
         return (potential + (self.bias - self.threshold)) * (1 / self.width)
@@ -104,10 +103,8 @@ class SRM(nn.Module):
         Returns:
             `(B, T, *N)`.
         """
-        currents = self.currents(x)
-        if self._fits(currents, self.filter):
-            return dispatch.drive(currents, self.filter, self.bias - self.threshold, self.width)
-        return self._distance(self.filter(single(currents)))
+        shift = self.bias - self.threshold
+        return dispatch.drive(self.currents(x), self.filter, shift, self.width)
 
     def same_step_drive(self, x: Tensor) -> Tensor:
         """The part of the drive at t that spikes at t cause, with the weights held constant.
@@ -118,37 +115,38 @@ class SRM(nn.Module):
         now = torch.einsum("k,rk...->r...", self.filter.kernel(1)[:, 0].to(currents), currents)
         return now.view(*x.shape[:2], *self.shape) / self.width
 
-    def forward(self, x: Spikes, fire: Fire, noise: Draws | None = None) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, x: Spikes, fire: Fire | None = None, noise: Draws | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Spikes and distances from threshold over a whole sequence.
 
         Args:
             x: `(B, T, *N_in)` spikes, dense or as lists.
-            fire: how the neurons fire.
+            fire: how the neurons fire; as the layer was made by default.
             noise: `(B, T, *N)`, uniform in (0, 1), or a stream of B rows, for a stochastic
                 threshold.
 
         Returns:
             Spikes and v, each `(B, T, *N)`.
         """
-        currents = self.currents(x)
-        if self._fits(currents, self.filter, self.feedback, fire):
-            shift, gain = self.bias - self.threshold, self.gain / self.width
-            return dispatch.respond(
-                currents, self.filter, shift, self.width, gain, self.feedback, fire, noise
-            )
-        return self.respond(self._distance(self.filter(single(currents))), fire, noise)
+        fire = self._firing(fire, noise)
+        shift, gain = self.bias - self.threshold, self.gain / self.width
+        return dispatch.respond(
+            self.currents(x), self.filter, shift, self.width, gain, self.feedback, fire, noise
+        )
+
+    def _firing(self, fire: Fire | None, noise: Draws | None) -> Fire:
+        fire = fire or self.fire
+        if fire.stochastic and noise is None:
+            raise ValueError(f"{type(fire).__name__} needs noise: uniform numbers in (0, 1)")
+        return fire
 
     def respond(
-        self, drive: Tensor, fire: Fire, noise: Draws | None = None
+        self, drive: Tensor, fire: Fire | None = None, noise: Draws | None = None
     ) -> tuple[Tensor, Tensor]:
         """Spikes and v of a given drive, each `(B, T, *N)`."""
-        gain = self.gain / self.width
-        if self._fits(drive, self.feedback, fire):
-            given, none = drive[:, :, None], gain.detach()
-            return dispatch.respond(given, None, none, 1.0, gain, self.feedback, fire, noise)
-        if isinstance(noise, Stream):
-            noise = noise.uniform(drive.shape[1], self.shape)
-        return scan(drive, gain, self.feedback, fire, noise)
+        fire = self._firing(fire, noise)
+        return dispatch.scan(drive, self.gain / self.width, self.feedback, fire, noise)
 
     def given(self, drive: Tensor, spikes: Tensor) -> Tensor:
         """v at every step given the neurons' own past spikes: `drive + gain (nu * s)[t - 1]`.
@@ -158,24 +156,61 @@ class SRM(nn.Module):
         return drive + self.gain / self.width * over(self.feedback, spikes)
 
     def step(
-        self, x: Tensor, state: tuple[State, State], fire: Fire, noise: Tensor | None = None
+        self,
+        x: Tensor,
+        state: tuple[State, State] | None,
+        fire: Fire | None = None,
+        noise: Tensor | None = None,
     ) -> tuple[Tensor, Tensor, tuple[State, State]]:
         """One step of `forward`.
 
         Args:
             x: `(B, *N_in)` spikes of this step.
-            state: as returned by the last step; `((), ())` before the first.
-            fire: how the neurons fire.
+            state: of the filter and of the feedback, as returned by the last step; None before the
+                first.
+            fire: how the neurons fire; as the layer was made by default.
             noise: `(B, *N)`.
 
         Returns:
             Spikes and v, each `(B, *N)`, and the next state.
         """
-        synaptic, own = state
+        fire = self._firing(fire, noise)
+        synaptic, own = state or ((), ())
         potential, synaptic = self.filter.step(single(self._currents(x)), synaptic)
         v = self._distance(potential) + self.gain / self.width * self.feedback.read(own)
         s = fire(v, noise)
         return s, v, (synaptic, self.feedback.write(own, s))
+
+    def trace(self, x: Tensor, state: State | None) -> tuple[Tensor, State]:
+        """Each kernel applied to the spikes below, `(B, *N_in)` to `(B, K, *N_in)`, and its state.
+
+        They do not depend on the weights, as these commute with the filter.
+        """
+        count = self.filter.num_kernels
+        eye = torch.eye(count, dtype=x.dtype, device=x.device)
+        # The filter sums over kernels: give each of K copies of the input to one kernel alone.
+        alone = eye.view(1, count, count, *[1] * (x.dim() - 1)) * x[:, None, None]
+        return self.filter.step(alone, state or ())
+
+    def from_traces(self, traces: Tensor, fed_back: Tensor) -> Tensor:
+        """v from traces `(R, K, *N_in)` and `(nu * s)[t - 1]`, `(R, *N)`; `(R, *N)`."""
+        count = self.filter.num_kernels
+        currents = single(self.synapses(traces.flatten(0, 1))).view(-1, count, count, *self.shape)
+        potential = currents.diagonal(dim1=1, dim2=2).sum(-1)  # kernel k of the trace of kernel k
+        return (potential + self.bias - self.threshold + self.gain * fed_back) / self.width
+
+    def expansion(self, longest: int) -> Expansion | None:
+        """What spikes add to the coming v; None where that lasts, or the layer is not dense."""
+        eps, nu = self.filter.kernel(longest), self.feedback.kernel(longest)
+        if not isinstance(self.synapses, Dense) or max(eps.shape[1], len(nu)) >= longest:
+            return None
+        weight = self.synapses.weight
+        by_kernel = weight.view(len(eps), self.shape[0], -1)
+        return Expansion(
+            torch.einsum("knj,kl->jln", by_kernel, eps.to(weight)) / self.width,
+            torch.outer(nu.to(weight), self.gain / self.width),
+            (self.bias - self.threshold) / self.width,
+        )
 
     @torch.no_grad()
     def calibrate(self, x: Spikes, spread: float = 1.0, rate: float | None = None) -> None:
@@ -199,75 +234,25 @@ class SRM(nn.Module):
         rms = (self.drive(x) - constant).square().mean().sqrt()
         if not rms > 0:
             raise ValueError("cannot calibrate a layer on spikes that move no potential")
-        for weight in self.synapses.parameters():
+        for _, weight in self.synapses.named_parameters():
             weight.mul_(spread / rms)
         if rate is not None:
             self.bias.fill_(self.threshold + self.width * math.log(rate / (1 - rate)))
 
 
-class PooledConv2d(nn.Module):
-    """Convolution, then average pooling of its currents, to `(R, C_out, H', W')`.
-
-    Of spikes `(R, C_in, H, W)`, or lists of `(B, T, C_in, H, W)` with R = B T.
-
-    Pooling currents rather than spikes keeps spikes binary and commutes with the filter. It also
-    commutes with the convolution: kernels pooled by `p` beforehand, in steps of `p`, are the same
-    map for about a quarter of the time at p = 2.
-    """
-
-    def __init__(self, in_channels: int, out_channels: int, kernel_size: int, pool: int) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(in_channels, out_channels, kernel_size, padding="same", bias=False)
-        self.pool = pool
-
-    def forward(self, x: Spikes) -> Tensor:
-        border = self.pool - 1
-        weight = nn.functional.pad(self.conv.weight, (border,) * 4)
-        weight = nn.functional.avg_pool2d(weight, self.pool, stride=1)
-        half = self.conv.kernel_size[0] // 2
-        return event_conv2d(x, weight, self.pool, half)
-
-
-class Dense(nn.Sequential):
-    """All inputs to all outputs, `(R, *N_in)` or lists of spikes to `(R, N_out)`."""
-
-    def __init__(self, num_inputs: int, num_outputs: int) -> None:
-        super().__init__(nn.Flatten(), EventLinear(num_inputs, num_outputs))
-
-    def forward(self, x: Spikes) -> Tensor:
-        flatten, weights = self
-        out: Tensor = weights(flatten(x) if isinstance(x, Tensor) else x)
-        return out
-
-
-def hidden_dense(num_inputs: int, num_neurons: int, filter: Filter | None = None) -> SRM:
-    """A dense hidden layer with the reference kernels (`ExponentialPair`, exponential feedback)."""
-    filter = filter or ExponentialPair()
-    synapses = Dense(num_inputs, filter.num_kernels * num_neurons)
-    return SRM(synapses, (num_neurons,), filter, ExponentialFeedback())
-
-
-def hidden_conv(
-    input_shape: tuple[int, int, int],
-    channels: int,
-    kernel_size: int = 5,
-    pool: int = 2,
+def srm(
+    connect: Connect,
+    shape: tuple[int, ...],
+    surrogate: Surrogate | None = None,
     filter: Filter | None = None,
 ) -> SRM:
-    """A convolutional hidden layer, pooled: `(C, H, W)` to `(channels, H / pool, W / pool)`."""
+    """A hidden layer of the reference neurons: `ExponentialPair`, exponential feedback."""
     filter = filter or ExponentialPair()
-    in_channels, height, width = input_shape
-    if kernel_size % 2 == 0:
-        raise ValueError(f"kernel_size must be odd, got {kernel_size}")
-    if min(height, width) < pool:
-        raise ValueError(f"cannot pool a {height}x{width} input by {pool}")
-    synapses = PooledConv2d(in_channels, filter.num_kernels * channels, kernel_size, pool)
-    shape = (channels, height // pool, width // pool)
-    return SRM(synapses, shape, filter, ExponentialFeedback())
+    fire = Threshold() if surrogate is None else Threshold(surrogate)
+    return SRM(connect(filter.num_kernels), shape, filter, ExponentialFeedback(), fire)
 
 
-def readout_dense(num_inputs: int, num_neurons: int, filter: Filter | None = None) -> SRM:
-    """The readout layer with the reference kernels (raised cosines both ways, over 10 steps)."""
+def stochastic_srm(connect: Connect, shape: tuple[int, ...], filter: Filter | None = None) -> SRM:
+    """A readout of the reference neurons: raised cosines both ways, over 10 steps."""
     filter = filter or RaisedCosines()
-    synapses = Dense(num_inputs, filter.num_kernels * num_neurons)
-    return SRM(synapses, (num_neurons,), filter, KernelFeedback())
+    return SRM(connect(filter.num_kernels), shape, filter, KernelFeedback(), Bernoulli())

@@ -1,65 +1,55 @@
-"""The command line all training commands share: named configs, run folders, what is built."""
+"""The command line all training commands share: settings parsed, and what is built of them."""
 
-import re
+import os
 import warnings
-from collections.abc import Sequence
 from datetime import datetime
-from importlib.resources import files
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import jsonargparse
-from jsonargparse import ActionConfigFile  # type: ignore[attr-defined]
+from lightning_fabric.plugins.environments import LightningEnvironment
 from lightning_fabric.utilities.exceptions import MisconfigurationException
-from pytorch_lightning import LightningDataModule, LightningModule, seed_everything
+from pytorch_lightning import LightningDataModule, LightningModule, Trainer, seed_everything
 from pytorch_lightning.callbacks import Timer
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
+from pytorch_lightning.plugins import CheckpointIO
 
-from vdib.lightning_modules.callbacks import Checkpoint, Figures, Metrics
+from vdib.lightning_modules.callbacks import Figures, Metrics
+from vdib.lightning_modules.checkpoints import Checkpoint, WholeCheckpoints
+from vdib.lightning_modules.experiments import DATA, EXPERIMENTS
 from vdib.precision import precision_for
+from vdib.runs.arguments import (
+    NamedConfig,
+    check_configs,
+    config_names,
+    configs_first,
+    with_loggers,
+)
 from vdib.runs.command import UserError
-from vdib.runs.complaints import LOGGERS, one_line
+from vdib.runs.complaints import one_line, settings_of
+from vdib.runs.folder import Run
+from vdib.runs.limits import check_limits
 
-# Attributes of the data that models are built for.
-LINKED = ("num_steps", "input_shape", "image_shape", "judged", "num_blobs", "lag", "unscored")
-
-# Settings that follow from others: what to set instead.
-TAKEN = {
-    **{f"--model.{name}": "the data" for name in LINKED},
-    **{
-        f"--model.{name}": f"--data.{name}"
-        for name in ("num_steps", "num_blobs", "lag", "unscored")
-    },
-    "--model.seed": "--seed",
-    "--data.seed": "--seed",
-}
+LINKED = tuple(dict.fromkeys(name for kind in EXPERIMENTS for name in kind.TAKES))
+"""Settings of some model that follow from attributes of the data."""
 
 
-def config_names() -> list[str]:
-    """The experiments that ship with the package, `--config NAME`."""
-    names = (path.name for path in files("vdib.configs").iterdir())
-    return sorted(name.removesuffix(".yaml") for name in names if name.endswith(".yaml"))
-
-
-class _NamedConfig(ActionConfigFile):
-    """`--config mnist` from anywhere, by name; a path works too."""
-
-    def __call__(self, parser: Any, cfg: Any, values: Any, option_string: Any = None) -> None:
-        if values in config_names():
-            values = str(files("vdib.configs") / f"{values}.yaml")
-        elif isinstance(values, str) and not Path(values).is_file():
-            raise UserError(
-                f"--config {values}: neither a file nor one of {', '.join(config_names())}"
-            )
-        super().__call__(parser, cfg, values, option_string)  # type: ignore[no-untyped-call]
+def _follows_from(option: str) -> str | None:
+    """What to set instead of a setting that follows from others."""
+    if option in ("--model.seed", "--data.seed"):
+        return "--seed"
+    group, _, name = option.partition(".")
+    if group != "--model" or name not in LINKED:
+        return None
+    return f"--data.{name}" if any(name in settings_of(kind) for kind in DATA) else "the data"
 
 
 class VDIBCLI(LightningCLI):
     """Parses and builds; the commands run.
 
     A run resumed from `last` goes on with its own `config.yaml`, and takes from the command line
-    only what is said there.
+    only what is said there. A finished run is built without the trainer that trained it, which may
+    need hardware or packages of another machine: `evaluator` makes one that measures.
 
     Attributes:
         folder: the run's folder, `<runs>/<experiment>/<name>`.
@@ -69,27 +59,28 @@ class VDIBCLI(LightningCLI):
 
     why = ""
 
-    def __init__(self, folder: Path | None, *args: Any, **kwargs: Any) -> None:
-        self.finished = folder is not None
-        self._given = folder
+    def __init__(self, finished: Path | None, *args: Any, **kwargs: Any) -> None:
+        self.finished = finished is not None
+        self._given = finished
         super().__init__(*args, **kwargs)
 
     def init_parser(self, **kwargs: Any) -> LightningArgumentParser:
         parser = LightningArgumentParser(**kwargs)
         parser.add_argument(
-            "-c", "--config", action=_NamedConfig, help=f"{', '.join(config_names())}, or a path"
+            "-c", "--config", action=NamedConfig, help=f"{', '.join(config_names())}, or a path"
         )
         return parser
 
     def add_default_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        # Plain `str`: where None is also allowed, `~` and `null` are taken for it.
         parser.add_argument(
             "--experiment", type=str, help="folder of the runs that belong together"
         )
-        parser.add_argument("--name", type=str | None, help="the run's folder (default: the time)")
+        parser.add_argument("--name", type=str, help="the run's folder (default: the time)")
         parser.add_argument("--runs", type=str, default="runs", help="folder of all experiments")
         parser.add_argument("--seed", type=int, default=0, help="of weights, order and noise")
         parser.add_argument(
-            "--ckpt_path", type=str | None, help="resume from a checkpoint, or from 'last'"
+            "--ckpt_path", type=str, help="resume from a checkpoint, or from 'last'"
         )
         parser.add_argument(
             "--figures_every",
@@ -109,15 +100,21 @@ class VDIBCLI(LightningCLI):
         config = self.config
         if config.experiment is None:
             raise UserError("--experiment: say in which folder the run belongs")
-        config.name = config.name or datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
-        self.folder = self._given or Path(config.runs) / config.experiment / config.name
-        own = self.folder / "config.yaml"
+        config.name = config.name or _now()
+        self.folder = (
+            self._given or Path(config.runs).expanduser() / config.experiment / config.name
+        )
+        own = Run(self.folder).config_file
         if config.ckpt_path == "last" and own.is_file() and not self.finished:
-            configs, rest = _configs_first(args)
+            configs, rest = configs_first(args)
             place = ["--runs", config.runs, "--experiment", config.experiment]
             super().parse_arguments(
                 parser, [*configs, "--config", str(own), *rest, *place, "--name", config.name]
             )
+        for part in (self.config.model, self.config.data):
+            for name, value in vars(part.get("init_args", jsonargparse.Namespace())).items():
+                if isinstance(value, str):
+                    part.init_args[name] = os.path.expanduser(value)
 
     def _set_seed(self) -> None:
         seed = self.config.seed
@@ -126,12 +123,10 @@ class VDIBCLI(LightningCLI):
         seed_everything(seed, workers=True, verbose=False)
 
     def before_instantiate_classes(self) -> None:
-        if self.finished:
-            self.config.trainer.logger = False
-        logger = self.config.trainer.logger
+        trainer, logger = self.config.trainer, self.config.trainer.logger
+        check_limits(trainer)
         if isinstance(logger, jsonargparse.Namespace) and "save_dir" in logger.init_args:
             logger.init_args.save_dir = str(self.folder)
-        trainer = self.config.trainer
         if trainer.precision is None and not trainer.plugins:  # which may be a precision
             trainer.precision, self.why = precision_for(trainer.accelerator)
         if trainer.precision in ("bf16-true", "16-true"):
@@ -141,69 +136,87 @@ class VDIBCLI(LightningCLI):
                 f"precision; {mixed} rounds products only"
             )
 
+    def instantiate_trainer(self, **kwargs: Any) -> Any:
+        return None if self.finished else super().instantiate_trainer(**kwargs)
+
+    def evaluator(self) -> Trainer:
+        """A trainer on one device of this machine, for a finished run."""
+        assert self.finished
+        trainer: Trainer = super().instantiate_trainer(plugins=[LightningEnvironment()])
+        return trainer
+
     def _instantiate_trainer(self, config: dict[str, Any], callbacks: list[Any]) -> Any:
+        run = Run(self.folder)
+        if not self.finished:
+            callbacks = [*callbacks, *self._of_training(run, config)]
+        if self.config.figures_every >= 0 and not config["fast_dev_run"]:
+            callbacks.append(Figures(run.figures, self.config.figures_every))
+        try:
+            return super()._instantiate_trainer(config, callbacks)
+        except (MisconfigurationException, TypeError, ValueError, RuntimeError) as error:
+            raise UserError(f"--trainer: {str(error).splitlines()[0]}") from error
+
+    def _of_training(self, run: Run, config: dict[str, Any]) -> list[Any]:
+        """Callbacks of a run that trains; what else it needs goes into the trainer's settings."""
         chosen = config["logger"]
         chosen = [] if chosen in (None, True, False) else chosen
         chosen = chosen if isinstance(chosen, list) else [chosen]
         self.metrics = Metrics(self.folder, name="", version="")
-        config["logger"] = False if self.finished else [self.metrics, *chosen]
-        self.best = Checkpoint(self.folder / "checkpoints", "best", monitor="val/loss")
+        config["logger"] = [self.metrics, *chosen]
+        plugins = config["plugins"] or []
+        plugins = plugins if isinstance(plugins, list) else [plugins]
+        if not any(isinstance(plugin, CheckpointIO) for plugin in plugins):
+            config["plugins"] = [*plugins, WholeCheckpoints()]
+        if config["fast_dev_run"]:  # Lightning keeps nothing, and times nothing
+            return []
+        self.best = Checkpoint(run.best, monitor="val/loss")
         # Apart, because Lightning's `save_last` only saves when `best` does.
-        last = Checkpoint(self.folder / "checkpoints", "last")
-        callbacks = [*callbacks, Timer(), self.best, last]
-        if self.config.figures_every >= 0:
-            callbacks.append(Figures(self.folder / "figures", self.config.figures_every))
-        try:
-            return super()._instantiate_trainer(config, callbacks)
-        except (MisconfigurationException, TypeError, ValueError) as error:
-            raise UserError(f"--trainer: {str(error).splitlines()[0]}") from error
+        made: list[Any] = [self.best, Checkpoint(run.last)]
+        given = config["callbacks"] or []
+        given = given if isinstance(given, list) else [given]
+        if not any(isinstance(callback, Timer) for callback in given):
+            # Lightning adds none for `max_time` where there is one: this one has to keep it.
+            made.insert(0, Timer(config["max_time"]))
+        return made
 
 
-def _expand(args: list[str]) -> list[str]:
-    """`--trainer.logger wandb | tensorboard`, with the run's folder for what they write."""
-    expanded: list[str] = []
-    args = [part for arg in args for part in re.split(r"(?<=^--trainer.logger)=", arg, maxsplit=1)]
-    for arg in args:
-        is_logger = expanded[-1:] == ["--trainer.logger"] and arg in LOGGERS
-        expanded.append(LOGGERS[arg] if is_logger else arg)
-        if is_logger:
-            if find_spec(arg) is None:
-                raise UserError(f"--trainer.logger {arg}: pip install {arg}")
-            expanded += ["--trainer.logger.save_dir", "."]  # the run's folder once it is known
-    return expanded
+def _now() -> str:
+    """A name for a run: runs of a job array begin in one second."""
+    return datetime.now().strftime("%Y-%m-%d_%H-%M-%S_%f")
 
 
-def _configs_first(args: Sequence[str]) -> tuple[list[str], list[str]]:
-    """The `--config`s, and what else there is: options override files wherever they stand."""
-    configs: list[str] = []
-    rest: list[str] = []
-    for arg in args:
-        follows = configs[-1:] in (["-c"], ["--config"])
-        is_config = follows or arg.split("=")[0] in ("-c", "--config")
-        (configs if is_config else rest).append(arg)
-    return configs, rest
-
-
-def build(args: list[str], folder: Path | None = None) -> VDIBCLI:
+def build(args: list[str]) -> VDIBCLI:
     """Parse and build model, data and trainer; the default experiment where none is named.
 
     Args:
         args: as on the command line.
-        folder: of the run, where it is not to follow from the arguments.
 
     Raises:
         UserError: in one line, whatever is wrong with the arguments.
     """
-    configs, rest = _configs_first(args)
+    configs, rest = configs_first(args)
     for arg in rest:
-        if (name := arg.split("=")[0]) in TAKEN:
-            raise UserError(f"{name}: follows from {TAKEN[name]}")
-    args = [*(configs or ["--config", "digits"]), *_expand(rest)]
+        if other := _follows_from(option := arg.split("=")[0]):
+            raise UserError(f"{option}: follows from {other}")
+    check_configs(configs)
+    return parse([*(configs or ["--config", "digits"]), *with_loggers(rest)])
+
+
+def parse(args: list[str] | dict[str, Any], finished: Path | None = None) -> VDIBCLI:
+    """Parse and build; settings as nested dictionaries are taken as well.
+
+    Args:
+        args: as on the command line, or as in a `config.yaml`.
+        finished: folder of a run that is only looked at again.
+
+    Raises:
+        UserError: in one line, whatever is wrong with the arguments.
+    """
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "LightningCLI's args parameter")
             return VDIBCLI(
-                folder,
+                finished,
                 LightningModule,
                 LightningDataModule,
                 subclass_mode_model=True,
@@ -219,8 +232,10 @@ def build(args: list[str], folder: Path | None = None) -> VDIBCLI:
                     "num_sanity_val_steps": 0,
                 },
                 parser_kwargs={"exit_on_error": False, "allow_abbrev": False},
-                args=args,
+                args=args,  # type: ignore[arg-type]  # a dictionary will do as well
             )
+    except UserError:
+        raise
     except (jsonargparse.ArgumentError, ValueError) as error:
         raise UserError(one_line(error)) from error
 

@@ -5,35 +5,30 @@ import inspect
 import pydoc
 import re
 from collections.abc import Sequence
-from dataclasses import fields
 
 from pytorch_lightning import Trainer
 
-from vdib.datasets.formats.read_options import ReadOptions
 from vdib.estimator import LeaveOneOut, RelaxedBernoulli, ScoreFunction, StraightThrough
-from vdib.lightning_modules.naturalisation.event_folder_data import EventFolderData
-from vdib.lightning_modules.naturalisation.image_data import ImageData
-from vdib.lightning_modules.naturalisation.mnist_dvs_data import MNISTDVSData
-from vdib.lightning_modules.naturalisation.module import NaturalisationModule
-from vdib.lightning_modules.naturalisation.nmnist_data import NMNISTData
-from vdib.lightning_modules.predictive_coding.blob_data import BlobData
-from vdib.lightning_modules.predictive_coding.module import PredictiveCodingModule
-from vdib.lightning_modules.vdib_module import DECODERS
+from vdib.lightning_modules import choices
+from vdib.lightning_modules.experiments import DATA, EXPERIMENTS
 
 LOGGERS = {"wandb": "WandbLogger", "tensorboard": "TensorBoardLogger"}
 
 # What may be asked for by class, with settings of its own.
-MODULES: list[type] = [NaturalisationModule, PredictiveCodingModule]
-DATA: list[type] = [ImageData, MNISTDVSData, NMNISTData, EventFolderData, BlobData]
-CLASSES: list[type] = [
-    *MODULES,
-    *DATA,
-    *DECODERS.values(),
-    StraightThrough,
-    RelaxedBernoulli,
-    LeaveOneOut,
-    ScoreFunction,
-]
+ESTIMATORS: list[type] = [StraightThrough, RelaxedBernoulli, LeaveOneOut, ScoreFunction]
+DECODERS: list[type] = [choice.part for choice in choices.DECODERS.values()]  # type: ignore[misc]
+CLASSES: list[type] = [*EXPERIMENTS, *DATA, *DECODERS, *ESTIMATORS]
+
+
+def settings_of(kind: type) -> list[str]:
+    """The names of a class's settings, those that it hands on to its base included."""
+    return [
+        name
+        for owner in kind.__mro__[:-1]
+        if "__init__" in vars(owner) and owner.__module__.startswith("vdib.")
+        for name in list(inspect.signature(owner).parameters)
+        if name != "settings"
+    ]
 
 
 def one_line(error: Exception) -> str:
@@ -92,29 +87,21 @@ def _hint(text: str, name: str, setting: str) -> str:
     found = re.findall(rf"class_path[ =]'([\w.]+)'(?:, init_args=Namespace\({setting}=|:)", text)
     owner = pydoc.locate(found[-1]) if found else object
     assert isinstance(owner, type)
-    others = [kind for kind in CLASSES if setting in _settings(kind)]
+    others = [kind for kind in CLASSES if setting in settings_of(kind)]
     better = [kind.__name__ for kind in others if issubclass(kind, owner)]
-    near = _nearest(setting, _settings(owner)) if found else ""
+    near = _nearest(setting, settings_of(owner)) if found else ""
     return f"; {name} {better[0]} has one" if better else near
 
 
 def _options() -> list[str]:
     """Every option there is."""
-    groups: dict[str, list[type]] = {"trainer": [Trainer], "model": MODULES, "data": DATA}
+    groups: dict[str, list[type]] = {"model": EXPERIMENTS, "data": DATA}
     names = ["config", "name", "runs", "seed", "ckpt_path", "experiment", "figures_every"]
+    names += [f"trainer.{key}" for key in inspect.signature(Trainer).parameters]
     for group, kinds in groups.items():
         for kind in kinds:
-            names += [f"{group}.{key}" for key in _settings(kind)]
+            names += [f"{group}.{key}" for key in settings_of(kind)]
     return [f"--{name}" for name in names]
-
-
-def _settings(kind: type) -> list[str]:
-    """What a class may be given; `**read` stands for the reading options."""
-    names = list(inspect.signature(kind).parameters)
-    if "read" in names:
-        names.remove("read")
-        names += [field.name for field in fields(ReadOptions)]
-    return names
 
 
 def _nearest(word: str, known: Sequence[str]) -> str:

@@ -2,9 +2,11 @@
 
 import csv
 from collections.abc import Mapping, Sequence
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
+from vdib.files import replacing
 from vdib.sweep.space import Choice, Range
 
 
@@ -22,8 +24,8 @@ def write(
     Returns:
         The paths of the two.
     """
-    from vdib.figures import plot  # here, or a sweep's --help would wait for torch
-    from vdib.figures import sweep as plot_sweep  # here, or a sweep's --help would wait for torch
+    from vdib.figures import sweep as figures  # here, or a sweep's --help would wait for torch
+    from vdib.figures.style import save
 
     keys = [part.key for part in space]
     rows: list[dict[str, Any]] = [
@@ -36,17 +38,19 @@ def write(
         rows.sort(key=lambda row: [o.index(row[k]) for o, k in zip(order, keys, strict=True)])
     names = list(dict.fromkeys(name for row in rows for name in row))
     table = folder / "sweep.csv"
-    with table.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, names)
-        writer.writeheader()
-        writer.writerows(rows)
+    text = StringIO()
+    writer = csv.DictWriter(text, names)
+    writer.writeheader()
+    writer.writerows(rows)
+    with replacing(table) as file:
+        file.write(text.getvalue().encode())
     picture = folder / "sweep.png"
     searched = [part for part in space if isinstance(part, Range)]
     if searched:
-        figure = plot_sweep.searched({p.key: p.log for p in searched}, rows, measured)
+        figure = figures.searched({p.key: p.log for p in searched}, rows, measured)
     else:
-        figure = plot_sweep.compared(keys, rows, measured)
-    plot.save(figure, picture)
+        figure = figures.compared(keys, rows, measured)
+    save(figure, picture)
     return [table, picture]
 
 

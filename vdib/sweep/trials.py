@@ -4,16 +4,20 @@ import json
 import multiprocessing
 import os
 import shutil
+import signal
 import threading
 import time
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass, field
 from io import StringIO
 from pathlib import Path
 from typing import Any
+
+from vdib.files import replacing
+from vdib.runs.folder import Run
 
 QUIET = ["--trainer.enable_progress_bar", "false"]
 
@@ -35,15 +39,24 @@ class Done:
     summary: dict[str, Any] = field(default_factory=dict)
 
 
-def pool(workers: int) -> ProcessPoolExecutor:
+@contextmanager
+def pool(workers: int) -> Iterator[ProcessPoolExecutor]:
     """Processes that end with the one that started them, however that ends."""
     os.environ["OMP_NUM_THREADS"] = "1"  # read when the processes import torch
     spawn = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(workers, spawn, _end_with, (os.getpid(),))
+    with ProcessPoolExecutor(workers, spawn, _end_with, (os.getpid(),)) as processes:
+        try:
+            yield processes
+        except BaseException:  # their runs are begun again by the next call
+            processes.shutdown(wait=False, cancel_futures=True)
+            for process in multiprocessing.active_children():
+                process.terminate()
+            raise
 
 
 def _end_with(parent: int) -> None:
     """Watch over the parent: a run that outlives its sweep would be run again beside itself."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends them
 
     def watch() -> None:
         while os.getppid() == parent:
@@ -59,15 +72,17 @@ def run_all(jobs: Mapping[Path, Sequence[str]]) -> list[Done]:
 
 
 def _run(folder: Path, args: list[str]) -> Done:
-    said, code = folder / "arguments.json", 0
-    if not (said.is_file() and json.loads(said.read_text("utf-8")) == args):
-        shutil.rmtree(folder, ignore_errors=True)  # what a killed or failed run left
-        name = f"{folder.parent.name}/{folder.name}"
-        code, error = _fit([*args, "--name", name, *QUIET])
-        if code:
-            return Done(folder.name, code, error)
-        said.write_text(json.dumps(args), "utf-8")
-    return Done(folder.name, 0, summary=json.loads((folder / "summary.json").read_text("utf-8")))
+    said = folder / "arguments.json"
+    with suppress(OSError, ValueError):  # not there, or damaged
+        if json.loads(said.read_text("utf-8")) == args:
+            return Done(folder.name, 0, summary=Run(folder).summary())
+    shutil.rmtree(folder, ignore_errors=True)  # what a killed or failed run left
+    code, error = _fit([*args, "--name", f"{folder.parent.name}/{folder.name}", *QUIET])
+    if code:
+        return Done(folder.name, code, error)
+    with replacing(said) as file:
+        file.write(json.dumps(args).encode())
+    return Done(folder.name, 0, summary=Run(folder).summary())
 
 
 def _fit(args: list[str]) -> tuple[int, str]:

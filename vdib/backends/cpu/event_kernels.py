@@ -8,29 +8,31 @@ from typing import Any
 
 import numpy as np
 
+from vdib.backends.cpu.arithmetic import ONE, ZERO
 from vdib.backends.cpu.half import narrow, wide
-from vdib.backends.cpu.layer_kernels import compiled
+from vdib.backends.cpu.jit import jit
 
-TILE, WIDTH = 512, 1024
-"""Rows whose spikes are sorted together, and output neurons that are summed together: gradients of
-a tile, which are read more than once, fit second-level caches in bfloat16, and third-level ones."""
+ROW_TILE = 512
+"""Rows whose spikes are sorted together."""
 
-_ZERO, _ONE = np.float32(0), np.float32(1)
+OUTPUT_BLOCK = 1024
+"""Output neurons that are summed together: their gradients in a tile, which are read more than
+once, fit second-level caches in bfloat16, and third-level ones."""
 
 
-@compiled
+@jit
 def count(first: Any, last: Any, spikes: Any, every: Any, counts: Any) -> None:
     """Fill `counts` with the ones of rows 0, `every`, ...; -1 where there is more than 0 and 1."""
     for r in range(first, last):
         ones = others = 0
         for j in range(spikes.shape[1]):
             value = wide(spikes[r * every, j])
-            ones += value == _ONE
-            others += (value != _ONE) & (value != _ZERO)
+            ones += value == ONE
+            others += (value != ONE) & (value != ZERO)
         counts[r] = ones if others == 0 else -1
 
 
-@compiled
+@jit
 def fill(first: Any, last: Any, spikes: Any, offset: Any, neuron: Any) -> None:
     """Fill `neuron` with the places of the ones of `spikes`, `(R, N_in)`."""
     found = np.empty(spikes.shape[1] + 1, np.int32)
@@ -38,11 +40,11 @@ def fill(first: Any, last: Any, spikes: Any, offset: Any, neuron: Any) -> None:
         n = 0
         for j in range(spikes.shape[1]):  # writes always and steps on at a spike: no branch
             found[n] = j
-            n += wide(spikes[r, j]) == _ONE
+            n += wide(spikes[r, j]) == ONE
         neuron[offset[r] : offset[r + 1]] = found[:n]
 
 
-@compiled
+@jit
 def sort(
     first: Any,
     last: Any,
@@ -57,7 +59,7 @@ def sort(
     """
     size = begin.shape[1] - 1
     for k in range(first, last):
-        start, stop = k * TILE, min((k + 1) * TILE, len(offset) - 1)
+        start, stop = k * ROW_TILE, min((k + 1) * ROW_TILE, len(offset) - 1)
         at = begin[k]
         at[:] = 0
         for s in range(offset[start], offset[stop]):
@@ -74,7 +76,7 @@ def sort(
         at[0] = offset[start]
 
 
-@compiled
+@jit
 def grad_weight(
     first: Any,
     last: Any,
@@ -85,13 +87,13 @@ def grad_weight(
 ) -> None:
     """Rows `first` to `last` of `out`: `out[j]` sums `grad` over the rows where neuron j fires."""
     size = out.shape[1]
-    for start in range(0, size, WIDTH):
-        stop = min(start + WIDTH, size)
+    for start in range(0, size, OUTPUT_BLOCK):
+        stop = min(start + OUTPUT_BLOCK, size)
         for k in range(len(begin)):
             for j in range(first, last):
                 sums = out[j, start:stop]
                 if k == 0:
-                    sums[:] = _ZERO
+                    sums[:] = ZERO
                 s, end = begin[k, j], begin[k, j + 1]
                 while s + 4 <= end:
                     p, q = grad[row[s], start:stop], grad[row[s + 1], start:stop]
@@ -106,20 +108,20 @@ def grad_weight(
                     s += 1
 
 
-@compiled
+@jit
 def _place(neuron: Any, size: Any, padding: Any) -> Any:
     """Channel, and row and column within the padded image."""
     area = size[0] * size[1]
     return neuron // area, neuron % area // size[1] + padding, neuron % size[1] + padding
 
 
-@compiled
-def _reach(at: Any, kernel: Any, stride: Any, end: Any) -> Any:
-    """The outputs `i` of `end` whose kernel, in steps of `stride`, covers `at`: first and last."""
-    return max(0, (at - kernel + stride) // stride), min(end, at // stride + 1)
+@jit
+def _reach(at: Any, size: Any, stride: Any, end: Any) -> Any:
+    """The outputs `i` of `end` whose patch of `size`, in steps of `stride`, covers `at`."""
+    return max(0, (at - size + stride) // stride), min(end, at // stride + 1)
 
 
-@compiled
+@jit
 def convolve(
     first: Any,
     last: Any,
@@ -131,28 +133,28 @@ def convolve(
     padding: Any,
     out: Any,  # R C_out H' W'
 ) -> None:
-    """Fill rows `first` to `last` of `out`, each with the kernels of its spikes.
+    """Fill rows `first` to `last` of `out`, each with the weights around its spikes.
 
     A row is summed with its channels side by side, then turned.
     """
     _, channels, height, width = out.shape
     turned = np.empty((height, width, channels), np.float32)
     for r in range(first, last):
-        turned[:] = _ZERO
+        turned[:] = ZERO
         for s in range(offset[r], offset[r + 1]):
             channel, y, x = _place(neuron[s], size, padding)
             for i in range(*_reach(y, weight.shape[1], stride, height)):
                 for j in range(*_reach(x, weight.shape[2], stride, width)):
-                    kernel, at = weight[channel, y - stride * i, x - stride * j], turned[i, j]
+                    added, at = weight[channel, y - stride * i, x - stride * j], turned[i, j]
                     for c in range(channels):
-                        at[c] += kernel[c]
+                        at[c] += added[c]
         for i in range(height):
             for j in range(width):
                 for c in range(channels):
                     out[r, c, i, j] = narrow(turned[i, j, c], out)
 
 
-@compiled
+@jit
 def convolve_grad_weight(
     first: Any,
     last: Any,
@@ -162,14 +164,14 @@ def convolve_grad_weight(
     grad: Any,  # R C_out H' W'
     stride: Any,
     padding: Any,
-    out: Any,  # parts C_in K K C_out
+    out: Any,  # groups C_in K K C_out
 ) -> None:
-    """Fill parts `first` to `last` of `out`: what each of as many runs of rows adds to weights."""
+    """Fill groups `first` to `last` of `out`: what each of as many runs of rows adds to weights."""
     rows, channels, height, width = grad.shape
     turned = np.empty((height, width, channels), np.float32)
-    for part in range(first, last):
-        out[part] = _ZERO
-        for r in range(rows * part // len(out), rows * (part + 1) // len(out)):
+    for group in range(first, last):
+        out[group] = ZERO
+        for r in range(rows * group // len(out), rows * (group + 1) // len(out)):
             if offset[r] == offset[r + 1]:
                 continue
             for c in range(channels):
@@ -180,9 +182,6 @@ def convolve_grad_weight(
                 channel, y, x = _place(neuron[s], size, padding)
                 for i in range(*_reach(y, out.shape[2], stride, height)):
                     for j in range(*_reach(x, out.shape[3], stride, width)):
-                        kernel, at = (
-                            out[part, channel, y - stride * i, x - stride * j],
-                            turned[i, j],
-                        )
+                        into = out[group, channel, y - stride * i, x - stride * j]
                         for c in range(channels):
-                            kernel[c] += at[c]
+                            into[c] += turned[i, j, c]

@@ -1,8 +1,6 @@
 """Rows of numbers in compiled code that are stored as float32 or as bfloat16.
 
 NumPy and numba know no bfloat16: it comes as the uint16 of its bits, the upper half of a float32.
-Numba's cache on disk does not watch this file for the kernels' sake: after a change, delete
-`__pycache__/*.nb?`.
 """
 
 from typing import Any

@@ -1,7 +1,7 @@
-"""The layers of `vdib.backends.dispatch` handed to the CPU's kernels, over threads of our own.
+"""The layers of `vdib.backends.fused` handed to the CPU's kernels, over threads of our own.
 
 Work is split over `torch.get_num_threads()` of them, so that torch's setting is obeyed. Numba loads
-at the first launch. Legend: B batch, T steps, K kernels, N neurons (any number of axes).
+at the first launch. Legend: B batch, T steps, K filters, N neurons (any number of axes).
 """
 
 import math
@@ -18,13 +18,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vdib.backends import kinds
-from vdib.backends.describe import feedback_arguments, filter_arguments, fire_arguments
+from vdib.backends.describe import Layer
+from vdib.backends.settings import settings
 from vdib.noise import Draws, Stream
 
 _NO_KEYS = np.zeros(0, np.uint64)
-
-SMALL = 20_000
-"""Elements below which a second thread costs more than it saves."""
 
 
 def array(x: Tensor) -> NDArray[Any]:
@@ -48,9 +46,9 @@ def _pool(process: int, threads: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(threads, thread_name_prefix="vdib")
 
 
-def spread(kernel: Callable[..., None], items: int, elements: int, *arguments: Any) -> None:
+def in_threads(kernel: Callable[..., None], items: int, elements: int, *arguments: Any) -> None:
     """`kernel(first, last, *arguments)` over `items` work items, on torch's number of threads."""
-    threads = min(torch.get_num_threads(), items) if elements > SMALL else 1
+    threads = min(torch.get_num_threads(), items) if elements > settings().thread_from else 1
     if threads == 1:
         return kernel(0, items, *arguments)
     bounds = [items * i // threads for i in range(threads + 1)]
@@ -63,9 +61,9 @@ def spread(kernel: Callable[..., None], items: int, elements: int, *arguments: A
 
 def uniform(stream: Stream, out: Tensor) -> None:
     """Fill `out`, `(B, T, *N)`, with the first numbers of the stream."""
-    from vdib.backends.cpu import layer_kernels as kernels
+    from vdib.backends.cpu.noise import draw
 
-    spread(kernels.draw, len(out), out.numel(), _keys(stream), np.uint64(0), _rows(out, 1))
+    in_threads(draw, len(out), out.numel(), _keys(stream), np.uint64(0), _rows(out, 1))
 
 
 def _keys(stream: Stream) -> NDArray[np.uint64]:
@@ -77,36 +75,34 @@ def forward(
     shift: Tensor,  # broadcastable to *N
     width: float,
     gain: Tensor,  # broadcastable to *N
-    parts: tuple[Any, Any, Any],
+    layer: Layer,
     noise: Draws | None,
     spikes: Tensor | None,  # B T *N
     v: Tensor,  # B T *N
 ) -> None:
     """Fill `spikes` and `v`."""
-    from vdib.backends.cpu import layer_kernels as kernels
+    from vdib.backends.cpu.layer_forward import forward as kernel_for
+    from vdib.backends.cpu.layer_state import NEURON_BLOCK
 
-    filter, feedback, fire = parts
-    filter_kind, filtering, _ = filter_arguments(filter)
-    feedback_kind, nu = feedback_arguments(feedback)
-    fire_kind, temperature, _, _ = fire_arguments(fire)
+    filter, feedback, fire = layer.filter, layer.feedback, layer.fire
     distances = _rows(v)  # also in the place of what there is not, which that kind never touches
     noise_kind, given, keys = kinds.NO_NOISE, distances, _NO_KEYS
     if isinstance(noise, Stream):
         noise_kind, keys = kinds.ADDRESSED, _keys(noise)
     elif isinstance(noise, Tensor):
         noise_kind, given = kinds.GIVEN, _rows(noise.float())
-    spread(
-        kernels.forward(filter_kind, feedback_kind, fire_kind, noise_kind),
-        len(v) * math.ceil(distances.shape[1] / kernels.BLOCK),
+    in_threads(
+        kernel_for(filter.kind, feedback.kind, fire.kind, noise_kind),
+        len(v) * math.ceil(distances.shape[1] / NEURON_BLOCK),
         v.numel(),
         *currents.shape[1:3],
         _rows(currents, 3),
-        *filtering,
+        *filter.forward,
         _per_neuron(shift, v),
         np.float32(1 / width),
         _per_neuron(gain, v),
-        nu,
-        temperature,
+        feedback.nu,
+        np.float32(fire.temperature),
         given,
         keys,
         distances if spikes is None else _rows(spikes),
@@ -119,7 +115,7 @@ def backward(
     grad_v: Tensor | None,  # B T *N
     width: float,
     gain: Tensor,  # broadcastable to *N
-    parts: tuple[Any, Any, Any],
+    layer: Layer,
     spikes: Tensor | None,  # B T *N, None where v > 0 says the same
     v: Tensor,  # B T *N
     grad_currents: Tensor,  # B T K *N
@@ -127,27 +123,26 @@ def backward(
     grad_gain: Tensor,  # B *N
 ) -> None:
     """Fill the last three."""
-    from vdib.backends.cpu import layer_kernels as kernels
+    from vdib.backends.cpu.layer_backward import backward as kernel_for
+    from vdib.backends.cpu.layer_state import NEURON_BLOCK
 
-    filter, feedback, fire = parts
-    filter_kind, _, filtering = filter_arguments(filter)
-    feedback_kind, nu = feedback_arguments(feedback)
-    _, _, slope_kind, slope = fire_arguments(fire)
+    filter, feedback, slope = layer.filter, layer.feedback, layer.fire.slope
     given = grad_spikes, grad_v, spikes
     distances = _rows(v)  # also in the place of what there is not, which that kind never touches
     by_spikes, by_v, fired = (distances if x is None else _rows(x) for x in given)
-    spread(
-        kernels.backward(filter_kind, feedback_kind, slope_kind, *(x is not None for x in given)),
-        len(v) * math.ceil(distances.shape[1] / kernels.BLOCK),
+    in_threads(
+        kernel_for(filter.kind, feedback.kind, slope.kind, *(x is not None for x in given)),
+        len(v) * math.ceil(distances.shape[1] / NEURON_BLOCK),
         v.numel(),
         *grad_currents.shape[1:3],
         by_spikes,
         by_v,
-        *filtering,
+        *filter.backward,
         np.float32(1 / width),
         _per_neuron(gain, v),
-        nu,
-        *slope,
+        feedback.nu,
+        np.float32(slope.p),
+        np.float32(slope.q),
         fired,
         distances,
         _rows(grad_currents, 3),

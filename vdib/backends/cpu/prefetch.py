@@ -2,7 +2,7 @@
 
 Layers go through their arrays row by row, forwards or backwards in time, and by blocks of neurons.
 Processors guess neither where the next row begins nor that the last one has ended, and would wait
-for memory at each. Numba's cache on disk does not watch this file, as with `half.py`.
+for memory at each.
 """
 
 from typing import Any

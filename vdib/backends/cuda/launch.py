@@ -1,6 +1,6 @@
-"""The layers of `vdib.backends.dispatch` handed to the kernels in Triton.
+"""The layers of `vdib.backends.fused` handed to the kernels in Triton.
 
-Importing this imports Triton. Legend: B batch, T steps, K kernels, N neurons (any number of axes).
+Importing this imports Triton. Legend: B batch, T steps, K filters, N neurons (any number of axes).
 """
 
 import math
@@ -14,10 +14,10 @@ from torch import Tensor
 
 from vdib.backends import kinds
 from vdib.backends.cuda import layer_kernels as triton_kernels
-from vdib.backends.describe import feedback_arguments, filter_arguments, fire_arguments
+from vdib.backends.describe import Layer
 from vdib.noise import Draws, Stream
 
-BLOCK = 128
+NEURON_BLOCK = 128
 """Neurons of a block, one for each thread of four warps; a guess, not measured."""
 
 
@@ -35,46 +35,43 @@ def probe(device: torch.device) -> None:
 
 
 @lru_cache
-def _told(
-    parts: tuple[Any, Any, Any], device: torch.device
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What the two passes are told of filter, feedback and way to fire; arrays on the device."""
+def _arguments(layer: Layer, device: torch.device) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What the two passes are told of a layer's parts; arrays on the device, numbers in float32."""
 
     def named(names: str, *values: Any) -> dict[str, Any]:
-        told = dict(zip(names.split(), values, strict=True))
-        for name, value in told.items():
+        arguments = dict(zip(names.split(), values, strict=True))
+        for name, value in arguments.items():
             if isinstance(value, np.ndarray):
-                told[name] = torch.as_tensor(value, device=device)
-            elif isinstance(value, np.float32):
-                told[name] = float(value)
-        return told
+                arguments[name] = torch.as_tensor(value, device=device)
+            elif isinstance(value, float):
+                arguments[name] = float(np.float32(value))
+        return arguments
 
-    filter, feedback, fire = parts
-    kind, down, back = filter_arguments(filter)
-    feedback_kind, nu = feedback_arguments(feedback)
-    fire_kind, temperature, slope, numbers = fire_arguments(fire)
-    both = named("FILTER FEEDBACK nu num_lags", kind, feedback_kind, nu, len(nu))
-    return (
-        named("decays tap_lag tap_kernel tap_weight num_taps", *down, len(down[-1]))
-        | named("FIRE temperature", fire_kind, temperature)
-        | both,
-        named("decays tap_lag tap_first tap_weight SLOPE slope_p slope_q", *back, slope, *numbers)
-        | both,
+    filter, feedback, fire = layer.filter, layer.feedback, layer.fire
+    nu = feedback.nu
+    both = named("FILTER FEEDBACK nu num_lags", filter.kind, feedback.kind, nu, len(nu))
+    down = named(
+        "decays tap_lag tap_filter tap_weight num_taps", *filter.forward, len(filter.taps)
+    ) | named("FIRE temperature", fire.kind, float(fire.temperature))
+    slope = fire.slope
+    back = named("decays tap_lag tap_first tap_weight", *filter.backward) | named(
+        "SLOPE slope_p slope_q", slope.kind, float(slope.p), float(slope.q)
     )
+    return down | both, back | both
 
 
-def _launch(kernel: Any, v: Tensor, num_kernels: int, /, **arguments: Any) -> None:
+def _launch(kernel: Any, v: Tensor, num_filters: int, /, **arguments: Any) -> None:
     batch, num_steps, *neurons = v.shape
     size = math.prod(neurons)
     with _current(v.device):
-        kernel[(batch, math.ceil(size / BLOCK))](
+        kernel[(batch, math.ceil(size / NEURON_BLOCK))](
             num_steps=num_steps,
-            num_kernels=num_kernels,
+            num_filters=num_filters,
             size=size,
             v=v,
             **arguments,
-            BLOCK=BLOCK,
-            num_warps=BLOCK // 32,
+            NEURON_BLOCK=NEURON_BLOCK,
+            num_warps=NEURON_BLOCK // 32,
             num_stages=1,
             enable_fp_fusion=False,
         )
@@ -89,12 +86,12 @@ def forward(
     shift: Tensor,  # broadcastable to *N
     width: float,
     gain: Tensor,  # broadcastable to *N
-    parts: tuple[Any, Any, Any],
+    layer: Layer,
     noise: Draws | None,
     spikes: Tensor | None,  # B T *N
     v: Tensor,  # B T *N
 ) -> None:
-    """Fill `spikes` and `v`, with shapes as in `vdib.backends.dispatch`."""
+    """Fill `spikes` and `v`, with shapes as in `vdib.backends.fused`."""
     kind, drawn = kinds.NO_NOISE, v
     if isinstance(noise, Stream):
         kind, drawn = kinds.ADDRESSED, noise.keys.contiguous()
@@ -111,7 +108,7 @@ def forward(
         NOISE=kind,
         noise=drawn,
         spikes=v if spikes is None else spikes,
-        **_told(parts, v.device)[0],
+        **_arguments(layer, v.device)[0],
     )
 
 
@@ -120,16 +117,16 @@ def backward(
     grad_v: Tensor | None,  # B T *N
     width: float,
     gain: Tensor,  # broadcastable to *N
-    parts: tuple[Any, Any, Any],
+    layer: Layer,
     spikes: Tensor | None,  # B T *N, None where v > 0 says the same
     v: Tensor,  # B T *N
     grad_currents: Tensor,  # B T K *N
     grad_shift: Tensor,  # B *N
     grad_gain: Tensor,  # B *N
 ) -> None:
-    """Fill the last three, with shapes as in `vdib.backends.dispatch`."""
-    told = _told(parts, v.device)[1]
-    read_again = told["FEEDBACK"] == kinds.FINITE or told["FILTER"] == kinds.BANK
+    """Fill the last three, with shapes as in `vdib.backends.fused`."""
+    arguments = _arguments(layer, v.device)[1]
+    read_again = arguments["FEEDBACK"] == kinds.FINITE or arguments["FILTER"] == kinds.BANK
     _launch(
         triton_kernels.backward,
         v,
@@ -146,5 +143,5 @@ def backward(
         grad_currents=grad_currents,
         grad_shift=grad_shift,
         grad_gain=grad_gain,
-        **told,
+        **arguments,
     )

@@ -11,17 +11,17 @@ import hashlib
 import inspect
 import json
 import math
-import os
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
+from contextlib import suppress
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from vdib.datasets import drifting_blobs
-from vdib.lightning_modules.predictive_coding import blob_targets
-from vdib.lightning_modules.predictive_coding.blob_targets import BlobTarget
+from vdib.files import cache_folder, replacing
+from vdib.lightning_modules.predictive_coding import signals
+from vdib.lightning_modules.predictive_coding.signals import ActiveInputs
 
 HISTORY = 14
 """H, steps: tau_e + tau_d - 1 of the reference settings, what windowed decoding can draw on."""
@@ -67,7 +67,7 @@ def histories(bins: Tensor, targets: Tensor, scored: Tensor) -> tuple[Tensor, Te
 def reference_nats(
     splits: Mapping[Any, tuple[Tensor, Tensor]],
     scored: Tensor,
-    target: BlobTarget,
+    signal: ActiveInputs,
     num_neurons: int,
     seed: int = 0,
 ) -> float:
@@ -76,7 +76,7 @@ def reference_nats(
     Args:
         splits: `train`, `validation` and `test`: bins and targets, each `(B, T, D)`.
         scored: `(T,)` bool.
-        target: what is predicted.
+        signal: what is predicted.
         num_neurons: N.
         seed: of weights and order.
     """
@@ -86,14 +86,18 @@ def reference_nats(
     for width in WIDTHS:
         with torch.random.fork_rng():
             torch.manual_seed(seed)
-            model = HistoryMLP(num_neurons, width, target.constant(data["train"][1]))
-        _train(model, *data["train"], target, generator)
-        found.append([_nats(model, *data[name], target) for name in ("validation", "test")])
+            model = HistoryMLP(num_neurons, width, signal.constant(signal.of(data["train"][1])))
+        _train(model, *data["train"], signal, generator)
+        found.append([_nats(model, *data[name], signal) for name in ("validation", "test")])
     return min(found)[1]
 
 
 def _train(
-    model: HistoryMLP, history: Tensor, bins: Tensor, target: BlobTarget, generator: torch.Generator
+    model: HistoryMLP,
+    history: Tensor,
+    bins: Tensor,
+    signal: ActiveInputs,
+    generator: torch.Generator,
 ) -> None:
     """One epoch of Adam, its rate falling to zero along a cosine."""
     optimizer = torch.optim.Adam(model.parameters(), RATE, fused=True)
@@ -101,17 +105,17 @@ def _train(
     for i, rows in enumerate(batches):
         for group in optimizer.param_groups:
             group["lr"] = RATE * 0.5 * (1 + math.cos(math.pi * i / len(batches)))
-        log_prob = target.likelihood(model(history[rows])).log_prob(target.of(bins[rows]))
+        log_prob = signal.likelihood(model(history[rows])).log_prob(signal.of(bins[rows]))
         optimizer.zero_grad()
         torch.autograd.backward(-log_prob.mean())
         optimizer.step()
 
 
 @torch.no_grad()
-def _nats(model: HistoryMLP, history: Tensor, bins: Tensor, target: BlobTarget) -> float:
+def _nats(model: HistoryMLP, history: Tensor, bins: Tensor, signal: ActiveInputs) -> float:
     def parts() -> Iterator[float]:
         for rows in torch.split(torch.arange(len(history)), 8_192):
-            log_prob = target.likelihood(model(history[rows])).log_prob(target.of(bins[rows]))
+            log_prob = signal.likelihood(model(history[rows])).log_prob(signal.of(bins[rows]))
             yield -float(log_prob.double().sum())
 
     return sum(parts()) / len(history)
@@ -122,16 +126,16 @@ def remembered(settings: str, compute: Callable[[], float]) -> float:
 
     What is kept also depends on the code that makes the sequences and trains the network.
     """
-    modules = (drifting_blobs, blob_targets, inspect.getmodule(remembered))
+    modules = (drifting_blobs, signals, inspect.getmodule(remembered))
     code = [inspect.getsource(module) for module in modules if module is not None]
     name = hashlib.sha256("".join([settings, *code]).encode()).hexdigest()[:24]
-    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    path = Path(cache, "vdib", "references", f"{name}.json")
-    if path.is_file():
+    path = cache_folder() / "references" / f"{name}.json"
+    try:
         return float(json.loads(path.read_text("utf-8")))
-    value = compute()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{name}.{os.getpid()}")
-    partial.write_text(json.dumps(value), "utf-8")
-    os.replace(partial, path)  # a run beside this one never reads half a file
+    except (OSError, ValueError, TypeError):  # not there, not for us, or damaged
+        value = compute()
+    with suppress(OSError):  # a cache that cannot be written costs time only
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as file:
+            file.write(json.dumps(value).encode())
     return value

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from vdib.figures import plot
 from vdib.figures import prediction as plot_prediction
+from vdib.figures import style
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def test_meaning_has_time_run_towards_now(rng, tmp_path):
         left, right = image.get_extent()[:2]
         assert (left, right) == (values.shape[1] - 0.5, -0.5)
     assert panels[0].images[0].get_clim() == (-np.abs(filters).max(), np.abs(filters).max())
-    plot.save(figure, tmp_path / "meaning.png")
+    style.save(figure, tmp_path / "meaning.png")
 
 
 def test_error_against_lag(rng):

@@ -11,7 +11,11 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 
-from vdib.figures import plot
+from vdib.figures import style
+from vdib.figures.codes import tsne
+from vdib.figures.curves import learning_curves, rate_distortion
+from vdib.figures.images import reconstructions
+from vdib.figures.spikes import raster
 
 
 def offsets(axes):
@@ -30,7 +34,7 @@ def rng():
 class TestReconstructions:
     def test_pixels_are_originals_over_naturalised(self, rng):
         originals, naturalised = rng.random((2, 3, 28, 28))
-        (axes,) = plot.reconstructions(originals, naturalised).axes
+        (axes,) = reconstructions(originals, naturalised).axes
         (image,) = axes.images
         mosaic = np.ma.getdata(image.get_array())
         for i in range(3):
@@ -46,24 +50,24 @@ class TestReconstructions:
     )
     def test_double_rows_of_at_most_ten(self, count, maximum, per_row):
         images = torch.rand(count, 28, 28, generator=torch.Generator().manual_seed(0))
-        figure = plot.reconstructions(images, images, torch.zeros(count), max_images=maximum)
+        figure = reconstructions(images, images, torch.zeros(count), max_images=maximum)
         assert [texts(axes).count("0") for axes in figure.axes] == per_row
 
     def test_wrong_judgements_stand_out(self):
         images = torch.zeros(3, 28, 28)
-        figure = plot.reconstructions(images, images, [1, 2, 3], torch.tensor([1, 7, 3]))
+        figure = reconstructions(images, images, [1, 2, 3], torch.tensor([1, 7, 3]))
         below = [text for text in figure.axes[0].texts if text.get_position()[1] > 58]
         drawn = {t.get_text(): (to_hex(t.get_color()), t.get_weight()) for t in below}
-        right, wrong = (plot.INK, "normal"), (plot.RED, "bold")
+        right, wrong = (style.INK, "normal"), (style.RED, "bold")
         assert drawn == {"1": right, "7": wrong, "3": right, "judged as": right}
 
     def test_without_labels_no_judgement_is_wrong(self):
-        figure = plot.reconstructions(torch.zeros(1, 28, 28), torch.zeros(1, 28, 28), judged=[7])
-        assert {to_hex(text.get_color()) for text in figure.axes[0].texts} == {plot.INK}
+        figure = reconstructions(torch.zeros(1, 28, 28), torch.zeros(1, 28, 28), judged=[7])
+        assert {to_hex(text.get_color()) for text in figure.axes[0].texts} == {style.INK}
 
     def test_all_text_is_inside_the_figure(self):
         images = torch.zeros(12, 28, 28)
-        figure = plot.reconstructions(images, images, range(12), range(12))
+        figure = reconstructions(images, images, range(12), range(12))
         figure.draw_without_rendering()
         for axes in figure.axes:
             for text in axes.texts:
@@ -84,7 +88,7 @@ class TestReconstructions:
     )
     def test_wrong_shapes(self, originals, naturalised, labels):
         with pytest.raises(ValueError, match=r"expected .* got"):
-            plot.reconstructions(torch.zeros(originals), torch.zeros(naturalised), labels)
+            reconstructions(torch.zeros(originals), torch.zeros(naturalised), labels)
 
 
 class TestRaster:
@@ -95,7 +99,7 @@ class TestRaster:
         if hidden:
             layers = {"input": layers["input"], "hidden": layers["input"][:, :600], **layers}
             layers["readout"] = layers.pop("readout")  # last
-        figure = plot.raster(
+        figure = raster(
             layers["input"], torch.tensor(layers["readout"]), layers.get("hidden"), step_ms
         )
         assert len(figure.axes) == len(layers)
@@ -109,22 +113,20 @@ class TestRaster:
         assert figure.axes[-1].get_xlabel() == f"time ({unit})"
 
     def test_silence(self, tmp_path):
-        figure = plot.raster(torch.zeros(30, 784), torch.zeros(30, 256))
-        plot.save(figure, tmp_path / "raster.png")
+        figure = raster(torch.zeros(30, 784), torch.zeros(30, 256))
+        style.save(figure, tmp_path / "raster.png")
         assert figure.axes[1].get_title("left") == "readout: 256 neurons, 0 spikes"
 
     @pytest.mark.parametrize("readout", [(29, 4), (30,), (1, 30, 4)])
     def test_wrong_shapes(self, readout):
         with pytest.raises(ValueError, match=r"expected .* got"):
-            plot.raster(torch.zeros(30, 8), torch.zeros(readout))
+            raster(torch.zeros(30, 8), torch.zeros(readout))
 
 
 class TestRateDistortion:
     def test_path_epochs_and_units(self):
         rate, distortion = torch.tensor([300.0, 500, 450]), torch.tensor([180.0, 110, 90])
-        figure = plot.rate_distortion(
-            rate, distortion, [2, 4, 6], constant=("best constant image", 206)
-        )
+        figure = rate_distortion(rate, distortion, [2, 4, 6], constant=("best constant image", 206))
         axes, bar = figure.axes
         path = np.stack([rate, distortion], axis=1)
         np.testing.assert_array_equal(offsets(axes), path)
@@ -140,61 +142,61 @@ class TestRateDistortion:
         np.testing.assert_array_equal(axes.lines[1].get_ydata(), [206, 206])
 
     def test_one_epoch_is_said_once(self, tmp_path):
-        figure = plot.rate_distortion([300], [180], [0])
-        plot.save(figure, tmp_path / "rate_distortion.png")
+        figure = rate_distortion([300], [180], [0])
+        style.save(figure, tmp_path / "rate_distortion.png")
         assert texts(figure.axes[0]) == ["epoch 0"]
 
     @pytest.mark.parametrize("epochs", [[], [1, 2], [[1]]])
     def test_wrong_shapes(self, epochs):
         with pytest.raises(ValueError, match=r"expected .* got"):
-            plot.rate_distortion([300], [180], epochs)
+            rate_distortion([300], [180], epochs)
 
 
 class TestTSNE:
     def test_classes_keep_their_neighbours(self, rng):
         labels = np.repeat(np.arange(10), 12)
         code = 8.0 * np.eye(10)[labels] + rng.normal(size=(120, 10))
-        (axes,) = (figure := plot.tsne(code, labels)).axes
+        (axes,) = (figure := tsne(code, labels)).axes
         plane = offsets(axes)  # in the order of the classes, as the labels are
         assert plane.shape == (120, 2)
         distance = np.linalg.norm(plane[:, None] - plane, axis=-1) + 1e9 * np.eye(120)
         assert (labels[distance.argmin(axis=1)] == labels).mean() > 0.95
         drawn = [to_hex(points.get_facecolor()[0]) for points in axes.collections]
-        assert drawn == list(plot.PALETTE)
+        assert drawn == list(style.PALETTE)
         (legend,) = figure.legends
         assert [text.get_text() for text in legend.get_texts()] == [f"class {c}" for c in range(10)]
 
     def test_same_seed_same_plane(self, rng):
         code, labels, threads = rng.random((20, 6)), np.arange(20) % 3, torch.get_num_threads()
-        first, second = (offsets(plot.tsne(code, labels, seed=1).axes[0]) for _ in range(2))
+        first, second = (offsets(tsne(code, labels, seed=1).axes[0]) for _ in range(2))
         np.testing.assert_array_equal(first, second)
         assert torch.get_num_threads() == threads
 
     @pytest.mark.parametrize(("samples", "features"), [(2, 3), (3, 1), (7, 300), (40, 2)])
     def test_few_samples_or_features(self, rng, samples, features):
-        figure = plot.tsne(rng.random((samples, features)), np.arange(samples) % 10)
+        figure = tsne(rng.random((samples, features)), np.arange(samples) % 10)
         assert offsets(figure.axes[0]).shape == (samples, 2)
         assert np.isfinite(offsets(figure.axes[0])).all()
 
     def test_two_distinct_codes(self):
         code = torch.zeros(100, 16)
         code[50:] = 1
-        assert np.isfinite(offsets(plot.tsne(code, torch.arange(100) % 10).axes[0])).all()
+        assert np.isfinite(offsets(tsne(code, torch.arange(100) % 10).axes[0])).all()
 
     @pytest.mark.parametrize("samples", [1, 100])
     def test_constant_codes_are_said(self, samples):
-        (axes,) = plot.tsne(torch.ones(samples, 16), torch.zeros(samples)).axes
+        (axes,) = tsne(torch.ones(samples, 16), torch.zeros(samples)).axes
         assert texts(axes) == ["all codes are equal"]
 
     def test_wrong_shapes(self):
         with pytest.raises(ValueError, match=r"expected .* got"):
-            plot.tsne(torch.ones(3, 16), torch.zeros(4))
+            tsne(torch.ones(3, 16), torch.zeros(4))
 
 
 class TestLearningCurves:
     def test_mean_band_and_reference(self):
         x, y = [0, 10, 20], torch.tensor([[5.0, 3, 1], [7.0, 3, 2], [9.0, 3, 3]])
-        figure = plot.learning_curves(
+        figure = learning_curves(
             {"three seeds": (x, y), "one seed": (x[:2], y[:1, :2])},
             "examples",
             "loss (nats/sample)",
@@ -214,13 +216,13 @@ class TestLearningCurves:
     @pytest.mark.parametrize("y", [[1.0, 2], [[1.0, 2, 3]]])
     def test_wrong_shapes(self, y):
         with pytest.raises(ValueError, match=r"expected .* got"):
-            plot.learning_curves({"curve": ([0, 1], y)}, "examples", "loss (nats)")
+            learning_curves({"curve": ([0, 1], y)}, "examples", "loss (nats)")
 
 
 class TestSave:
     def test_png_of_120_dots_per_inch_in_new_folders(self, tmp_path):
         path = tmp_path / "new" / "folder" / "figure.png"
-        plot.save(Figure((2, 1)), path)
+        style.save(Figure((2, 1)), path)
         assert imread(path).shape[:2] == (120, 240)
         assert list(path.parent.iterdir()) == [path]
 
@@ -228,14 +230,13 @@ class TestSave:
         path = tmp_path / "figure.png"
         path.write_bytes(b"old")
 
-        def fail_half_way(self, partial, **_):
-            assert Path(partial).parent == tmp_path
-            Path(partial).write_bytes(b"half")
+        def fail_half_way(self, file, **_):
+            file.write(b"half")
             raise OSError("disk full")
 
         monkeypatch.setattr(Figure, "savefig", fail_half_way)
         with pytest.raises(OSError, match="disk full"):
-            plot.save(Figure(), path)
+            style.save(Figure(), path)
         assert path.read_bytes() == b"old"
         assert list(tmp_path.iterdir()) == [path]
 
@@ -243,8 +244,9 @@ class TestSave:
 def test_neither_pyplot_nor_scikit_learn_is_imported(tmp_path):
     program = f"""
 import sys, torch
-from vdib.figures import plot
-plot.save(plot.raster(torch.ones(3, 4), torch.ones(3, 2)), {str(tmp_path / "raster.png")!r})
+from vdib.figures import style
+from vdib.figures.spikes import raster
+style.save(raster(torch.ones(3, 4), torch.ones(3, 2)), {str(tmp_path / "raster.png")!r})
 print({{"matplotlib.pyplot", "sklearn"}} & set(sys.modules))
 """
     done = subprocess.run(
@@ -258,5 +260,5 @@ print({{"matplotlib.pyplot", "sklearn"}} & set(sys.modules))
 
 def test_gradients_and_half_precision_are_taken():
     rate = torch.tensor([300.0, 500], dtype=torch.bfloat16, requires_grad=True)
-    figure = plot.rate_distortion(rate, rate, [1, 2])
+    figure = rate_distortion(rate, rate, [1, 2])
     np.testing.assert_array_equal(offsets(figure.axes[0])[:, 0], rate.detach().float())

@@ -3,18 +3,24 @@
 Legend: B batch, T steps, D blobs, N neurons.
 """
 
+from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
 from vdib.datasets.drifting_blobs import PUBLISHED, UNIT, DriftingBlobs, spikes
-from vdib.lightning_modules.data_module import DataModule
-from vdib.lightning_modules.vdib_module import SpikeBatch
-from vdib.noise import Noise
+from vdib.lightning_modules.data_module import DataModule, SpikeBatch
+from vdib.lightning_modules.predictive_coding.signals import (
+    ActiveInputs,
+    EachInput,
+    Pattern,
+    scored_steps,
+)
+from vdib.noise import EVALUATION, Noise
 
 AMPLITUDES = {"published": PUBLISHED, "unit": UNIT}
+SIGNALS: dict[str, type[ActiveInputs]] = {"patterns": Pattern, "inputs": EachInput}
 Split = Literal["train", "validation", "test", "long"]
 
 
@@ -25,7 +31,7 @@ class BlobBatch(NamedTuple):
     id: Tensor
 
 
-class BlobSet(Dataset[BlobBatch]):
+class BlobSet:
     """Sequences in memory, D bytes a step."""
 
     def __init__(self, bins: Tensor) -> None:
@@ -34,19 +40,12 @@ class BlobSet(Dataset[BlobBatch]):
     def __len__(self) -> int:
         return len(self.bins)
 
-    def __getitem__(self, index: int) -> BlobBatch:
-        return BlobBatch(self.bins[index], torch.tensor(index))
-
-    def __getitems__(self, indices: list[int]) -> BlobBatch:
+    def __getitems__(self, indices: Sequence[int]) -> BlobBatch:
         at = torch.as_tensor(indices, dtype=torch.int64)
         return BlobBatch(self.bins[at], at)
 
 
-def _collate(batch: BlobBatch) -> BlobBatch:
-    return batch
-
-
-class BlobData(DataModule):
+class BlobData(DataModule[BlobBatch]):
     """Superposed drifting blobs, and the neurons they hit at t + lag.
 
     The four splits are drawn from noise of different addresses. Training sequences follow the seed;
@@ -54,6 +53,8 @@ class BlobData(DataModule):
 
     Args:
         lag: delta, steps; negative recalls, positive predicts.
+        target: the set of active inputs (`patterns`, a softmax over all sets), or `inputs`, each
+            by itself.
         num_neurons: N.
         num_blobs: D.
         amplitude: `published` (decays over a sequence) or `unit`.
@@ -70,6 +71,7 @@ class BlobData(DataModule):
     def __init__(
         self,
         lag: int = 0,
+        target: Literal["patterns", "inputs"] = "patterns",
         num_neurons: int = 20,
         num_blobs: int = 2,
         amplitude: Literal["published", "unit"] = "published",
@@ -82,9 +84,9 @@ class BlobData(DataModule):
         batch_size: int = 16,
         seed: int = 0,
     ) -> None:
-        super().__init__()
+        super().__init__(batch_size, seed)
         sizes = {"num_train": num_train, "num_validation": num_validation, "num_test": num_test}
-        for name, size in {**sizes, "batch_size": batch_size}.items():
+        for name, size in sizes.items():
             if size < 1:
                 raise ValueError(f"{name}: got {size}, expected at least 1")
         if unscored < 0 or num_steps <= unscored + abs(lag):
@@ -96,11 +98,9 @@ class BlobData(DataModule):
             raise ValueError(f"num_long: got {num_long}, expected 0, or at least {num_steps}")
         self.process = DriftingBlobs(num_neurons, num_blobs, AMPLITUDES[amplitude])
         self.lag = lag
-        self.num_blobs = num_blobs
+        self.signal: ActiveInputs = SIGNALS[target](num_neurons, num_blobs)
         self.num_steps = num_steps
         self.unscored = unscored
-        self.batch_size = batch_size
-        self.seed = seed
         self.input_shape = (num_neurons,)
         self.sizes = {
             "train": (num_train, num_steps),
@@ -108,17 +108,23 @@ class BlobData(DataModule):
             "test": (num_test, num_steps),
             "long": (min(num_long, 1), num_long),
         }
-        self.splits: dict[str, BlobSet] = {}
 
-    def split(self, name: Split) -> BlobSet:
-        """The sequences of a split, drawn when first asked for."""
-        if name not in self.splits:
-            self.splits[name] = self._draw(name, self.seed if name == "train" else 0)
-        return self.splits[name]
+    def load(self, split: Split) -> BlobSet:
+        return self._draw(split, self.seed if split == "train" else 0)
 
-    def targets(self, name: Split) -> Tensor:
-        """The bins at t + lag of all sequences of a split, `(B, T, D)`."""
-        return self._later(self.split(name).bins)
+    def targets(self, split: Split) -> Tensor:
+        """What is to be decoded at all steps of all sequences of a split, `(B, T, ...)`."""
+        every = self.split(split)
+        return self.code(every.__getitems__(range(len(every))), EVALUATION).target
+
+    @property
+    def scored(self) -> Tensor:
+        """Which decodings of a sequence count, `(T,)` bool."""
+        return scored_steps(self.num_steps, self.lag, self.unscored)
+
+    def constant(self) -> Tensor:
+        """The outputs `(O)` that suit all scored steps of the training sequences best."""
+        return self.signal.constant(self.targets("train")[:, self.scored].flatten(0, 1))
 
     def common(self, name: Split) -> tuple[Tensor, Tensor]:
         """Bins and targets of a split, each `(B, T, D)`, the same for all seeds."""
@@ -130,25 +136,15 @@ class BlobData(DataModule):
         noise = Noise(seed, list(self.sizes).index(name), torch.arange(count))
         return BlobSet(self.process.bins(noise, num_steps))
 
-    def examples(self, split: Split, count: int) -> SpikeBatch:
-        """The first sequences of a split."""
-        sequences = self.split(split)
-        return self.code(sequences.__getitems__(list(range(min(count, len(sequences))))))
-
-    def mean_target(self) -> Tensor:
-        """How often each neuron is active in the training sequences, `(N,)`."""
-        bins = self.split("train").bins[:, self.unscored :]
-        return spikes(bins, self.process.num_neurons).mean((0, 1))
-
-    def code(self, batch: BlobBatch) -> SpikeBatch:
-        """Spikes `(B, T, N)`, and as their target the bins at t + lag, `(B, T, D)`.
+    def code(self, batch: BlobBatch, step: int) -> SpikeBatch:
+        """Spikes `(B, T, N)`, and as their target the inputs that are active at t + lag.
 
         Beyond the ends of a sequence the target is that of its first or last step, which is not to
-        be scored: see `vdib.lightning_modules.predictive_coding.blob_targets.scored_steps`.
+        be scored: see `scored_steps`.
         """
         return SpikeBatch(
             spikes(batch.bins, self.process.num_neurons),
-            self._later(batch.bins),
+            self.signal.of(self._later(batch.bins)),
             torch.zeros_like(batch.id),
             batch.id,
         )
@@ -157,37 +153,3 @@ class BlobData(DataModule):
         num_steps = bins.shape[1]
         at = (torch.arange(num_steps, device=bins.device) + self.lag).clamp(0, num_steps - 1)
         return bins[:, at]
-
-    def on_after_batch_transfer(self, batch: BlobBatch, dataloader_idx: int) -> SpikeBatch:
-        return self.code(batch)
-
-    def train_dataloader(self) -> DataLoader[BlobBatch]:
-        sequences = self.split("train")
-        # The order depends on (seed, epoch) alone: Lightning tells the sampler the epoch.
-        sampler: DistributedSampler[BlobBatch] = DistributedSampler(
-            sequences,
-            num_replicas=self.trainer.world_size if self.trainer else 1,
-            rank=self.trainer.global_rank if self.trainer else 0,
-            seed=self.seed * 1_000_003,  # epochs are added to it: keep seeds far apart
-        )
-        return self._loader(sequences, self.batch_size, sampler)
-
-    def val_dataloader(self) -> DataLoader[BlobBatch]:
-        return self._loader(self.split("validation"), 100)
-
-    def test_dataloader(self) -> DataLoader[BlobBatch]:
-        return self._loader(self.split("test"), 100)
-
-    def _loader(
-        self,
-        sequences: BlobSet,
-        batch_size: int,
-        sampler: DistributedSampler[BlobBatch] | None = None,
-    ) -> DataLoader[BlobBatch]:
-        return DataLoader(
-            sequences,
-            batch_size,
-            sampler=sampler,
-            collate_fn=_collate,  # type: ignore[arg-type]  # `BlobSet` hands over whole batches
-            generator=torch.Generator(),  # leaves the global one alone
-        )

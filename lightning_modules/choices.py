@@ -1,0 +1,149 @@
+"""What the words of the command line stand for: of each part of a model, the names there are.
+
+A line a choice: its name, the object, what it does. The command line's help, its errors and the
+README's list are made from these tables. To offer a new part, write it and add its line here.
+"""
+
+import difflib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Generic, Literal, TypeAlias, TypeVar
+
+from torch import nn
+
+from vdib.credit import BPTT, Credit, DirectFeedback, EProp
+from vdib.datasets.digits import Digits
+from vdib.datasets.event_folder import EventFolderSplits
+from vdib.datasets.images import ImageSet
+from vdib.datasets.mnist import MNIST
+from vdib.datasets.mnist_dvs import MNISTDVSSplits
+from vdib.datasets.nmnist import NMNISTSplits
+from vdib.datasets.recording_splits import RecordingSplits
+from vdib.decoder import CNNDecoder, Decoder, LogisticDecoder, MLPDecoder
+from vdib.dynamics import surrogate
+from vdib.dynamics.surrogate import Surrogate
+from vdib.estimator import Estimator, LeaveOneOut, RelaxedBernoulli, ScoreFunction, StraightThrough
+from vdib.neurons.layer import Neuron
+from vdib.neurons.srm import srm
+from vdib.prior import AutoregressivePrior, BernoulliPrior, MarginalPrior
+from vdib.signal import Signal
+from vdib.window import BasisWindow, FullWindow, RateWindow, Window
+
+Part = TypeVar("Part")
+
+
+@dataclass(frozen=True)
+class Choice(Generic[Part]):
+    """One word.
+
+    Attributes:
+        part: what it stands for.
+        words: what that does, in a line.
+    """
+
+    part: Part
+    words: str
+
+
+Choices = Mapping[str, Choice[Part]]
+
+NEURONS: Choices[Neuron] = {
+    "srm": Choice(srm, "spike response model: double-exponential synapses, refractoriness"),
+}
+
+SURROGATES: Choices[Surrogate] = {
+    "fast_sigmoid": Choice(surrogate.fast_sigmoid, "1 / (1 + 5 |v|)^2 (SuperSpike)"),
+    "arctan": Choice(surrogate.arctan, "a Cauchy density (snnTorch's default)"),
+    "sigmoid": Choice(surrogate.sigmoid, "the logistic density"),
+    "boxcar": Choice(surrogate.boxcar, "1 within 0.5 of the threshold"),
+    "gaussian": Choice(surrogate.gaussian, "the normal density (spiking LSTM)"),
+    "exponential": Choice(surrogate.exponential, "exp(-2 |v|), the escape-rate density of SLAYER"),
+}
+
+CREDITS: Choices[type[Credit]] = {
+    "bptt": Choice(BPTT, "back-propagation through time"),
+    "eprop": Choice(EProp, "learning signals of the same step only; biased"),
+    "dfa": Choice(DirectFeedback, "the readout's signal, projected at random; biased"),
+}
+
+ESTIMATORS: Choices[Callable[[int], Estimator]] = {
+    "straight_through": Choice(
+        lambda num_steps: StraightThrough(), "the gradient of a spike is its probability's; biased"
+    ),
+    "relaxed": Choice(
+        lambda num_steps: RelaxedBernoulli(), "spikes are softened in training; biased"
+    ),
+    "leave_one_out": Choice(
+        lambda num_steps: LeaveOneOut(), "score function, four codes against each other; unbiased"
+    ),
+    "score": Choice(ScoreFunction, "score function of the paper, moving average; unbiased"),
+}
+
+WINDOWS: Choices[Callable[[int, int], Window]] = {
+    "full": Choice(lambda steps, num_basis: FullWindow(steps), "every step by itself"),
+    "basis": Choice(BasisWindow, "a temporal basis whose first element is the sum"),
+    "rate": Choice(lambda steps, num_basis: RateWindow(steps), "the spike count: rate decoding"),
+}
+
+DECODERS: Choices[Callable[[Window, int, Signal], Decoder]] = {
+    "logistic": Choice(LogisticDecoder, "logistic regression"),
+    "mlp": Choice(MLPDecoder, "one hidden layer of rectified units"),
+    "cnn": Choice(CNNDecoder, "two convolutions over time, then a dense layer"),
+}
+
+PRIORS: Choices[Callable[[int, float], nn.Module]] = {
+    "bernoulli": Choice(
+        lambda num_readout, rho: BernoulliPrior(rho), "independent spikes of probability rho"
+    ),
+    "marginal": Choice(MarginalPrior, "independent spikes, each neuron with its own probability"),
+    "past": Choice(AutoregressivePrior, "spikes predicted from all neurons' past spikes"),
+}
+
+IMAGE_SETS: Choices[Callable[[Literal["train", "validation", "test"]], ImageSet]] = {
+    "digits": Choice(Digits, "5,000 digits that come along"),
+    "mnist": Choice(MNIST, "all of MNIST"),
+}
+
+EVENT_SETS: Choices[type[RecordingSplits]] = {
+    "NMNISTData": Choice(NMNISTSplits, "N-MNIST, real or simulated"),
+    "MNISTDVSData": Choice(MNISTDVSSplits, "MNIST-DVS, real or simulated"),
+    "EventFolderData": Choice(EventFolderSplits, "a folder of your own recordings"),
+}
+
+
+def chosen(setting: str, word: str, choices: Choices[Part]) -> Part:
+    """What a word stands for.
+
+    Args:
+        setting: what is being chosen, for the message.
+        word: its name.
+        choices: of that part.
+
+    Raises:
+        ValueError: no such word; the nearest is named.
+    """
+    if word in choices:
+        return choices[word].part
+    near = difflib.get_close_matches(word, list(choices), n=1)
+    hint = f"; did you mean {near[0]}?" if near else ""
+    raise ValueError(f"{setting}: got {word!r}, expected {', '.join(choices)}{hint}")
+
+
+if TYPE_CHECKING:  # which knows no types made of tables
+    NeuronName: TypeAlias = str
+    SurrogateName: TypeAlias = str
+    CreditName: TypeAlias = str
+    EstimatorName: TypeAlias = str
+    WindowName: TypeAlias = str
+    DecoderName: TypeAlias = str
+    PriorName: TypeAlias = str
+    ImageSetName: TypeAlias = str
+else:
+    NeuronName = Literal[tuple(NEURONS)]
+    SurrogateName = Literal[tuple(SURROGATES)]
+    CreditName = Literal[tuple(CREDITS)]
+    EstimatorName = Literal[tuple(ESTIMATORS)]
+    WindowName = Literal[tuple(WINDOWS)]
+    DecoderName = Literal[tuple(DECODERS)]
+    PriorName = Literal[tuple(PRIORS)]
+    ImageSetName = Literal[tuple(IMAGE_SETS)]

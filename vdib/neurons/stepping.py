@@ -1,0 +1,117 @@
+"""Layers on a live input: one step in NumPy at a time, with what they remember of the past.
+
+A stochastic layer with finite kernels keeps what its spikes will still add to the coming steps,
+
+    coming[l] += sum_j (sum_k w_ij^k eps_k[l]) x_j          (now and up to the kernels' length)
+    s = fire(coming[0] + constant)
+    coming[l] += gain nu[l - 1] s                           (from the next step on)
+    coming[l] <- coming[l + 1]
+
+so that a step is one small product and a handful of additions, which NumPy does in microseconds.
+Other layers go through their `step`. Readout spikes are hard.
+
+Legend: N neurons of a layer, L steps of its kernels.
+"""
+
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from vdib.dynamics.firing import Bernoulli
+from vdib.neurons.layer import Expansion, Layer, State
+
+LONGEST = 1000
+"""Layers that remember for longer than this, in steps, are not expanded."""
+
+Array = NDArray[np.floating[Any]]
+
+
+class Stepped(Protocol):
+    """A layer that remembers, for one stream."""
+
+    def push(self, x: Array, noise: Array | None) -> Array:
+        """Spikes of this step, from those below and uniform noise."""
+
+    def memory(self) -> list[Tensor]:
+        """What it remembers; zeros before the first step."""
+
+    def remember(self, memory: list[Tensor] | None) -> None:
+        """Go on from what another such layer remembered; None begins anew."""
+
+
+def _tensors(state: State) -> list[Tensor]:
+    """The tensors of a state, in order."""
+    return [state] if isinstance(state, Tensor) else [t for part in state for t in _tensors(part)]
+
+
+def _like(state: State, tensors: list[Tensor]) -> State:
+    """The state with other tensors, taken from the front of the list."""
+    if isinstance(state, Tensor):
+        return tensors.pop(0)
+    return tuple(_like(part, tensors) for part in state)
+
+
+class _ByStep:
+    """Any layer, by its `step`."""
+
+    def __init__(self, layer: Layer) -> None:
+        self.layer = layer
+        zeros = torch.zeros(1, *layer.input_shape).to(next(layer.parameters()))
+        self.state = None
+        given = (Bernoulli(), zeros.new_full((1, *layer.shape), 0.5)) if layer.stochastic else ()
+        _, _, self.pattern = layer.step(zeros, None, *given)
+
+    def push(self, x: Array, noise: Array | None) -> Array:
+        now = torch.from_numpy(x).view(1, *self.layer.input_shape)
+        given = () if noise is None else (Bernoulli(), torch.from_numpy(noise)[None])
+        spikes, _, self.state = self.layer.step(now, self.state, *given)
+        out: Array = spikes[0].numpy()
+        return out
+
+    def memory(self) -> list[Tensor]:
+        known = _tensors(self.pattern)
+        return [torch.zeros_like(x) for x in known] if self.state is None else _tensors(self.state)
+
+    def remember(self, memory: list[Tensor] | None) -> None:
+        self.state = None if memory is None else _like(self.pattern, memory)
+
+
+class _Expanded:
+    """A stochastic layer by its expansion."""
+
+    def __init__(self, layer: Expansion) -> None:
+        # u < sigmoid(v) where 2 u - 1 < tanh(v / 2), which does not overflow: all is kept as v / 2.
+        self.felt, size = layer.response.shape[1:]
+        self.response: Array = (layer.response / 2).flatten(1).numpy()
+        self.after: Array = (layer.after / 2).numpy()
+        self.constant: Array = (layer.constant / 2).numpy()
+        steps = max(self.felt, len(self.after) + 1)
+        self.coming = layer.response.new_zeros(steps, size)
+
+    def push(self, x: Array, noise: Array | None) -> Array:
+        assert noise is not None
+        coming: Array = self.coming.numpy()  # a view
+        now = coming[: self.felt]
+        now += np.dot(x.ravel(), self.response).reshape(now.shape)
+        half = coming[0] + self.constant
+        spikes: Array = (2 * noise - 1 < np.tanh(half)).astype(half.dtype)
+        coming[:-1] = coming[1:]
+        coming[-1] = 0
+        coming[: len(self.after)] += self.after * spikes
+        return spikes
+
+    def memory(self) -> list[Tensor]:
+        return [self.coming]
+
+    def remember(self, memory: list[Tensor] | None) -> None:
+        (self.coming,) = memory or [torch.zeros_like(self.coming)]
+
+
+def stepped(layer: Layer) -> Stepped:
+    """The fastest way to step a layer."""
+    expand = getattr(layer, "expansion", None)
+    expansion = expand(LONGEST) if layer.stochastic and expand is not None else None
+    return _ByStep(layer) if expansion is None else _Expanded(expansion)

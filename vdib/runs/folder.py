@@ -1,0 +1,243 @@
+"""A run's folder, and the only place that knows what is in it and in what state.
+
+    <runs>/<experiment>/<name>/
+        config.yaml          every setting, in the words of the command line
+        metrics.csv          what was measured while it trained
+        checkpoints/         best.ckpt, chosen on validation data, and last.ckpt
+        figures/             PNGs, and those of training in epoch_NNN/
+        summary.json         what the test set said
+
+Nothing here knows Lightning: a run is of use where the machine that trained it is not.
+"""
+
+import errno
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vdib import __version__
+from vdib.files import SCRATCH, replacing
+from vdib.runs.command import UserError, tell
+from vdib.runs.portable_yaml import portable_yaml
+
+if TYPE_CHECKING:  # takes seconds to import
+    from torch import nn
+
+WRITER = "# vdib "
+"""How a `config.yaml` begins, before the version that wrote it."""
+VERSION = "vdib_version"
+"""Under which a checkpoint holds that version."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """The folder of a run, which may be finished, begun, or not there yet.
+
+    Attributes:
+        folder: the folder.
+    """
+
+    folder: Path
+
+    @property
+    def config_file(self) -> Path:
+        return self.folder / "config.yaml"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.folder / "checkpoints"
+
+    @property
+    def best(self) -> Path:
+        """The checkpoint of the best epoch on validation data."""
+        return self.checkpoints / "best.ckpt"
+
+    @property
+    def last(self) -> Path:
+        """The latest checkpoint."""
+        return self.checkpoints / "last.ckpt"
+
+    @property
+    def figures(self) -> Path:
+        return self.folder / "figures"
+
+    @property
+    def summary_file(self) -> Path:
+        return self.folder / "summary.json"
+
+    def check_finished(self) -> None:
+        """Raise a `UserError` unless it has been trained."""
+        for path in (self.config_file, self.best):
+            if not path.is_file():
+                raise UserError(f"{self.folder} is not a finished run: {path} is missing")
+
+    def config(self) -> dict[str, Any]:
+        """Its settings, as nested dictionaries.
+
+        Raises:
+            UserError: the file is damaged.
+        """
+        import yaml  # type: ignore[import-untyped]
+
+        try:
+            content = yaml.safe_load(self.config_file.read_text("utf-8"))
+        except (ValueError, RecursionError, yaml.YAMLError) as error:
+            raise UserError(f"{self.config_file} is damaged") from error
+        if not isinstance(content, dict):
+            raise UserError(f"{self.config_file} is damaged")
+        return content
+
+    def write_config(self, text: str) -> None:
+        """Write its settings; `text` as a parser dumps them."""
+        with replacing(self.config_file) as file:
+            file.write(f"{WRITER}{__version__}\n{portable_yaml(text)}".encode("ascii"))
+
+    def of_another_version(self) -> str:
+        """Words for complaints: empty where this version wrote its settings."""
+        with self.config_file.open(encoding="utf-8", errors="replace") as file:
+            first = file.readline().strip()
+        written = first.removeprefix(WRITER) if first.startswith(WRITER) else "?"
+        return _another(written)
+
+    def summary(self) -> dict[str, Any]:
+        """What the test set said.
+
+        Raises:
+            UserError: the file is missing or damaged.
+        """
+        try:
+            content = json.loads(self.summary_file.read_text("utf-8"))
+        except FileNotFoundError as error:
+            raise UserError(
+                f"{self.folder} is not a finished run: {self.summary_file} is missing"
+            ) from error
+        except ValueError as error:
+            raise UserError(f"{self.summary_file} is damaged") from error
+        if not isinstance(content, dict):
+            raise UserError(f"{self.summary_file} is damaged")
+        return content
+
+    def write_summary(self, content: Mapping[str, Any]) -> None:
+        with replacing(self.summary_file) as file:
+            file.write(f"{json.dumps(content, indent=2)}\n".encode())
+
+    def newest(self) -> tuple[Path, dict[str, Any]]:
+        """The newest checkpoint that is whole, and what it holds; says which where not the last.
+
+        Raises:
+            UserError: there is none.
+        """
+        found = list(self.checkpoints.glob("*.ckpt"))
+        found.sort(key=lambda path: (path == self.last, path.stat().st_mtime), reverse=True)
+        damaged = []
+        for path in found:
+            try:
+                state = read_checkpoint(path)
+            except UserError as error:
+                damaged.append(str(error))
+                continue
+            if path != self.last:
+                reason = damaged[0] if damaged else f"there is no checkpoint {self.last}"
+                tell(f"{reason}: taking {path.name}, of epoch {state.get('epoch', 0) + 1}")
+            return path, state
+        raise UserError(damaged[0] if damaged else f"there is no checkpoint {self.last}")
+
+    @contextmanager
+    def made(self) -> Iterator[None]:
+        """The folder, made now, and for this process alone until the end.
+
+        Raises:
+            UserError: it is there already, even if made a moment ago.
+        """
+        self.folder.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self.folder.mkdir()
+        except FileExistsError as error:
+            raise UserError(f"{self.folder} exists: choose another --name") from error
+        with self.locked():
+            yield
+
+    @contextmanager
+    def resumed(self) -> Iterator[None]:
+        """The folder that is there, for this process alone until the end.
+
+        Raises:
+            UserError: another process holds it.
+        """
+        with self.locked():
+            for folder in (self.folder, self.checkpoints):
+                for path in folder.glob(SCRATCH):  # of a process that was killed
+                    path.unlink()
+            yield
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """The folder for this process alone until the end, which may also be its own.
+
+        Raises:
+            UserError: another process holds it.
+        """
+        try:
+            import fcntl
+        except ImportError:  # Windows, where nothing keeps two runs from going on in one folder
+            yield
+            return
+        folder = os.open(self.folder, os.O_RDONLY)
+        try:
+            try:
+                fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
+                    raise UserError(
+                        f"another process trains in {self.folder}: choose another --name"
+                    ) from error
+                # A file system without locks.
+            yield
+        finally:
+            os.close(folder)
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """What a checkpoint holds, and no code.
+
+    Raises:
+        UserError: it is missing, damaged, or no checkpoint at all.
+    """
+    import torch
+
+    if not path.is_file():
+        raise UserError(f"there is no checkpoint {path}")
+    try:
+        content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        weights = content["state_dict"]
+        assert all(isinstance(weight, torch.Tensor) for weight in weights.values())
+    except Exception as error:  # whatever the bytes of a wrong file happen to mean
+        raise UserError(f"{path} is damaged, or no checkpoint") from error
+    return content
+
+
+def take_weights(module: "nn.Module", state: Mapping[str, Any], path: Path) -> None:
+    """Give a module the weights that `read_checkpoint(path)` returned.
+
+    Raises:
+        UserError: they are another model's.
+    """
+    try:
+        module.load_state_dict(state["state_dict"])
+    except RuntimeError as error:
+        reason = str(error).splitlines()[1].strip()
+        beside = _another(state.get(VERSION, "?"))
+        raise UserError(f"{path} is of another model: {reason}{beside}") from error
+
+
+def checkpoint_of(path: str | os.PathLike[str]) -> Path:
+    """The best checkpoint of a run's folder; a file is taken as it is."""
+    return Run(Path(path)).best if os.path.isdir(path) else Path(path)
+
+
+def _another(version: str) -> str:
+    return "" if version == __version__ else f" (written by vdib {version}; this is {__version__})"

@@ -1,0 +1,76 @@
+"""What a run's best weights are worth: its summary and its final figures.
+
+The code's marginal is fitted on validation data; only then is the test set touched.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pytorch_lightning import Trainer
+
+from vdib.lightning_modules.callbacks import Figures
+from vdib.runs.cli import VDIBCLI, prepare
+from vdib.runs.folder import Run
+from vdib.runs.loading import rebuild, take_best
+
+
+def evaluate(run: Run) -> int:
+    """Measure a finished run again, and rewrite its summary and its final figures."""
+    cli = rebuild(run)
+    prepare(cli)
+    _, state = run.newest()
+    trainer = cli.evaluator()
+    for callback in getattr(trainer, "callbacks", []):
+        if isinstance(callback, Figures) and "Figures" in state["callbacks"]:
+            callback.load_state_dict(state["callbacks"]["Figures"])  # all the epochs
+    print(report(cli, measure(cli, trainer, run)))
+    return 0
+
+
+def measure(cli: VDIBCLI, trainer: Trainer, run: Run) -> dict[str, Any]:
+    """Evaluate a run's best weights and write `summary.json` and the final figures.
+
+    Args:
+        cli: the run's model and data.
+        trainer: that trained it, or another.
+        run: with `best.ckpt`, chosen on validation data, and `last.ckpt`, which knows how long
+            training took.
+
+    Returns:
+        The summary, flat.
+    """
+    _, state = run.newest()
+    train_seconds = state["callbacks"]["Timer"]["time_elapsed"]["train"]
+    take_best(cli, run)
+    arguments: dict[str, Any] = {"datamodule": cli.datamodule, "verbose": False}
+    loggers, trainer.loggers = trainer.loggers, []  # that epoch has been logged before
+    (validation,) = trainer.validate(cli.model, **arguments)
+    trainer.loggers = loggers
+    (test,) = trainer.test(cli.model, **arguments)
+    figures = {name.removeprefix("test/"): value for name, value in test.items()}
+    summary = {
+        "experiment": cli.config.experiment,
+        "name": cli.config.name,
+        "seed": cli.config.seed,
+        **{name: figures[name] for name in cli.model.TABLE if name in figures},
+        **cli.model.settings(),
+        "train_seconds": round(train_seconds, 2),
+        "loss_nats": figures["loss"],
+        "validation_loss_nats": validation["val/loss"],
+        "test_samples": len(cli.datamodule.split("test")),
+    }
+    if trainer.is_global_zero:
+        run.write_summary(summary)
+    return summary
+
+
+def report(cli: VDIBCLI, summary: Mapping[str, Any]) -> str:
+    """The short table that ends a run."""
+    run = Run(cli.folder)
+    table = {words: summary[key] for key, words in cli.model.TABLE.items() if key in summary}
+    width = max(len(words) for words in table)
+    paths = {"figures": run.figures, "run": run.folder}
+    rows = [f"  {words:<{width}}  {value:10.4g}" for words, value in table.items()]
+    head = f"{summary['experiment']}, seed {summary['seed']}"
+    foot = [f"  {what:<{width}}  {path}" for what, path in paths.items()]
+    return "\n".join([head, *rows, *foot])
