@@ -22,6 +22,7 @@ from tqdm import tqdm  # type: ignore[import-untyped]
 
 from vdib.datasets.cache import default_folders
 from vdib.datasets.mnist_dvs_files import NAME, find
+from vdib.datasets.one_at_a_time import one_at_a_time
 from vdib.files import cache_folder
 
 URL = "http://www2.imse-cnm.csic.es/caviar/MNIST_DVS"
@@ -41,6 +42,12 @@ MD5 = (
 MAX_RECORDING = 1 << 26
 """Bytes of one recording, unpacked: a hundred times what they have."""
 
+MAX_ARCHIVE = 1 << 30
+"""Bytes of an archive: four times what they have. A server may send without end."""
+
+_SCRATCH = ".mnist_dvs-"
+"""Hidden, so that what is left of it after a power cut is not taken for recordings."""
+
 MAX_EXPANSION = 100
 """An archive that would unpack to over so many times its own bytes is taken for an attack."""
 
@@ -59,22 +66,32 @@ def download(
         OSError: the server does not answer, or an archive is not what it should be (one line).
     """
     folder = cache_folder() / "mnist_dvs" if root is None else Path(root)
-    there = find(default_folders("mnist_dvs") if root is None else [folder], scale)
-    for digit in sorted(set(digits) - {digit for digit, _, _ in there}):
-        folder.mkdir(parents=True, exist_ok=True)
-        # Hidden, so that what is left of it after a power cut is not taken for recordings.
-        with TemporaryDirectory(dir=folder, prefix=".") as scratch:
-            archive = Path(scratch) / f"grabbed_data{digit}.zip"
-            _fetch(f"{URL}/{archive.name}", archive, folder)
-            found = _md5(archive)
-            if found != MD5[digit]:
-                raise OSError(f"{archive.name}: MD5 {found}, expected {MD5[digit]}")
-            extract(archive, folder)
+    places = default_folders("mnist_dvs") if root is None else [folder]
+
+    def missing() -> list[int]:
+        return sorted(set(digits) - {digit for digit, _, _ in find(places, scale)})
+
+    if not missing():
+        return folder
+    with one_at_a_time(folder, "mnist_dvs"):
+        for left in folder.glob(f"{_SCRATCH}*"):  # by a process that was killed
+            shutil.rmtree(left, ignore_errors=True)
+        for digit in missing():
+            with TemporaryDirectory(dir=folder, prefix=_SCRATCH) as scratch:
+                archive = Path(scratch) / f"grabbed_data{digit}.zip"
+                _fetch(f"{URL}/{archive.name}", archive, folder)
+                found = _md5(archive)
+                if found != MD5[digit]:
+                    raise OSError(f"{archive.name}: MD5 {found}, expected {MD5[digit]}")
+                extract(archive, folder)
     return folder
 
 
 def extract(archive: Path, root: Path) -> int:
-    """Unpack the recordings of an archive below `root`, all of them or none; how many there were.
+    """Unpack the recordings of an archive below `root`; how many there were.
+
+    They are moved there once all are unpacked, those of one scale in one step: after a kill a
+    scale is whole or absent, unless somebody had put some of its recordings there before.
 
     Only members named as recordings are written, `mnist_D_scaleSS_NNNN.aedat`, to
     `grabbed_dataD/scaleS` whatever folders the archive names, and no links; never more than
@@ -84,22 +101,28 @@ def extract(archive: Path, root: Path) -> int:
         OSError: the archive is damaged, too large unpacked, or holds no recordings (one line).
     """
     root.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=root, prefix=".") as scratch:
+    with TemporaryDirectory(dir=root, prefix=_SCRATCH) as name:
+        scratch = Path(name)
         try:
             with zipfile.ZipFile(archive) as zipped:
-                placed = _unpack(zipped, archive, Path(scratch))
+                placed = _unpack(zipped, archive, scratch)
         except OSError:
             raise
         except Exception as error:  # zipfile and zlib raise a dozen types on damaged archives
             raise OSError(f"{archive} is damaged: {error}") from None
-        for place in placed:
-            (root / place).parent.mkdir(parents=True, exist_ok=True)
-            os.replace(Path(scratch) / place.name, root / place)
+        for folder in sorted({place.parent for place in placed}):
+            (root / folder.parent).mkdir(exist_ok=True)
+            if not (root / folder).exists():
+                os.replace(scratch / folder, root / folder)
+                continue
+            for place in placed:
+                if place.parent == folder:
+                    os.replace(scratch / place, root / place)
     return len(placed)
 
 
 def _unpack(zipped: zipfile.ZipFile, archive: Path, scratch: Path) -> list[Path]:
-    """Recordings into one folder; where each belongs."""
+    """Recordings to where they belong, below a folder; their places."""
     total = sum(member.file_size for member in zipped.infolist())
     if total > MAX_EXPANSION * archive.stat().st_size:
         raise OSError(f"{archive}: {total} bytes unpacked, over {MAX_EXPANSION} times its own")
@@ -111,9 +134,11 @@ def _unpack(zipped: zipfile.ZipFile, archive: Path, scratch: Path) -> list[Path]
             continue
         if member.file_size > MAX_RECORDING:
             raise OSError(f"{archive}: {name} has {member.file_size} bytes")
-        with zipped.open(member) as source, (scratch / name).open("wb") as file:
+        place = Path(f"grabbed_data{recording[1]}", f"scale{int(recording[2])}", name)
+        (scratch / place).parent.mkdir(parents=True, exist_ok=True)
+        with zipped.open(member) as source, (scratch / place).open("wb") as file:
             shutil.copyfileobj(source, file)  # zipfile stops at the size it announced
-        placed.append(Path(f"grabbed_data{recording[1]}", f"scale{int(recording[2])}", name))
+        placed.append(place)
     if not placed:
         raise OSError(f"{archive} holds no recordings (mnist_D_scaleSS_NNNN.aedat)")
     return placed
@@ -126,6 +151,8 @@ def _fetch(url: str, path: Path, root: Path) -> None:
             with tqdm(desc=path.name, total=total, unit="B", unit_scale=True, disable=None) as bar:
                 while block := answer.read(1 << 20):
                     file.write(block)
+                    if file.tell() > MAX_ARCHIVE:
+                        raise OSError(f"over {MAX_ARCHIVE} bytes")
                     bar.update(len(block))
     except (OSError, HTTPException) as error:
         reason = getattr(error, "reason", error) or type(error).__name__

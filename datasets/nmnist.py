@@ -6,13 +6,18 @@ https://doi.org/10.3389/fnins.2015.00437. 60,000 + 10,000 recordings of 34 x 34 
 """
 
 import os
+import shutil
 from collections.abc import Sequence
+from http.client import HTTPException
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
+from zipfile import BadZipFile
 
 from vdib.datasets.cache import default_folders
 from vdib.datasets.formats.nmnist_bin import SENSOR_SIZE
 from vdib.datasets.mnist import MNIST, NUM_TRAINING, training_images
+from vdib.datasets.one_at_a_time import one_at_a_time
 from vdib.datasets.recording import ReadOptions, Recording, read_recording
 from vdib.datasets.recording_set import RecordingSet, Shown, Split, Target, file_identity
 from vdib.datasets.recording_splits import Recordings, RecordingSplits, Wanted, step_us
@@ -24,6 +29,7 @@ from vdib.files import cache_folder
 from vdib.signal import Label
 
 _COUNTS = {"Train": NUM_TRAINING, "Test": 10_000}
+_SCRATCH = ".nmnist-"
 
 __all__ = ["NMNIST", "SENSOR_SIZE", "download_nmnist"]
 
@@ -107,15 +113,14 @@ class NMNIST(RecordingSet):
 
 
 def _find(folders: list[Path], part: str) -> list[tuple[int, int, Path]]:
-    """Label, number and path, in order of the numbers; tonic adds a folder `NMNIST`."""
+    """Label, number and path, in order of the numbers, of where most are; tonic adds `NMNIST`."""
+    every: list[list[tuple[int, int, Path]]] = [[]]
     for folder in folders:
         for place in (folder / part, folder / "NMNIST" / part):
             paths = [path for path in place.glob("[0-9]/*.bin") if path.stem.isdecimal()]
             found = [(int(path.parent.name), int(path.stem), path) for path in paths]
-            found = [item for item in found if 1 <= item[1] <= _COUNTS[part]]
-            if found:
-                return sorted(found, key=lambda item: item[1])
-    return []
+            every.append([item for item in found if 1 <= item[1] <= _COUNTS[part]])
+    return sorted(max(every, key=len), key=lambda item: item[1])
 
 
 def _in_fold(position: int, fold: int, num_folds: int) -> Split:
@@ -125,14 +130,44 @@ def _in_fold(position: int, fold: int, num_folds: int) -> Split:
 
 
 def download_nmnist(root: str | os.PathLike[str] | None = None) -> Path:
-    """Both parts, through tonic (1.1 GB, checksummed), to a folder or the user's cache."""
+    """Both parts, through tonic (1.1 GB, checksummed), to a folder or the user's cache.
+
+    Each part is put in place in one step once it is complete; what a killed process has left is
+    fetched again.
+
+    Raises:
+        ImportError: tonic is missing (one line).
+        OSError: the server does not answer, or sends something else (one line).
+    """
     from vdib.datasets.extras import import_extra
 
-    tonic = import_extra("tonic", "tonic")
     folder = Path(root) if root is not None else cache_folder() / "nmnist"
-    for train in (True, False):
-        tonic.datasets.NMNIST(str(folder), train=train)
+    places = [folder] if root is not None else default_folders("nmnist")
+    missing = [part for part, count in _COUNTS.items() if len(_find(places, part)) < count]
+    if not missing:
+        return folder
+    tonic = import_extra("tonic", "tonic")
+    with one_at_a_time(folder, "nmnist"):
+        for part in missing:
+            if len(_find(places, part)) < _COUNTS[part]:
+                _fetch(tonic, folder, part)
     return folder
+
+
+def _fetch(tonic: Any, folder: Path, part: str) -> None:
+    for left in folder.glob(f"{_SCRATCH}*"):  # by a process that was killed
+        shutil.rmtree(left, ignore_errors=True)
+    with TemporaryDirectory(dir=folder, prefix=_SCRATCH) as name:
+        scratch = Path(name)
+        try:
+            tonic.datasets.NMNIST(str(scratch / "new"), train=part == "Train")
+        except (OSError, RuntimeError, HTTPException, BadZipFile) as error:
+            raise OSError(f"N-MNIST could not be fetched: {str(error).splitlines()[0]}") from None
+        place = folder / "NMNIST" / part
+        place.parent.mkdir(exist_ok=True)
+        if place.exists():  # not complete, or it would not be fetched
+            os.replace(place, scratch / "old")
+        os.replace(scratch / "new" / "NMNIST" / part, place)
 
 
 class NMNISTSplits(RecordingSplits):

@@ -221,3 +221,81 @@ def test_the_command(
     assert said.out == ""
     (line,) = said.err.splitlines()
     make.one_line(line, "vdib: ", "grabbed_data1.zip", str(root))
+
+
+# Kills, and several processes.
+
+
+def test_a_kill_between_two_moves_leaves_whole_scales(
+    server: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    serve(server, monkeypatch, 0)
+    root = server.parent / "root"
+    real, calls = module.os.replace, []
+
+    def killed(source: Any, target: Any) -> None:
+        if calls:
+            raise KeyboardInterrupt
+        calls.append(1)
+        real(source, target)
+
+    monkeypatch.setattr(module.os, "replace", killed)
+    with pytest.raises(KeyboardInterrupt):
+        download(root, (0,))
+    left = make.same_files(root)
+    (scale,) = {Path(name).parent for name in left}
+    assert left == {name: content for name, content in GOOD.items() if Path(name).parent == scale}
+    monkeypatch.setattr(module.os, "replace", real)
+    for wanted in (4, 8, 16):
+        download(root, (0,), scale=wanted)
+    assert make.same_files(root) == GOOD
+
+
+def test_what_a_killed_process_left_is_removed(
+    server: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    serve(server, monkeypatch, 0)
+    root = server.parent / "root"
+    (root / ".mnist_dvs-abc").mkdir(parents=True)
+    (root / ".mnist_dvs-abc" / "mnist_0_scale04_0009.aedat").write_bytes(b"half")
+    download(root, (0,))
+    assert make.same_files(root) == GOOD
+
+
+def test_recordings_put_there_by_hand_are_kept(
+    server: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    serve(server, monkeypatch, 0)
+    root = server.parent / "root"
+    own = root / "grabbed_data0" / "scale4" / "mnist_0_scale04_0700.aedat"
+    own.parent.mkdir(parents=True)
+    own.write_bytes(b"own")
+    download(root, (0,), scale=8)
+    assert own.read_bytes() == b"own"
+    assert len(make.same_files(root)) == len(GOOD) + 1
+
+
+def test_two_at_once_fetch_once(server: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    serve(server, monkeypatch, 0)
+    root = server.parent / "root"
+    real, fetched = module._fetch, []
+
+    def fetch(*args: Any) -> None:
+        fetched.append(1)
+        real(*args)
+
+    monkeypatch.setattr(module, "_fetch", fetch)
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(lambda _: download(root, (0,)), range(4))) == [root] * 4
+    assert fetched == [1]
+    assert make.same_files(root) == GOOD
+
+
+def test_a_server_without_end_is_stopped(server: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    serve(server, monkeypatch, 0)
+    monkeypatch.setattr(module, "MAX_ARCHIVE", 100)
+    with pytest.raises(OSError, match="over 100 bytes"):
+        download(server.parent / "root", (0,))
+    assert make.same_files(server.parent / "root") == {}

@@ -131,3 +131,50 @@ def test_real_labels_are_those_of_mnist(monkeypatch: pytest.MonkeyPatch) -> None
     assert len(data) == 1_000
     labels = training_images(0, 1_000).labels
     assert all(shown.label == labels[shown.id] for shown in data.shown)
+
+
+class FakeTonic:
+    """In tonic's place: writes what it would unpack, and may break off in the middle."""
+
+    def __init__(self, count: int, stop: int | None = None) -> None:
+        self.count, self.stop, self.asked = count, stop, []
+        self.datasets = self
+
+    def NMNIST(self, folder: str, train: bool) -> None:
+        self.asked.append(train)
+        write(Path(folder, "NMNIST"), "Train" if train else "Test",
+              range(1, (self.stop or self.count) + 1))  # fmt: skip
+        if self.stop:
+            raise KeyboardInterrupt
+
+
+def test_downloads_are_whole_or_absent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nmnist, "_COUNTS", {"Train": 12, "Test": 5})
+    broken, whole = FakeTonic(12, stop=7), FakeTonic(12)
+    monkeypatch.setattr("vdib.datasets.extras.import_extra", lambda *names: broken)
+    with pytest.raises(KeyboardInterrupt):
+        nmnist.download_nmnist(tmp_path / "root")
+    assert make.same_files(tmp_path / "root") == {}
+    (tmp_path / "root" / ".nmnist-abc").mkdir()
+    write(tmp_path / "root" / "NMNIST", "Train", [3])  # as an older version left it
+    monkeypatch.setattr("vdib.datasets.extras.import_extra", lambda *names: whole)
+    for _ in range(2):
+        assert nmnist.download_nmnist(tmp_path / "root") == tmp_path / "root"
+        assert whole.asked == [True, False]
+        assert len(make.same_files(tmp_path / "root")) == 12 + 12  # a test part with some beside
+    assert len(NMNIST(None, tmp_path / "root")) == 12
+
+
+def test_a_server_that_does_not_answer_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Down:
+        datasets = property(lambda self: self)
+
+        def NMNIST(self, folder: str, train: bool) -> None:
+            raise RuntimeError("File not found or corrupted.\nmore")
+
+    monkeypatch.setattr("vdib.datasets.extras.import_extra", lambda *names: Down())
+    with pytest.raises(OSError, match="N-MNIST could not be fetched: File not found") as caught:
+        nmnist.download_nmnist(tmp_path / "root")
+    make.one_line(caught.value)

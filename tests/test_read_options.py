@@ -12,9 +12,7 @@ import recordings as make
 from vdib import fit
 from vdib.datasets.formats.source import Hint, RecordingError
 from vdib.datasets.recording import ReadOptions, read_recording
-from vdib.lightning_modules.naturalisation.event_folder_data import EventFolderData
-from vdib.lightning_modules.naturalisation.mnist_dvs_data import MNISTDVSData
-from vdib.lightning_modules.naturalisation.nmnist_data import NMNISTData
+from vdib.lightning_modules.naturalisation.event_data import EVENT_DATA
 from vdib.naturalise.__main__ import parser
 
 # Lightning calls what jsonargparse has deprecated.
@@ -51,14 +49,15 @@ def test_every_command_has_every_option(capsys: pytest.CaptureFixture[str]) -> N
     said = capsys.readouterr().out
     for option in OPTIONS:
         assert f"--{option.replace('_', '-')} " in said or f"--{option.replace('_', '-')}]" in said
-    for kind in (EventFolderData, MNISTDVSData, NMNISTData):
-        assert "read" in inspect.signature(kind).parameters
-        given: dict[str, Any] = {"root": "x", "sensor_size": (9, 9), "flip_x": True}
-        if kind is EventFolderData:
+    for name, kind in EVENT_DATA.items():
+        assert set(OPTIONS) < set(inspect.signature(kind).parameters)
+        given: dict[str, Any] = {"root": "x", "sensor_size": (40, 40), "flip_x": True}
+        if name == "EventFolderData":
             given |= {"image_shape": (4, 4), "judged": False}
-        assert kind(**given).options == ReadOptions(sensor_size=(9, 9), flip_x=True)
+        options = kind(**given).recording_splits.options  # type: ignore[attr-defined]
+        assert options == ReadOptions(sensor_size=(40, 40), flip_x=True)
         with pytest.raises(TypeError, match="colums"):
-            kind(root="x", colums="xypt")
+            kind(**given, colums="xypt")
 
 
 def test_hints_can_be_followed_when_training(
@@ -93,7 +92,7 @@ def test_losses_are_said_of_cached_spikes_too(
     (seconds / "train" / "0.txt").write_text("1 2 0 0.5\n1 2 x 0.7\n")
     settings = {"time_scale": 1e6, "columns": "xypt", "on_error": "skip", "sensor_size": (34, 34)}
     for _ in range(2):
-        EventFolderData(str(seconds), num_steps=8, **settings).split("train")
+        EVENT_DATA["EventFolderData"](root=str(seconds), num_steps=8, **settings).split("train")
         (line,) = capsys.readouterr().err.splitlines()
         make.one_line(line, "mine train: 1 bad records left out, in 1 of 2 recordings")
 
