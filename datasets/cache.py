@@ -1,6 +1,7 @@
 """Arrays that take long to make, kept on disk under everything they depend on."""
 
 import json
+import os
 import sys
 from collections.abc import Callable, Mapping
 from hashlib import sha256
@@ -10,8 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vdib.files import cache_folder as cache_folder
-from vdib.files import replacing
+from vdib.files import cache_folder, replacing
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -45,3 +45,9 @@ def cached(settings: Mapping[str, Any], make: Callable[[], Arrays], folder: Path
     except OSError as error:
         print(f"vdib: not kept for the next run: {error}", file=sys.stderr)
     return arrays
+
+
+def default_folders(name: str) -> list[Path]:
+    """Where a data set is looked for: below `$VDIB_DATA`, then in the user's cache."""
+    given = os.environ.get("VDIB_DATA")
+    return [*([Path(given) / name] if given else []), cache_folder() / name]

@@ -20,9 +20,10 @@ from tempfile import TemporaryDirectory
 
 from tqdm import tqdm  # type: ignore[import-untyped]
 
-from vdib.datasets.cache import cache_folder
-from vdib.datasets.mnist_dvs import NAME, default_folders, find
+from vdib.datasets.cache import default_folders
+from vdib.datasets.mnist_dvs_files import NAME, find
 from vdib.datasets.one_at_a_time import one_at_a_time
+from vdib.files import cache_folder
 
 URL = "http://www2.imse-cnm.csic.es/caviar/MNIST_DVS"
 # Of one public source; the authors publish none.

@@ -19,8 +19,8 @@ from typing import Literal
 
 import torch
 
-from vdib.datasets.cache import cache_folder
 from vdib.datasets.images import ImageSet
+from vdib.files import cache_folder
 
 NUM_TRAINING = 60_000
 _RAW = Path("MNIST", "raw")

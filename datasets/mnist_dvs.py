@@ -7,7 +7,6 @@ class of 2 to 3 s each.
 """
 
 import os
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -15,14 +14,15 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from vdib.datasets.cache import cache_folder
+from vdib.datasets.cache import default_folders
 from vdib.datasets.mnist import training_images
+from vdib.datasets.mnist_dvs_files import find
+from vdib.datasets.preparation import Preparation
 from vdib.datasets.recording import ReadOptions, Recording, read_recording
 from vdib.datasets.recording_set import RecordingSet, Shown, Split, Target, file_identity
 from vdib.datasets.recording_splits import Recordings, RecordingSplits, Wanted, step_us
 from vdib.datasets.simulated import SimulatedMNISTDVS
 from vdib.datasets.sources import Source, class_images
-from vdib.datasets.spike_set import Preparation
 from vdib.datasets.transforms.binning import SpikeBinning
 from vdib.datasets.transforms.follow import Follow
 from vdib.signal import Label
@@ -30,7 +30,6 @@ from vdib.signal import Label
 SENSOR_SIZE = (128, 128)
 SCALES = (4, 8, 16)
 RANGES = {"train": (1, 800), "validation": (801, 900), "test": (901, 1000)}
-NAME = re.compile(r"mnist_(\d)_scale(\d\d)_(\d{4})(?:_\w+)?\.aedat")
 
 
 class MNISTDVS(RecordingSet):
@@ -99,24 +98,6 @@ class MNISTDVS(RecordingSet):
         files = [file_identity(path) for _, _, path in self.files]
         changed = self.options.changed()
         return [files, repr(changed)] if changed else files
-
-
-def default_folders(name: str) -> list[Path]:
-    """Where a data set is looked for: below `$VDIB_DATA`, then in the user's cache."""
-    given = os.environ.get("VDIB_DATA")
-    return [*([Path(given) / name] if given else []), cache_folder() / name]
-
-
-def find(folders: Sequence[Path], scale: int) -> list[tuple[int, int, Path]]:
-    """Digit, number and path of the recordings of a scale, each once, in order."""
-    found: dict[tuple[int, int], Path] = {}
-    for folder in folders:
-        for path in sorted(folder.rglob("mnist_*.aedat")):
-            named = NAME.fullmatch(path.name)
-            hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-            if named and int(named[2]) == scale and 1 <= int(named[3]) <= 1000 and not hidden:
-                found.setdefault((int(named[1]), int(named[3])), path)
-    return [(*key, path) for key, path in sorted(found.items())]
 
 
 def source_of(recordings: Sequence[tuple[int, int]]) -> "np.ndarray[Any, np.dtype[np.uint8]]":

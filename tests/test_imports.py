@@ -19,7 +19,13 @@ LEVELS = (
     ("vdib.backends",),
     ("vdib.neurons",),
     ("vdib",),  # the core: all that no other line names
-    ("vdib.datasets", "vdib.figures"),
+    (
+        "vdib.datasets",
+        "vdib.figures",
+        "vdib.runs.command",  # what all commands share, and a run on disk, know no Lightning
+        "vdib.runs.folder",
+        "vdib.runs.portable_yaml",
+    ),
     ("vdib.lightning_modules",),
     ("vdib.runs",),
     ("vdib.configs",),

@@ -10,9 +10,10 @@ import pytest
 import recordings as make
 import torch
 
+from vdib.datasets.preparation import Preparation
 from vdib.datasets.recording import Recording, read_recording
 from vdib.datasets.recording_set import RecordingSet, Shown, file_identity
-from vdib.datasets.spike_set import Preparation, SpikeSet
+from vdib.datasets.spike_set import SpikeSet
 from vdib.datasets.transforms.binning import SpikeBinning
 from vdib.datasets.transforms.follow import Follow
 from vdib.datasets.transforms.place import Crop

@@ -1,0 +1,19 @@
+"""The files of MNIST-DVS, by their names: `mnist_D_scaleSS_NNNN.aedat`."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+NAME = re.compile(r"mnist_(\d)_scale(\d\d)_(\d{4})(?:_\w+)?\.aedat")
+
+
+def find(folders: Sequence[Path], scale: int) -> list[tuple[int, int, Path]]:
+    """Digit, number and path of the recordings of a scale, each once, in order."""
+    found: dict[tuple[int, int], Path] = {}
+    for folder in folders:
+        for path in sorted(folder.rglob("mnist_*.aedat")):
+            named = NAME.fullmatch(path.name)
+            hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+            if named and int(named[2]) == scale and 1 <= int(named[3]) <= 1000 and not hidden:
+                found.setdefault((int(named[1]), int(named[3])), path)
+    return [(*key, path) for key, path in sorted(found.items())]
