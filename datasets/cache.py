@@ -4,6 +4,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vdib.datasets.one_at_a_time import one_at_a_time
 from vdib.files import cache_folder, replacing
 
 Arrays = dict[str, NDArray[Any]]
@@ -21,7 +23,7 @@ def cached(settings: Mapping[str, Any], make: Callable[[], Arrays], folder: Path
 
     The file is named by the SHA-256 of the settings as JSON, so any change of them makes it anew.
     A file that does not read is made again; a folder that cannot be written costs the next run its
-    time and nothing else.
+    time and nothing else. Of several processes that want the same, one makes it.
 
     Args:
         settings: all that the arrays depend on, in JSON's types.
@@ -30,16 +32,32 @@ def cached(settings: Mapping[str, Any], make: Callable[[], Arrays], folder: Path
     """
     words = json.dumps(settings, sort_keys=True)
     path = folder / f"{sha256(words.encode()).hexdigest()[:32]}.npz"
+    kept = _read(path)
+    if kept is not None:
+        return kept
+    with one_at_a_time(folder, path.stem):
+        kept = _read(path)  # somebody may have made them while we waited
+        return _made(make, path) if kept is None else kept
+
+
+def _read(path: Path) -> Arrays | None:
+    """The arrays in a file; None where there is none, or none that can be read."""
     try:
         with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
     except OSError:
-        pass  # not there, or not for us
+        return None  # not there, or not for us
     except Exception:  # whatever the bytes of a damaged file happen to mean
         print(f"vdib: {path} is damaged: making it again", file=sys.stderr)
+        with suppress(OSError):
+            path.unlink()
+        return None
+
+
+def _made(make: Callable[[], Arrays], path: Path) -> Arrays:
     arrays = make()
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as file:
             np.savez(file, allow_pickle=False, **arrays)
     except OSError as error:

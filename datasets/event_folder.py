@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from vdib.datasets.find_recordings import SUFFIXES, passed_over, recordings_below
 from vdib.datasets.formats.read_options import ReadOptions, options_as_settings
 from vdib.datasets.grey_image import image_of, read_image
+from vdib.datasets.preparation import Preparation
 from vdib.datasets.recording import Recording, read_recording
 from vdib.datasets.recording_set import RecordingSet, Shown, Split, file_identity
 from vdib.datasets.recording_splits import RecordingSplits, step_us
 from vdib.datasets.sources import class_images
-from vdib.datasets.spike_set import Preparation
 from vdib.datasets.transforms.binning import SpikeBinning
 from vdib.datasets.transforms.follow import Follow
 from vdib.signal import Image, Label

@@ -20,6 +20,7 @@ from typing import Literal
 import torch
 
 from vdib.datasets.images import ImageSet
+from vdib.datasets.one_at_a_time import one_at_a_time
 from vdib.files import cache_folder
 
 NUM_TRAINING = 60_000
@@ -95,12 +96,14 @@ def _find(download: bool) -> Path:
     cache = cache_folder() / "mnist"
     folders = [Path(given) / "mnist", cache] if given else [cache]
     for root in folders:
-        if all((root / _RAW / name).is_file() for name in _SHAPES):
+        if _complete(root):
             return root
     why = "downloading is off"
     if download:
         try:
-            _download(cache)
+            with one_at_a_time(cache, "mnist"):
+                if not _complete(cache):  # by now
+                    _download(cache)
             return cache
         except (OSError, RuntimeError, HTTPException) as error:
             why = textwrap.shorten(str(error), 120) or type(error).__name__
@@ -108,6 +111,10 @@ def _find(download: bool) -> Path:
     raise FileNotFoundError(
         f"MNIST not found: put {names} (not gzipped) into {folders[0] / _RAW} ({why})"
     ) from None
+
+
+def _complete(root: Path) -> bool:
+    return all((root / _RAW / name).is_file() for name in _SHAPES)
 
 
 def _download(root: Path) -> None:

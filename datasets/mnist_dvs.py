@@ -17,12 +17,12 @@ import torch
 from vdib.datasets.cache import default_folders
 from vdib.datasets.mnist import training_images
 from vdib.datasets.mnist_dvs_files import find
+from vdib.datasets.preparation import Preparation
 from vdib.datasets.recording import ReadOptions, Recording, read_recording
 from vdib.datasets.recording_set import RecordingSet, Shown, Split, Target, file_identity
 from vdib.datasets.recording_splits import Recordings, RecordingSplits, Wanted, step_us
 from vdib.datasets.simulated import SimulatedMNISTDVS
 from vdib.datasets.sources import Source, class_images
-from vdib.datasets.spike_set import Preparation
 from vdib.datasets.transforms.binning import SpikeBinning
 from vdib.datasets.transforms.follow import Follow
 from vdib.signal import Label

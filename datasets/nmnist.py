@@ -18,12 +18,12 @@ from vdib.datasets.cache import default_folders
 from vdib.datasets.formats.nmnist_bin import SENSOR_SIZE
 from vdib.datasets.mnist import MNIST, NUM_TRAINING, training_images
 from vdib.datasets.one_at_a_time import one_at_a_time
+from vdib.datasets.preparation import Preparation
 from vdib.datasets.recording import ReadOptions, Recording, read_recording
 from vdib.datasets.recording_set import RecordingSet, Shown, Split, Target, file_identity
 from vdib.datasets.recording_splits import Recordings, RecordingSplits, Wanted, step_us
 from vdib.datasets.simulated import SimulatedNMNIST
 from vdib.datasets.sources import Source, class_images
-from vdib.datasets.spike_set import Preparation
 from vdib.datasets.transforms.binning import SpikeBinning
 from vdib.files import cache_folder
 from vdib.signal import Label

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Literal
 
+from vdib.datasets.preparation import Preparation
 from vdib.datasets.recording_set import RecordingSet, Split
-from vdib.datasets.spike_set import Preparation
 from vdib.signal import Image, Signal
 
 Recordings = Literal["simulated", "real", "both"]

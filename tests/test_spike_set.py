@@ -10,9 +10,10 @@ import pytest
 import recordings as make
 import torch
 
+from vdib.datasets.preparation import Preparation
 from vdib.datasets.recording import Recording, read_recording
 from vdib.datasets.recording_set import RecordingSet, Shown, file_identity
-from vdib.datasets.spike_set import Preparation, SpikeSet
+from vdib.datasets.spike_set import SpikeSet
 from vdib.datasets.transforms.binning import SpikeBinning
 from vdib.datasets.transforms.follow import Follow
 from vdib.datasets.transforms.place import Crop
@@ -210,3 +211,29 @@ def test_a_write_that_breaks_off_leaves_nothing(
     monkeypatch.setattr(np, "savez", full)
     SpikeSet.of(some(1), PREPARE, tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_several_that_want_the_same_make_it_once(tmp_path: Path) -> None:
+    """Processes wait for each other; other settings do not wait, a read-only folder neither."""
+    from concurrent.futures import ThreadPoolExecutor
+    from threading import Barrier
+
+    from vdib.datasets.cache import cached
+
+    made: list[int] = []
+    together = Barrier(4)
+
+    def make(number: int) -> dict[str, np.ndarray]:
+        made.append(number)
+        return {"number": np.array([number])}
+
+    def one(number: int) -> int:
+        together.wait()
+        return int(cached({"number": number}, lambda: make(number), tmp_path / "kept")["number"][0])
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(one, [1, 1, 1, 2])) == [1, 1, 1, 2]
+    assert sorted(made) == [1, 2]
+    assert [path.suffix for path in (tmp_path / "kept").iterdir()] == [".npz", ".npz"]
+    (tmp_path / "file").write_text("in the way")
+    assert cached({}, lambda: make(3), tmp_path / "file" / "kept")["number"] == [3]
