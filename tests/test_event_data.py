@@ -15,11 +15,14 @@ from recording_files import nmnist_bin, some_events
 from vdib import fit
 from vdib.datasets import mnist_dvs, nmnist, simulated
 from vdib.datasets.formats.aedat2_writer import write_aedat2
-from vdib.lightning_modules.naturalisation.event_folder_data import EventFolderData
-from vdib.lightning_modules.naturalisation.mnist_dvs_data import MNISTDVSData
-from vdib.lightning_modules.naturalisation.nmnist_data import NMNISTData
+from vdib.lightning_modules.naturalisation.event_data import (
+    EventFolderData,
+    MNISTDVSData,
+    NMNISTData,
+)
 from vdib.runs.folder import Run
 from vdib.runs.loading import rebuild
+from vdib.signal import Image
 from vdib.spikes import SparseSpikes
 
 # Lightning calls what jsonargparse has deprecated.
@@ -146,18 +149,20 @@ def test_the_mean_target_counts_repetitions(weights: list[int]) -> None:
     many = np.array(weights)
     zeros = np.zeros(len(many), np.int64)
     data = MNISTDVSData(**SIZES)
-    data.splits["train"] = SpikeSet(
+    data.load = lambda split: SpikeSet(
         zeros[:, None], zeros[:0].astype(np.uint16), (2, 26, 26), images, many, zeros, zeros
     )
     expected = images[many].mean(0).ravel() / 255
-    torch.testing.assert_close(data.mean_target().double().numpy(), expected, rtol=0, atol=1e-6)
+    mean = torch.sigmoid(data.constant().double()).numpy()
+    torch.testing.assert_close(mean, expected.clip(1e-4, 1 - 1e-4), rtol=0, atol=1e-6)
+    torch.testing.assert_close(data.signal.constant(data.targets("train")), data.constant())
 
 
 def test_folders_of_ones_own(tmp_path: Path) -> None:
     root = str(folder_of_recordings(tmp_path / "mine"))
     data = EventFolderData(root, num_steps=4, cache=False)
     assert data.found == {"sensor_size": (34, 34), "image_shape": (5, 4), "judged": False}
-    assert (data.input_shape, data.image_shape) == ((2, 34, 34), (5, 4))
+    assert (data.input_shape, data.signal) == ((2, 34, 34), Image((5, 4)))
     batch = data.examples("test", 9)
     assert batch.target.shape == (3, 20)
     assert (batch.target * 255).round().unique(dim=1).flatten().tolist() == [200, 100, 100]
@@ -177,7 +182,7 @@ def test_what_files_decided_is_kept_with_the_run(tmp_path: Path) -> None:
     root.rename(tmp_path / "gone")
     again = rebuild(Run(run))
     assert again.datamodule.input_shape == (2, 34, 34)
-    assert again.model.image_shape == (5, 4)
+    assert again.model.signal == Image((5, 4))
 
 
 @pytest.mark.parametrize("fault", ["bytes", "size", "image"])
@@ -237,4 +242,4 @@ def test_the_cache_is_used_between_runs(monkeypatch: pytest.MonkeyPatch) -> None
 def test_a_data_module_is_described_without_being_loaded(kind):
     data = kind("simulated")
     assert str(data) == kind.__name__
-    assert data.splits == {}
+    assert not data._splits
