@@ -60,7 +60,8 @@ class RecordingError(ValueError):
 
     def spelt(self, spelling: Callable[[Hint], str]) -> "RecordingError":
         """The same error, its options named as another command takes them."""
-        return type(self)(*self.args[:-1], spelling)
+        where = self.path, self.offset, self.found, self.expected, self.hints
+        return type(self)(*where, spelling)
 
 
 class NotARecordingError(RecordingError):
