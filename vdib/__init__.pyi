@@ -21,8 +21,7 @@ from vdib.prior import BernoulliPrior as BernoulliPrior
 from vdib.prior import MarginalPrior as MarginalPrior
 from vdib.runs.loading import load as load
 from vdib.spikes import SparseSpikes as SparseSpikes
+from vdib.version import __version__ as __version__
 from vdib.window import BasisWindow as BasisWindow
 from vdib.window import FullWindow as FullWindow
 from vdib.window import RateWindow as RateWindow
-
-__version__: str
