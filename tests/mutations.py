@@ -23,19 +23,20 @@ NUMBERS = (b"0", b"-1", b"1", b"99999", b"1e999", b"nan", b"1.5", b"9" * 30, b""
 _LINE = re.compile(rb"[^\r\n]*\r?\n")
 
 
-def lz4_frame(payload: bytes, random: Random) -> bytes:
-    """An LZ4 frame of stored blocks, now and then with one that says it is compressed."""
+def lz4_frame(payload: bytes, random: Random | None = None) -> bytes:
+    """An LZ4 frame of stored blocks; by chance with some that say they are compressed."""
     out = struct.pack("<I", 0x184D2204) + b"\x60\x70\x73"
     for at in range(0, len(payload), 400):
         part = payload[at : at + 400]
-        out += struct.pack("<I", len(part) | (random.random() > 0.05) << 31) + part
+        stored = random is None or random.random() > 0.05
+        out += struct.pack("<I", len(part) | stored << 31) + part
     return out + bytes(4)
 
 
-def zstd_frame(payload: bytes, random: Random) -> bytes:
-    """A zstd frame of raw blocks, now and then with one that repeats a byte very often."""
+def zstd_frame(payload: bytes, random: Random | None = None) -> bytes:
+    """A zstd frame of raw blocks; by chance with many behind them that repeat a byte."""
     blocks = [(0, payload[at : at + 400]) for at in range(0, len(payload), 400)]
-    for _ in range(random.integers(0, 3) ** 7):
+    for _ in range(0 if random is None else random.integers(0, 4) ** 7):
         blocks.append((1, b"\0"))
     out = struct.pack("<I", 0xFD2FB528) + b"\x00\x58"
     for i, (kind, part) in enumerate(blocks):

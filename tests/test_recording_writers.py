@@ -149,6 +149,18 @@ def test_padding_in_event_words(tmp_path: Path) -> None:
     assert (rows(recording), recording.num_skipped) == ([(4, 5, 64, True)], 0)
 
 
+def test_times_of_evt3_that_loop(tmp_path: Path) -> None:
+    """24 bits of time, 16.8 s: the upper word falls, and time goes on."""
+    pytest.importorskip("evt3")
+    words: list[int] = []
+    t = np.arange(0, 60_000_000, 2_000_003)
+    for time in t.tolist():
+        low = time & 0xFFF
+        words += [0x8000 | time >> 12 & 0xFFF, 0x6000 | low, 0x0003, 0x2000 | 5]
+    content = b"% evt 3.0\n% geometry 34x34\n% end\n" + np.array(words, "<u2").tobytes()
+    np.testing.assert_array_equal(read(tmp_path / "a.raw", content).t, t)
+
+
 def test_aedat2_of_other_chips(tmp_path: Path) -> None:
     """By name, whatever the header says; without one DVS128, and the message says what to do."""
     x, y, t, p = some_events(width=600, height=400)
