@@ -29,7 +29,7 @@ from networks import Step, in_turns, mixed
 from vdib.backends import event_conv
 from vdib.backends import event_linear as events
 from vdib.backends.settings import changed
-from vdib.neurons.srm import Dense, PooledConv2d
+from vdib.neurons.synapses import Dense, PooledConv2d
 from vdib.spikes import SparseSpikes, Spikes
 
 DENSITIES = 0.01, 0.02, 0.03, 0.04, 0.05, 0.06, 0.08, 0.1, 0.12, 0.15, 0.2
@@ -87,12 +87,12 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     clock = "cpu_ms" if args.threads == 1 else "wall_ms"
     maps: list[tuple[str, tuple[int, ...], nn.Module]] = [
-        (f"{inputs} to {outputs}", (rows, inputs), Dense(inputs, outputs))
+        (f"{inputs} to {outputs}", (rows, inputs), Dense((inputs,), outputs))
         for rows, inputs, outputs in PRODUCTS
     ]
     for rows, shape, outputs in CONVOLUTIONS:
         label = f"{'x'.join(map(str, shape))} to {outputs} channels"
-        maps.append((label, (rows, *shape), PooledConv2d(shape[0], outputs, 5, 2)))
+        maps.append((label, (rows, *shape), PooledConv2d(shape, outputs, 5, 2)))
     generator = torch.Generator().manual_seed(0)
     for bf16 in (False, True):
         print(f"\n{'bfloat16' if bf16 else 'float32'}: lists / dense spikes\n")

@@ -23,9 +23,10 @@ from vdib.backends.dispatch import plain as plain_pytorch
 from vdib.backends.settings import changed
 from vdib.dynamics.feedback import ExponentialFeedback
 from vdib.dynamics.filters import ExponentialPair
-from vdib.dynamics.firing import PassThrough
+from vdib.dynamics.firing import Bernoulli, PassThrough
 from vdib.encoder import SpikingEncoder, build_encoder
-from vdib.neurons.srm import SRM, Dense, hidden_conv, hidden_dense
+from vdib.neurons.srm import SRM, srm
+from vdib.neurons.synapses import Dense, dense, pooled_conv
 from vdib.noise import Noise
 from vdib.spikes import SparseSpikes
 
@@ -73,10 +74,11 @@ def _one_filter(at: Setting) -> SpikingEncoder:
     """What the peers have, as far as ours can: one synaptic filter a layer, hidden and readout."""
     pair, shape, layers = ExponentialPair(), at.inputs, []
     for channels in at.channels:
-        layers.append(hidden_conv((shape[0], shape[1], shape[2]), channels))
+        layers.append(srm(*pooled_conv(shape, channels)))
         shape = layers[-1].shape
-    layers.append(hidden_dense(math.prod(shape), at.hidden))
-    readout = SRM(Dense(at.hidden, at.readout), (at.readout,), pair, ExponentialFeedback())
+    layers.append(srm(*dense(shape, at.hidden)))
+    weights = Dense((at.hidden,), at.readout)
+    readout = SRM(weights, (at.readout,), pair, ExponentialFeedback(), Bernoulli())
     return SpikingEncoder(layers, readout)
 
 

@@ -33,6 +33,7 @@ from vdib.estimator import StraightThrough
 from vdib.model import VDIB
 from vdib.noise import Noise
 from vdib.prior import BernoulliPrior
+from vdib.signal import Image
 from vdib.spikes import SparseSpikes
 from vdib.window import BasisWindow
 
@@ -80,7 +81,7 @@ def profile(name: str) -> None:
     at = SETTINGS[name]
     torch.manual_seed(0)
     encoder = build_encoder(at.inputs, at.readout, (at.hidden,), at.channels)
-    decoder = MLPDecoder(BasisWindow(at.steps), at.readout, 784)
+    decoder = MLPDecoder(BasisWindow(at.steps), at.readout, Image((28, 28)))
     model = VDIB(encoder, decoder, BernoulliPrior(0.1), StraightThrough())
     x, r = SparseSpikes.of(at.spikes(0.02)), torch.rand(at.batch, 784)
     encoder.calibrate(x, rate=0.1)

@@ -16,16 +16,17 @@ import torch
 from torch import Tensor
 
 from vdib import online
-from vdib.datasets.drifting_blobs import UNIT, DriftingBlobs, Patterns, spikes
-from vdib.decoder import LogisticDecoder, categorical
+from vdib.datasets.drifting_blobs import UNIT, DriftingBlobs, spikes
+from vdib.decoder import LogisticDecoder
 from vdib.encoder import build_encoder
 from vdib.estimator import StraightThrough
+from vdib.lightning_modules.predictive_coding.signals import Pattern
 from vdib.model import VDIB
 from vdib.noise import Noise
 from vdib.prior import BernoulliPrior
 from vdib.window import FullWindow
 
-PROCESS, PATTERNS = DriftingBlobs(amplitude=UNIT), Patterns(20, 2)
+PROCESS, SETS = DriftingBlobs(amplitude=UNIT), Pattern(20, 2)
 
 
 def model(x: Tensor) -> VDIB:
@@ -33,7 +34,7 @@ def model(x: Tensor) -> VDIB:
     torch.manual_seed(0)
     encoder = build_encoder((20,), 10, hidden=())
     encoder.calibrate(x, 0.2)
-    decoder = LogisticDecoder(FullWindow(5), 10, len(PATTERNS), categorical)
+    decoder = LogisticDecoder(FullWindow(5), 10, SETS)
     return VDIB(encoder, decoder, BernoulliPrior(0.2), StraightThrough(), every_step=True)
 
 
@@ -91,7 +92,7 @@ def learn(steps: int) -> None:
         if t % 1_000 == 0:
             u = noise.uniform(0, 1_000, (10,), t)
         memory = online.advance(bottleneck, spikes(bins, 20), u[:, t % 1_000], memory)
-        costs, kl = online.step_loss(bottleneck, memory, PATTERNS.index(bins))
+        costs, kl = online.step_loss(bottleneck, memory, SETS.of(bins))
         optimizer.zero_grad()
         (costs + 0.01 * kl).mean().backward()
         optimizer.step()

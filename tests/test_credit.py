@@ -15,11 +15,10 @@ HIDDEN = (4,)
 def run(credit, seed=0):
     """A tiny network's pieces: hidden layer, its gradient, and `delta = dL/dv` of the readout."""
     torch.manual_seed(seed)
-    encoder = tiny.encoder(hidden=HIDDEN)
-    encoder.credit = credit
+    encoder = tiny.encoder(hidden=HIDDEN, credit=credit)
     x = (torch.rand(2, 6, 3, dtype=torch.float64) < 0.5).double()
     noise = torch.rand(2, 6, tiny.READOUT, dtype=torch.float64)
-    drive, hidden = encoder.drive(x)
+    drive, hidden = tiny.drive(encoder, x)
     drive.retain_grad()
     spikes, logits = encoder.readout.respond(drive, PassThrough(), noise)
     loss = (spikes * torch.linspace(-1, 2, 6, dtype=torch.float64)[:, None]).sum()
@@ -32,8 +31,8 @@ def eligibility(layer, x):
     """`e_ji[t] = psi_j[t] dv_j[t]/dw_ji` by forward recursion, `(B, T, N, N_in)`."""
     steps = x.shape[1]
     with torch.no_grad():
-        spikes, v = layer(x, tiny.encoder(hidden=HIDDEN).threshold)
-    slope = tiny.encoder(hidden=HIDDEN).threshold.slope(v, spikes)
+        spikes, v = layer(x)
+    slope = layer.fire.slope(v, spikes)
     eps, nu = layer.filter.kernel(steps)[0], layer.feedback.kernel(steps)
     gain = layer.gain.detach() / layer.width
     traces, out = [], []
@@ -50,12 +49,12 @@ def eligibility(layer, x):
 
 def test_eprop_is_learning_signal_times_eligibility():
     encoder, layer, x, _, delta = run(EProp())
-    weights = encoder.readout.synapses[1].weight.detach().view(-1, tiny.READOUT, *HIDDEN)
+    weights = encoder.readout.synapses.weight.detach().view(-1, tiny.READOUT, *HIDDEN)
     now = encoder.readout.filter.kernel(1)[:, 0]
     signal = torch.einsum("btn,k,knj->btj", delta, now, weights)
     expected = torch.einsum("btj,btji->ji", signal, eligibility(layer, x))
     assert expected.norm() > 1e-3
-    torch.testing.assert_close(layer.synapses[1].weight.grad, expected)
+    torch.testing.assert_close(layer.synapses.weight.grad, expected)
 
 
 def test_dfa_is_projected_signal_times_eligibility():
@@ -63,13 +62,13 @@ def test_dfa_is_projected_signal_times_eligibility():
     _, layer, x, _, delta = run(credit)
     expected = torch.einsum("btj,btji->ji", delta @ credit.matrix_0, eligibility(layer, x))
     assert expected.norm() > 1e-3
-    torch.testing.assert_close(layer.synapses[1].weight.grad, expected)
+    torch.testing.assert_close(layer.synapses.weight.grad, expected)
 
 
 def test_bptt_reaches_through_every_later_potential():
     encoder, layer, x, _, delta = run(BPTT())
     steps = x.shape[1]
-    weights = encoder.readout.synapses[1].weight.detach().view(-1, tiny.READOUT, *HIDDEN)
+    weights = encoder.readout.synapses.weight.detach().view(-1, tiny.READOUT, *HIDDEN)
     eps = encoder.readout.filter.kernel(steps)
     signal = torch.zeros(*x.shape[:2], *HIDDEN, dtype=x.dtype)
     for t in range(steps):
@@ -77,7 +76,7 @@ def test_bptt_reaches_through_every_later_potential():
             through = torch.einsum("bn,k,knj->bj", delta[:, t + lag], eps[:, lag], weights)
             signal[:, t] += through
     expected = torch.einsum("btj,btji->ji", signal, eligibility(layer, x))
-    torch.testing.assert_close(layer.synapses[1].weight.grad, expected)
+    torch.testing.assert_close(layer.synapses.weight.grad, expected)
 
 
 def test_the_rules_differ_below_the_readout_only():
@@ -86,11 +85,9 @@ def test_the_rules_differ_below_the_readout_only():
         assert torch.equal(other[3], runs[0][3])  # hidden spikes
         assert torch.equal(other[4], runs[0][4])  # dL/dv of the readout
         torch.testing.assert_close(
-            other[0].readout.synapses[1].weight.grad, runs[0][0].readout.synapses[1].weight.grad
+            other[0].readout.synapses.weight.grad, runs[0][0].readout.synapses.weight.grad
         )
-        assert not torch.allclose(
-            other[1].synapses[1].weight.grad, runs[0][1].synapses[1].weight.grad
-        )
+        assert not torch.allclose(other[1].synapses.weight.grad, runs[0][1].synapses.weight.grad)
 
 
 @pytest.mark.parametrize("name", ["bptt", "eprop", "dfa"])
@@ -103,7 +100,7 @@ def test_signals_of_the_score_function_carry_the_task(name):
     }[name]
     model = tiny.bottleneck(LeaveOneOut(4), credit)
     x, r = tiny.example()
-    weight = model.encoder.layers[0].synapses[1].weight
+    weight = model.encoder.layers[0].synapses.weight
     grads = []
     for target in (r, 1 - r):
         loss, _ = model.training_loss(x, target, Noise(0, 0, torch.tensor([0])))

@@ -5,7 +5,9 @@ import math
 import pytest
 import torch
 
-from vdib.decoder import CNNDecoder, LogisticDecoder, MLPDecoder, bernoulli, categorical, normal
+from vdib.decoder import CNNDecoder, LogisticDecoder, MLPDecoder
+from vdib.encoder import SpikeCode
+from vdib.signal import Image, Label, bernoulli, categorical, normal
 from vdib.window import BasisWindow, FullWindow, RateWindow, recent
 
 NEURONS, OUTPUTS = 4, 3
@@ -22,9 +24,9 @@ def draw(*shape, seed=0):
     return torch.randn(*shape, generator=generator, dtype=torch.float64)
 
 
-def built(make, window, seed=0, **arguments):
+def built(make, window, seed=0, signal=Image((OUTPUTS,)), **arguments):  # noqa: B008  # frozen
     torch.manual_seed(seed)
-    return make(window, NEURONS, OUTPUTS, **arguments).double()
+    return make(window, NEURONS, signal, **arguments).double()
 
 
 def windows(length):
@@ -54,8 +56,12 @@ def test_every_step_is_the_recent_spikes_of_each(make, num_steps, length):
         def forward(self, spikes):
             return spikes.flip(2)
 
+    class Last(Recent):
+        def forward(self, spikes):
+            return spikes.tril()
+
     spikes = spike_train(num_steps)[:, 0].requires_grad_()
-    for window in (*windows(length), Recent(length)):
+    for window in (*windows(length), Recent(length), Last(length)):
         decoder = built(make, window)
         with torch.no_grad():
             for parameter in decoder.parameters():  # away from rate decoding
@@ -197,15 +203,18 @@ def test_normal_has_means_first_and_log_deviations_second():
 
 
 @pytest.mark.parametrize("make", [LogisticDecoder, MLPDecoder, CNNDecoder])
-@pytest.mark.parametrize("likelihood", [bernoulli, categorical])
-def test_decoders_return_the_distribution_of_their_outputs(make, likelihood):
-    decoder, spikes = built(make, FullWindow(6), likelihood=likelihood), spike_train(6)
-    distribution = decoder(spikes)
-    assert distribution.batch_shape == (2, 5)
-    target = torch.ones(2, 5) if likelihood is categorical else draw(2, 5, OUTPUTS).sigmoid()
-    expected = likelihood(decoder.outputs(spikes)).log_prob(target)
-    torch.testing.assert_close(distribution.log_prob(target), expected)
-    assert expected.std() > 0
+@pytest.mark.parametrize("signal", [Image((OUTPUTS,)), Label(OUTPUTS)], ids=str)
+def test_decoders_return_the_distribution_of_their_outputs(make, signal):
+    decoder = built(make, FullWindow(6), signal=signal)
+    code = SpikeCode(spike_train(9)[:, 0], None)
+    target = torch.ones(2, 9) if signal == Label(OUTPUTS) else draw(2, 9, OUTPUTS).sigmoid()
+    for every_step, steps in ((True, slice(None)), (False, slice(8, None))):
+        distribution = decoder(code, every_step)
+        assert distribution.batch_shape == target[:, steps].shape[:2]
+        outputs = decoder.outputs(recent(code.spikes, 6, every_step=True))[:, steps]
+        expected = signal.likelihood(outputs).log_prob(target[:, steps])
+        torch.testing.assert_close(distribution.log_prob(target[:, steps]), expected)
+        assert expected.std() > 0
 
 
 @pytest.mark.parametrize("make", [LogisticDecoder, MLPDecoder, CNNDecoder])
@@ -223,4 +232,4 @@ def test_starting_from_given_outputs_shifts_them_whatever_the_spikes(make):
 
 def test_an_even_kernel_is_refused():
     with pytest.raises(ValueError, match="kernel_size must be odd, got 4"):
-        CNNDecoder(FullWindow(6), NEURONS, OUTPUTS, kernel_size=4)
+        CNNDecoder(FullWindow(6), NEURONS, Image((OUTPUTS,)), kernel_size=4)

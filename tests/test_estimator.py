@@ -75,12 +75,11 @@ def test_the_full_gradient_needs_both_terms():
     assert (theta(model, total) - exact).norm() > 0.01 * exact.norm()
 
 
-def test_leave_one_out_has_the_exact_gradient_in_expectation(monkeypatch):
-    monkeypatch.setattr(tiny, "STEPS", 2)  # pairs of codes: 16 x 16
-    x, r = tiny.example()
+def test_leave_one_out_has_the_exact_gradient_in_expectation():
+    x, r = tiny.example(steps=2)  # pairs of codes: 16 x 16
     model = tiny.bottleneck(LeaveOneOut(2))
     exact = tiny.gradient(model, tiny.exact_loss(model, x, r))
-    codes = tiny.all_codes()
+    codes = tiny.all_codes(steps=2)
     weights = tiny.log_probability(model, x, codes)[0].exp().detach()
     total = 0
     for i, j in itertools.product(range(len(codes)), repeat=2):
@@ -114,11 +113,16 @@ def test_sampled_gradients_average_to_the_exact_one(estimator):
 
 
 def test_leave_one_out_varies_less_where_inputs_differ_in_cost():
-    x, r = tiny.example()
-    x, r = x.expand(8, -1, -1), r + 5.0 * torch.arange(8).view(-1, 1, 1) % 2
+    """By 40 nats a step, whatever the code: an average over inputs leaves that to every spike."""
+    x, r = (given.expand(8, -1, -1) for given in tiny.example())
+
+    def own_cost(code):
+        dear = torch.arange(len(code.hidden[0])) % 2
+        return dear.double()[:, None].expand(-1, tiny.STEPS)
+
     variances = []
     for estimator in (ScoreFunction(3), LeaveOneOut(2)):
-        model = tiny.bottleneck(estimator)
+        model = tiny.bottleneck(estimator, penalties={"own_cost": (own_cost, 40.0)})
         some = slice(0, 8 // estimator.num_samples)  # eight codes a step for both
         ids = torch.arange(8)[some]
         grads = [
@@ -126,7 +130,7 @@ def test_leave_one_out_varies_less_where_inputs_differ_in_cost():
             for noise in (Noise(0, step, ids) for step in range(250))
         ]
         variances.append(float(torch.stack(grads[50:]).var(0).sum()))
-    assert variances[1] < variances[0]
+    assert variances[1] < 0.7 * variances[0]
 
 
 def test_straight_through_is_biased_but_points_the_right_way():

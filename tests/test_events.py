@@ -11,7 +11,8 @@ from vdib.backends.settings import changed
 from vdib.credit import BPTT, DirectFeedback, EProp
 from vdib.dynamics.firing import PassThrough, Threshold
 from vdib.encoder import build_encoder
-from vdib.neurons.srm import hidden_conv, hidden_dense
+from vdib.neurons.srm import srm
+from vdib.neurons.synapses import dense, pooled_conv
 from vdib.noise import Noise
 from vdib.spikes import SparseSpikes
 
@@ -178,12 +179,11 @@ def test_what_is_no_spike_train_is_not_listed():
     assert events.listed(spike_train(31, 70, rate=0.9), 0.2) is None
 
 
-@pytest.mark.parametrize("credit", [BPTT(), EProp(), DirectFeedback((20, 11), 9)])
+@pytest.mark.parametrize("credit", [BPTT, EProp, DirectFeedback])
 @pytest.mark.parametrize("samples", [1, 2])
 def test_encoders_take_lists(credit, samples):
     torch.manual_seed(0)
-    encoder, other = (build_encoder((2, 5, 3), 9, hidden=(20, 11)) for _ in range(2))
-    encoder.credit = other.credit = credit
+    encoder, other = (build_encoder((2, 5, 3), 9, (20, 11), credit=credit) for _ in range(2))
     spikes = spike_train(4, 31, 2, 5, 3)
     other.load_state_dict(encoder.state_dict())
     encoder.calibrate(SparseSpikes.of(spikes), rate=0.2)
@@ -205,7 +205,7 @@ def test_encoders_take_lists(credit, samples):
 @pytest.mark.parametrize("rate", [0.03, 0.3])
 def test_convolutional_layers_take_lists(rate):
     torch.manual_seed(0)
-    layer = hidden_conv((2, 9, 8), 3, kernel_size=3)
+    layer = srm(*pooled_conv((2, 9, 8), 3, kernel_size=3))
     spikes = spike_train(2, 14, 2, 9, 8, rate=rate)
     assert (spikes.mean() < event_conv.DENSE[torch.float32]) == (rate < 0.1)
     layer.calibrate(SparseSpikes.of(spikes))
@@ -224,8 +224,8 @@ def test_spikes_of_other_shapes_are_refused(lists):
         return SparseSpikes.of(spikes) if lists else spikes
 
     with pytest.raises(ValueError, match="expected 5 inputs, got 6"):
-        hidden_dense(5, 4).drive(of(6))
-    layer = hidden_conv((2, 8, 8), 3)
+        srm(*dense((5,), 4)).drive(of(6))
+    layer = srm(*pooled_conv((2, 8, 8), 3))
     for shape in ((3, 8, 8), (1, 8, 8), (128,)):
         with pytest.raises(ValueError, match=r"expected inputs of shape \(2, H, W\), got \("):
             layer.drive(of(*shape))
@@ -233,11 +233,11 @@ def test_spikes_of_other_shapes_are_refused(lists):
         layer.drive(of(2, 8, 6))
 
 
-@pytest.mark.parametrize("make", [hidden_dense, lambda *sizes: hidden_conv((1, 4, 4), 3)])
-def test_parameters_in_bfloat16_take_the_plain_code(make):
+@pytest.mark.parametrize("connect", [dense((16,), 5), pooled_conv((1, 4, 4), 3)])
+def test_parameters_in_bfloat16_take_the_plain_code(connect):
     torch.manual_seed(0)
-    layer = make(16, 5)
-    spikes = spike_train(2, 9, 16) if make is hidden_dense else spike_train(2, 9, 1, 4, 4)
+    layer = srm(*connect)
+    spikes = spike_train(2, 9, *layer.input_shape)
     layer.calibrate(spikes)
     expected, _ = layer(spikes, Threshold())
     fired, v = layer.bfloat16()(spikes.bfloat16(), Threshold())

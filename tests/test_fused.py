@@ -18,7 +18,8 @@ from vdib.dynamics.feedback import ExponentialFeedback, KernelFeedback
 from vdib.dynamics.filters import ExponentialPair, RaisedCosines
 from vdib.dynamics.firing import Bernoulli, Concrete, PassThrough, Threshold
 from vdib.encoder import build_encoder
-from vdib.neurons.srm import SRM, hidden_conv
+from vdib.neurons.srm import SRM, srm
+from vdib.neurons.synapses import Dense, pooled_conv
 from vdib.noise import Noise
 
 FILTERS = [ExponentialPair(), ExponentialPair(0.99, 0.99), RaisedCosines(), RaisedCosines(1, 3)]
@@ -46,8 +47,9 @@ def threads(request):
 
 def layer_of(filter, feedback, num_inputs, num_neurons, width=1.6):
     torch.manual_seed(0)
-    linear = torch.nn.Linear(num_inputs, filter.num_kernels * num_neurons, bias=False)
-    layer = SRM(linear, (num_neurons,), filter, feedback, threshold=0.3, width=width)
+    linear = Dense((num_inputs,), filter.num_kernels * num_neurons)
+    parts = linear, (num_neurons,), filter, feedback, Threshold()
+    layer = SRM(*parts, threshold=0.3, width=width)
     torch.nn.init.normal_(layer.synapses.weight)
     torch.nn.init.normal_(layer.bias, std=0.3)
     torch.nn.init.normal_(layer.gain, 1.0, 0.3)
@@ -191,7 +193,7 @@ def test_any_size(filter, fire, shape):
 @pytest.mark.parametrize("filter", [ExponentialPair(), RaisedCosines(2, 8)], ids=str)
 def test_convolutional_layers(filter):
     torch.manual_seed(0)
-    layer = hidden_conv((2, 9, 8), 3, kernel_size=3, filter=filter)
+    layer = srm(*pooled_conv((2, 9, 8), 3, kernel_size=3), filter=filter)
     torch.nn.init.normal_(layer.bias)
     x = spike_train(2, 14, 2, 9, 8).requires_grad_()
     layer.calibrate(x.detach())
@@ -223,11 +225,10 @@ def test_layouts_that_are_not_contiguous():
 
 
 @pytest.mark.parametrize("samples", [1, 3])
-@pytest.mark.parametrize("credit", [BPTT(), EProp(), DirectFeedback((20, 11), 9)])
+@pytest.mark.parametrize("credit", [BPTT, EProp, DirectFeedback])
 def test_encoders_under_every_credit(credit, samples):
     torch.manual_seed(0)
-    encoder = build_encoder((13,), 9, hidden=(20, 11))
-    encoder.credit = credit
+    encoder = build_encoder((13,), 9, hidden=(20, 11), credit=credit)
     x = spike_train(4, 31, 13)
     encoder.calibrate(x, rate=0.2)
     noise = Noise(0, 1, torch.arange(4), samples)

@@ -11,6 +11,7 @@ from vdib.model import VDIB
 from vdib.noise import Noise
 from vdib.objective import bernoulli_kl
 from vdib.prior import BernoulliPrior
+from vdib.signal import Image
 from vdib.window import BasisWindow, FullWindow, RateWindow
 
 STEPS, INPUTS, READOUT, PIXELS = 7, 12, 6, 10
@@ -19,7 +20,7 @@ STEPS, INPUTS, READOUT, PIXELS = 7, 12, 6, 10
 def model(window=FullWindow, decoder=MLPDecoder, estimator=None, **window_arguments):
     torch.manual_seed(0)
     encoder = build_encoder((INPUTS,), READOUT, hidden=(9,))
-    decoder = decoder(window(STEPS, **window_arguments), READOUT, PIXELS)
+    decoder = decoder(window(STEPS, **window_arguments), READOUT, Image((PIXELS,)))
     return VDIB(encoder, decoder, BernoulliPrior(0.2), estimator or StraightThrough(), beta=0.3)
 
 

@@ -6,12 +6,15 @@ import torch
 from vdib.lightning_modules.naturalisation.image_data import ImageData
 from vdib.lightning_modules.naturalisation.module import NaturalisationModule
 from vdib.noise import EVALUATION
+from vdib.signal import Image
+
+DIGITS = Image((28, 28), digits=True)
 
 
 def small(**settings):
     torch.manual_seed(0)
     return NaturalisationModule(
-        num_steps=5, input_shape=(784,), hidden=[10], num_readout=4, **settings
+        num_steps=5, input_shape=(784,), signal=DIGITS, hidden=[10], num_readout=4, **settings
     )
 
 

@@ -5,13 +5,14 @@ import tiny
 import torch
 
 from vdib import online
-from vdib.decoder import LogisticDecoder, categorical
-from vdib.encoder import build_encoder
+from vdib.decoder import LogisticDecoder
+from vdib.encoder import SpikeCode, build_encoder
 from vdib.estimator import RelaxedBernoulli, StraightThrough
 from vdib.model import VDIB
 from vdib.objective import distortion, rate
 from vdib.prior import BernoulliPrior, MarginalPrior
-from vdib.window import FullWindow, RateWindow, recent
+from vdib.signal import Label
+from vdib.window import FullWindow, RateWindow
 
 INPUTS, READOUT, STEPS, BATCH, BETA = 5, 3, 12, 2, 0.4
 
@@ -20,10 +21,10 @@ def model(hidden=(), estimator=None, window=FullWindow, prior=None):
     torch.manual_seed(0)
     encoder = build_encoder((INPUTS,), READOUT, hidden)
     for layer in (*encoder.layers, encoder.readout):
-        torch.nn.init.normal_(layer.synapses[1].weight, std=0.8)
+        torch.nn.init.normal_(layer.synapses.weight, std=0.8)
         torch.nn.init.uniform_(layer.gain, 0.8, 1.6)
         torch.nn.init.normal_(layer.bias, 0.5, 0.3)
-    decoder = LogisticDecoder(window(4), READOUT, 6, likelihood=categorical)
+    decoder = LogisticDecoder(window(4), READOUT, Label(6))
     torch.nn.init.normal_(decoder.head.weight)
     prior = prior or BernoulliPrior(0.2)
     return VDIB(encoder, decoder, prior, estimator or StraightThrough(), BETA, True).double()
@@ -56,14 +57,14 @@ def truncated_gradient(bottleneck, x, r, u):
     encoder, fire = bottleneck.encoder, bottleneck.estimator.fire
     below = x
     for layer in (*encoder.layers, encoder.readout):
-        rule = encoder.threshold if layer is not encoder.readout else fire
+        rule = layer.fire if layer is not encoder.readout else fire
         with torch.no_grad():
             s, _ = layer(below, rule, u)
         v = layer.given(layer.drive(below.detach()), s)
         if below.requires_grad:
             v = v + layer.same_step_drive(below - below.detach())
         below = s + rule.slope(v.detach(), s) * (v - v.detach())
-    decoded = bottleneck.decoder(recent(below, bottleneck.decoder.window.length, True))
+    decoded = bottleneck.decode(SpikeCode(below, v))
     kl = rate(v, bottleneck.prior(below.detach()))
     loss = (distortion(decoded, r).sum(1) + BETA * kl.sum(1)).mean()
     return tiny.gradient(bottleneck, loss)

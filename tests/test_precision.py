@@ -8,17 +8,20 @@ import pytest
 import torch
 import yaml
 
-from vdib import evaluate, fit, online
-from vdib.decoder import CNNDecoder, LogisticDecoder, MLPDecoder, bernoulli, categorical, normal
+from vdib import evaluate, fit
+from vdib.decoder import CNNDecoder, LogisticDecoder, MLPDecoder
 from vdib.dynamics.filters import delayed
+from vdib.encoder import SpikeCode
 from vdib.lightning_modules.naturalisation.module import NaturalisationModule
 from vdib.lightning_modules.predictive_coding.data import BlobData
 from vdib.lightning_modules.predictive_coding.module import PredictiveCodingModule
 from vdib.metrics import ssim
-from vdib.neurons.srm import readout_dense
+from vdib.neurons.srm import stochastic_srm
+from vdib.neurons.synapses import dense
 from vdib.noise import EVALUATION, Noise
 from vdib.precision import precision_for
 from vdib.prior import AutoregressivePrior
+from vdib.signal import Curve, Image, Label
 from vdib.window import BasisWindow
 
 TINY = [
@@ -149,19 +152,19 @@ def test_gradients_are_clipped_in_mixed_precision(hardware):
 # --- what is not rounded ----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("likelihood", [bernoulli, categorical, normal])
+@pytest.mark.parametrize("signal", [Image((20, 20)), Label(400), Curve(200)], ids=str)
 @pytest.mark.parametrize("make", [LogisticDecoder, MLPDecoder, CNNDecoder])
-def test_distortions_are_those_of_the_outputs_in_single_precision(make, likelihood):
+def test_distortions_are_those_of_the_outputs_in_single_precision(make, signal):
     torch.manual_seed(0)
-    decoder = make(BasisWindow(9, 3), 5, 400, likelihood)
-    spikes = (torch.rand(2, 1, 9, 5) < 0.4).float()
-    r = torch.randint(200, (2, 1)) if likelihood is categorical else torch.rand(2, 1, 400)
-    r = r[..., :200] if likelihood is normal else r
+    decoder = make(BasisWindow(9, 3), 5, signal)
+    spikes = (torch.rand(2, 9, 5) < 0.4).float()
+    r = torch.randint(200, (2, 1)) if isinstance(signal, Label) else torch.rand(2, 1, 400)
+    r = r[..., :200] if isinstance(signal, Curve) else r
     with mixed():
-        outputs = decoder.outputs(spikes)
-        cost = -decoder(spikes).log_prob(r)
+        outputs = decoder.outputs(spikes[:, None])
+        cost = -decoder(SpikeCode(spikes, None)).log_prob(r)
     assert outputs.dtype == torch.bfloat16
-    exact = -likelihood(outputs.double()).log_prob(r.to(torch.double))
+    exact = -signal.likelihood(outputs.double()).log_prob(r.to(torch.double))
     torch.testing.assert_close(cost.double(), exact, rtol=1e-6, atol=1e-6)
 
 
@@ -178,11 +181,11 @@ def test_the_prior_sums_over_time_in_single_precision():
 
 
 def test_online_potentials_sum_over_kernels_in_single_precision():
-    layer = readout_dense(1, 1)
-    torch.nn.init.ones_(layer.synapses[1].weight)
+    layer = stochastic_srm(*dense((1,), 1))
+    torch.nn.init.ones_(layer.synapses.weight)
     traces = torch.tensor([256.0, *[1.0] * 7]).view(1, 8, 1)  # bfloat16 knows 256 and 258
     with mixed(), torch.no_grad():
-        v = online._distance(layer, traces, torch.zeros(1, 1))
+        v = layer.from_traces(traces, torch.zeros(1, 1))
     assert v.item() == 256 + 7 - layer.threshold
 
 
@@ -190,7 +193,13 @@ def test_images_are_measured_in_single_precision():
     torch.manual_seed(0)
     images = torch.rand(3, 28, 28)
     near = (images + 0.05 * torch.randn(3, 28, 28)).clamp(0, 1)
-    module = NaturalisationModule(5, (784,), hidden=[10], num_readout=4)
+    module = NaturalisationModule(
+        num_steps=5,
+        input_shape=(784,),
+        signal=Image((28, 28), digits=True),
+        hidden=[10],
+        num_readout=4,
+    )
     judged = []
     module._judge[0].register_forward_hook(lambda judge, given, logits: judged.append(logits))
     with mixed():
@@ -203,7 +212,9 @@ def test_images_are_measured_in_single_precision():
 def test_a_marginal_is_fitted_in_single_precision(monkeypatch):
     torch.manual_seed(0)
     data = BlobData(num_train=2, num_validation=4, num_test=2, num_steps=40, num_long=0)
-    module = PredictiveCodingModule(40, (20,), 2, 0, 20)
+    module = PredictiveCodingModule(
+        lag=0, unscored=20, num_steps=40, input_shape=(20,), signal=data.signal, hidden=[]
+    )
     monkeypatch.setattr(module, "log_figures", lambda *given: None)
     batch = data.examples("validation", 4)
     with mixed(), torch.no_grad():

@@ -3,22 +3,21 @@
 import csv
 import json
 import math
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
 import torch
+import yaml
 
 import vdib
 from vdib import evaluate, fit
 from vdib.datasets.drifting_blobs import spikes
+from vdib.encoder import SpikeCode
 from vdib.lightning_modules.predictive_coding import reference
 from vdib.lightning_modules.predictive_coding.data import BlobData
 from vdib.lightning_modules.predictive_coding.module import PredictiveCodingModule
-from vdib.lightning_modules.predictive_coding.signals import (
-    InputTarget,
-    PatternTarget,
-    scored_steps,
-)
+from vdib.lightning_modules.predictive_coding.signals import EachInput, Pattern, scored_steps
 from vdib.noise import Noise
 from vdib.objective import bernoulli_kl
 
@@ -30,6 +29,9 @@ TINY = [
     *("--data.num_steps", "40", "--data.num_long", "60", "--trainer.log_every_n_steps", "1"),
     *("--trainer.enable_progress_bar", "false"),
 ]
+
+
+SETTINGS = yaml.safe_load((files("vdib.configs") / "predictive_coding.yaml").read_text("utf-8"))
 
 
 @pytest.fixture
@@ -45,10 +47,8 @@ def data(lag=0, **settings):
 
 def module(blobs, **settings):
     torch.manual_seed(0)
-    shape, steps = blobs.input_shape, blobs.num_steps
-    return PredictiveCodingModule(
-        steps, shape, blobs.num_blobs, blobs.lag, blobs.unscored, **settings
-    )
+    from_data = {name: getattr(blobs, name) for name in PredictiveCodingModule.TAKES}
+    return PredictiveCodingModule(**from_data, **{**SETTINGS["model"]["init_args"], **settings})
 
 
 # --- data and what counts ---------------------------------------------------------------------
@@ -60,10 +60,12 @@ def test_the_target_is_the_input_at_t_plus_lag(lag):
     batch = blobs.examples("train", 6)
     now = spikes(blobs.split("train").bins, 20)
     assert torch.equal(batch.spikes, now)
-    then = spikes(batch.target, 20)
+    then = blobs.signal.active(batch.target)
     for t in scored_steps(40, lag, 20).nonzero()[:, 0]:
         assert torch.equal(then[:, t], now[:, t + lag])
     assert torch.equal(blobs.targets("train"), batch.target)
+    every = data(lag, target="inputs").examples("train", 6)
+    assert torch.equal(every.target, then)
 
 
 def test_scored_steps_have_a_target_and_a_past():
@@ -85,13 +87,14 @@ def test_splits_are_disjoint_and_only_training_follows_the_seed():
     assert torch.equal(first.common("train")[0], second.common("train")[0])
 
 
-@pytest.mark.parametrize("kind", [PatternTarget, InputTarget])
+@pytest.mark.parametrize("kind", [Pattern, EachInput])
 def test_targets(kind):
     target, bins = kind(6, 2), torch.tensor([[0, 3], [3, 0], [2, 2], [5, 0]])
-    outputs = target.constant(bins)
+    assert torch.equal(target.active(target.of(bins)), spikes(bins, 6))
+    outputs = target.constant(target.of(bins))
     assert outputs.shape == (target.num_outputs,)
     favoured = torch.zeros(target.num_outputs)
-    if kind is PatternTarget:
+    if kind is Pattern:
         favoured[target.of(torch.tensor([0, 3]))] = 9
     else:
         favoured[:] = -9
@@ -109,12 +112,11 @@ def test_targets(kind):
 
 @pytest.mark.parametrize("target", ["patterns", "inputs"])
 def test_the_loss_is_a_mean_over_scored_steps(target):
-    blobs = data(lag=2)
-    built, batch = module(blobs, target=target, beta=0.3), blobs.examples("train", 6)
+    blobs = data(lag=2, target=target)
+    built, batch = module(blobs, beta=0.3), blobs.examples("train", 6)
     built.vdib.encoder.calibrate(batch.spikes, 0.2)
     _, out = built.training_loss(batch, Noise(0, 0, batch.id))
-    decoded = built.vdib.decode(out.code.spikes)
-    costs = -decoded.log_prob(built.target.of(batch.target))
+    costs = -built.vdib.decode(out.code).log_prob(batch.target)
     kl = bernoulli_kl(out.code.logits, torch.logit(torch.tensor(0.2))).sum(-1)
     expected = (costs + 0.3 * kl)[:, 20:38].mean()
     torch.testing.assert_close(out.loss(0.3), expected)
@@ -126,11 +128,10 @@ def test_without_spikes_it_costs_the_entropy():
     built = module(blobs)
     name, nats = built.constant(blobs)
     assert name == "best constant answer"
-    built.vdib.decoder.start_from(built.constant_outputs(blobs.targets("train")))
+    built.vdib.decoder.start_from(blobs.constant())
     with torch.no_grad():
-        silent = built.vdib.decode(torch.zeros(1, 40, 10))
-    bins = blobs.targets("validation")[:, 5:]
-    log_q = silent.logits[0, 0][built.target.of(bins)]
+        silent = built.vdib.decode(SpikeCode(torch.zeros(1, 40, 10), None))
+    log_q = silent.logits[0, 0][blobs.targets("validation")[:, 5:]]
     assert nats == pytest.approx(-float(log_q.mean()), abs=1e-5)
     assert 5.1 < nats < math.log(210)
 
@@ -144,7 +145,7 @@ def test_errors():
         data(num_long=10)
     with pytest.raises(ValueError, match="online needs the estimator straight_through or relaxed"):
         module(data(), mode="online", estimator="score")
-    with pytest.raises(ValueError, match="got credit bptt, expected eprop"):
+    with pytest.raises(ValueError, match="got credit BPTT, expected eprop"):
         module(data(), mode="online", hidden=[4])
 
 
@@ -158,9 +159,7 @@ def test_the_reference_learns_what_can_be_known(monkeypatch):
     monkeypatch.setattr(reference, "RATE", 0.02)
     blobs = data(num_neurons=5, num_train=600)
     splits = {name: blobs.common(name) for name in ("train", "validation", "test")}
-    nats = reference.reference_nats(
-        splits, scored_steps(40, 0, 20), PatternTarget(5, 2), num_neurons=5
-    )
+    nats = reference.reference_nats(splits, scored_steps(40, 0, 20), Pattern(5, 2), num_neurons=5)
     assert nats < 0.1
 
 
@@ -236,7 +235,7 @@ def test_online_learns_and_streams(elsewhere):
 
 def test_the_other_settings_run(elsewhere):
     for name, args in {
-        "inputs": ["--model.target", "inputs", "--data.num_blobs", "3", "--data.num_neurons", "12"],
+        "inputs": ["--data.target", "inputs", "--data.num_blobs", "3", "--data.num_neurons", "12"],
         "hidden": ["--model.hidden", "[8]", "--model.credit", "eprop", "--model.mode", "online"],
         "frozen": ["--model.frozen_encoder", "true", "--model.window", "rate"],
         "unit": ["--data.amplitude", "unit", "--model.decoder", "mlp", "--model.window", "basis"],

@@ -21,6 +21,15 @@ def test_there_and_back(shape):
     assert sparse.num_neurons == spikes[0, 0].numel()
 
 
+def test_a_part_of_a_batch():
+    spikes = some(5, 4, 6)
+    sparse = SparseSpikes.of(spikes)
+    for part in (slice(1), slice(2, 4), slice(3, 9), slice(2, 2), slice(None)):
+        assert torch.equal(sparse[part].dense(), spikes[part])
+    with pytest.raises(ValueError, match="step of 2"):
+        sparse[::2]
+
+
 def test_batches_one_after_the_other():
     parts = [some(2, 4, 6), some(1, 4, 6, density=0), some(3, 4, 6, seed=1)]
     joined = SparseSpikes.cat([SparseSpikes.of(part) for part in parts])

@@ -8,7 +8,9 @@ import torch
 from vdib.dynamics.feedback import ExponentialFeedback, KernelFeedback
 from vdib.dynamics.filters import ExponentialPair, RaisedCosines
 from vdib.dynamics.firing import Bernoulli, PassThrough, Threshold
-from vdib.neurons.srm import SRM, PooledConv2d, hidden_conv, hidden_dense, readout_dense
+from vdib.neurons import synapses
+from vdib.neurons.srm import SRM, srm, stochastic_srm
+from vdib.neurons.synapses import PooledConv2d, pooled_conv
 
 BATCH, STEPS = 2, 14
 THRESHOLD, WIDTH = 0.7, 1.6
@@ -22,26 +24,28 @@ def spike_train(shape, seed=0, rate=0.3, dtype=torch.float64):
 def scrambled(layer, dtype=torch.float64):
     """No parameter or setting left where its default could hide an error."""
     generator = torch.Generator().manual_seed(1)
-    layer.threshold, layer.width = THRESHOLD, WIDTH
+    parts = layer.synapses, layer.shape, layer.filter, layer.feedback, layer.fire
+    layer = SRM(*parts, THRESHOLD, WIDTH)
     for parameter in layer.parameters():
         parameter.data = torch.randn(parameter.shape, generator=generator, dtype=dtype)
     return layer
 
 
 def dense(dtype=torch.float64):
-    return scrambled(hidden_dense(5, 4), dtype)
+    return scrambled(srm(*synapses.dense((5,), 4)), dtype)
 
 
 def dense_bank(dtype=torch.float64):
-    return scrambled(readout_dense(5, 4, RaisedCosines(3, 8)), dtype)
+    return scrambled(stochastic_srm(*synapses.dense((5,), 4), RaisedCosines(3, 8)), dtype)
 
 
 def conv(dtype=torch.float64):
-    return scrambled(hidden_conv((2, 7, 6), 3, kernel_size=3), dtype)
+    return scrambled(srm(*pooled_conv((2, 7, 6), 3, kernel_size=3)), dtype)
 
 
 def conv_bank(dtype=torch.float64):
-    return scrambled(hidden_conv((2, 7, 6), 3, kernel_size=3, filter=RaisedCosines(2, 8)), dtype)
+    connection = pooled_conv((2, 7, 6), 3, kernel_size=3)
+    return scrambled(srm(*connection, filter=RaisedCosines(2, 8)), dtype)
 
 
 LAYERS = {"dense": dense, "dense bank": dense_bank, "conv": conv, "conv bank": conv_bank}
@@ -131,7 +135,7 @@ def test_steps_are_the_whole_sequence(make, stochastic, dtype, tolerance):
     x, noise = inputs(layer, dtype), uniform(layer).to(dtype)
     fire = PassThrough() if stochastic else Threshold()
     spikes, v = layer(x, fire, noise)
-    state = ((), ())
+    state = None
     for t in range(STEPS):
         s_t, v_t, state = layer.step(x[:, t], state, fire, noise[:, t])
         torch.testing.assert_close(v_t, v[:, t], rtol=tolerance, atol=tolerance)
@@ -144,7 +148,7 @@ def test_nothing_is_remembered_between_calls(make):
     x, noise = inputs(layer), uniform(layer)
     before = {name: value.clone() for name, value in layer.state_dict().items()}
     first = layer(x, Bernoulli(), noise)
-    layer.step(x[:, 0], ((), ()), Bernoulli(), noise[:, 0])
+    layer.step(x[:, 0], None, Bernoulli(), noise[:, 0])
     again = layer(x, Bernoulli(), noise)
     assert all(torch.equal(*both) for both in zip(first, again, strict=True))
     assert all(torch.equal(before[name], value) for name, value in layer.state_dict().items())
@@ -195,20 +199,25 @@ def test_mixed_precision_is_close(make):
 
 
 def test_the_reference_layers():
-    hidden, pooled, readout = hidden_dense(5, 4), hidden_conv((1, 9, 7), 3), readout_dense(5, 4)
+    hidden, readout = srm(*synapses.dense((5,), 4)), stochastic_srm(*synapses.dense((5,), 4))
+    pooled = srm(*pooled_conv((1, 9, 7), 3))
     assert hidden.filter == pooled.filter == ExponentialPair(membrane=0.9, synapse=0.85)
     assert hidden.feedback == pooled.feedback == ExponentialFeedback(decay=0.65)
     assert readout.filter == RaisedCosines(count=8, duration=10, compression=0.5)
     assert readout.feedback == KernelFeedback(duration=10)
+    assert (hidden.fire, pooled.fire, readout.fire) == (Threshold(), Threshold(), Bernoulli())
+    assert (hidden.stochastic, pooled.stochastic, readout.stochastic) == (False, False, True)
     assert (hidden.shape, pooled.shape, readout.shape) == ((4,), (3, 4, 3), (4,))
+    assert (hidden.input_shape, pooled.input_shape) == ((5,), (1, 9, 7))
     assert sum(p.numel() for p in pooled.parameters()) == 3 * 5 * 5 + 3 + 3
 
 
 def test_layers_refuse():
+    parts = ExponentialPair(), ExponentialFeedback(), Threshold()
     with pytest.raises(ValueError, match="width must be positive, got 0"):
-        SRM(torch.nn.Identity(), (2,), ExponentialPair(), ExponentialFeedback(), width=0.0)
+        SRM(synapses.Dense((5,), 2), (2,), *parts, width=0.0)
     with pytest.raises(ValueError, match="cannot pool a 3x1 input by 2"):
-        hidden_conv((1, 3, 1), 2)
+        srm(*pooled_conv((1, 3, 1), 2))
     with pytest.raises(ValueError, match="spikes that move no potential"):
         dense().calibrate(torch.zeros(BATCH, STEPS, 5, dtype=torch.float64))
 
@@ -216,7 +225,7 @@ def test_layers_refuse():
 @pytest.mark.parametrize(("kernel_size", "pool"), [(5, 2), (3, 3), (1, 2), (5, 1)])
 def test_pooled_kernels_are_pooled_currents(kernel_size, pool):
     torch.manual_seed(0)
-    synapses = PooledConv2d(2, 3, kernel_size, pool).double()
+    synapses = PooledConv2d((2, 11, 8), 3, kernel_size, pool).double()
     x = torch.randn(4, 2, 11, 8, dtype=torch.float64)
     expected = torch.nn.functional.avg_pool2d(synapses.conv(x), pool)
     torch.testing.assert_close(synapses(x), expected, rtol=1e-12, atol=1e-12)

@@ -5,15 +5,17 @@ import tracemalloc
 import pytest
 import torch
 
-from vdib.decoder import CNNDecoder, LogisticDecoder, MLPDecoder, categorical
+from vdib.decoder import CNNDecoder, Decoder, LogisticDecoder, MLPDecoder
 from vdib.dynamics.filters import ExponentialPair
 from vdib.encoder import SpikingEncoder, build_encoder
 from vdib.estimator import StraightThrough
 from vdib.model import VDIB
-from vdib.neurons.srm import hidden_conv, readout_dense
+from vdib.neurons.srm import stochastic_srm
+from vdib.neurons.synapses import dense
 from vdib.noise import EVALUATION, Noise
 from vdib.prior import BernoulliPrior
-from vdib.stream import BLOCK
+from vdib.signal import Label
+from vdib.stream import NOISE_STEPS
 from vdib.window import BasisWindow, FullWindow, RateWindow
 
 INPUTS, READOUT, PATTERNS = 8, 5, 11
@@ -23,12 +25,12 @@ def model(hidden=(), decoder=LogisticDecoder, window=FullWindow, readout=None):
     torch.manual_seed(0)
     encoder = build_encoder((INPUTS,), READOUT, hidden)
     if readout is not None:
-        encoder.readout = readout
+        encoder = SpikingEncoder(encoder.layers, readout)
     encoder = encoder.double()
     encoder.calibrate(inputs(50), 0.3)
     for layer in (*encoder.layers, encoder.readout):
         torch.nn.init.uniform_(layer.gain, 0.5, 3.0)
-    built = decoder(window(4), READOUT, PATTERNS, likelihood=categorical)
+    built = decoder(window(4), READOUT, Label(PATTERNS))
     torch.nn.init.normal_(built.head.weight)
     made = VDIB(encoder, built, BernoulliPrior(0.2), StraightThrough(), every_step=True)
     return made.double()
@@ -46,7 +48,7 @@ CASES = {
     "a basis": {"window": lambda length: BasisWindow(length, 3)},
     "an MLP": {"decoder": MLPDecoder},
     "a CNN": {"decoder": CNNDecoder},
-    "an endless kernel": {"readout": readout_dense(INPUTS, READOUT, ExponentialPair())},
+    "an endless kernel": {"readout": stochastic_srm(*dense((INPUTS,), READOUT), ExponentialPair())},
 }
 
 
@@ -55,7 +57,7 @@ def test_a_stream_equals_the_whole_sequence(case):
     bottleneck, x = model(**case), inputs(300)
     with torch.no_grad():
         code = bottleneck.encode(x, Noise(3, EVALUATION, torch.tensor([7])))
-        decoded = bottleneck.decode(code.spikes)
+        decoded = bottleneck.decode(code)
     stream = bottleneck.stream(seed=3, id=7)
     for t in range(300):
         prediction = stream.push(x[0, t])
@@ -67,20 +69,21 @@ def test_a_stream_equals_the_whole_sequence(case):
 
 @pytest.mark.parametrize("hidden", [(), (6,)])
 def test_a_saved_stream_goes_on(hidden):
-    bottleneck, steps = model(hidden), BLOCK + 30
+    bottleneck, steps = model(hidden), NOISE_STEPS + 30
     x = inputs(steps)[0]
     stream = bottleneck.stream(seed=3)
-    for t in range(BLOCK - 20):
+    for t in range(NOISE_STEPS - 20):
         stream.push(x[t])
     state = stream.state_dict()
     assert all(isinstance(value, torch.Tensor) for value in state.values())
     before = {name: value.clone() for name, value in state.items()}
-    rest = [stream.push(x[t]).outputs for t in range(BLOCK - 20, steps)]  # past a block of noise
+    # Past a block of noise.
+    rest = [stream.push(x[t]).outputs for t in range(NOISE_STEPS - 20, steps)]
     assert all(torch.equal(state[name], before[name]) for name in state)
     other = bottleneck.stream(seed=99)
     other.push(x[0])
     other.load_state_dict(state)
-    again = [other.push(x[t]).outputs for t in range(BLOCK - 20, steps)]
+    again = [other.push(x[t]).outputs for t in range(NOISE_STEPS - 20, steps)]
     assert torch.equal(torch.stack(rest), torch.stack(again))
     assert all(torch.equal(state[name], before[name]) for name in state)
 
@@ -110,7 +113,7 @@ def test_memory_does_not_grow():
     stream = bottleneck.stream(0)
     sizes = []
     tracemalloc.start()
-    for steps in (2 * BLOCK, 2 * BLOCK, 2 * BLOCK):
+    for steps in (2 * NOISE_STEPS, 2 * NOISE_STEPS, 2 * NOISE_STEPS):
         for t in range(steps):
             stream.push(x[t % 100])
         sizes.append(tracemalloc.get_traced_memory()[0])
@@ -124,7 +127,11 @@ def test_errors():
         stream.push(torch.zeros(3))
     with pytest.raises(ValueError, match="a stream of another model"):
         stream.load_state_dict(model(hidden=(4,)).stream(0).state_dict())
-    conv = SpikingEncoder([hidden_conv((1, 4, 4), 2)], readout_dense(8, READOUT))
-    decoder = LogisticDecoder(FullWindow(2), READOUT, 3)
-    with pytest.raises(ValueError, match="layers are dense"):
-        VDIB(conv, decoder, BernoulliPrior(), StraightThrough()).stream(0)
+
+    class ByCounts(Decoder):
+        def forward(self, code, every_step=False):
+            raise NotImplementedError
+
+    encoder, decoder = build_encoder((INPUTS,), READOUT, ()), ByCounts(Label())
+    with pytest.raises(ValueError, match="from a window of recent spikes, not by ByCounts"):
+        VDIB(encoder, decoder, BernoulliPrior(), StraightThrough()).stream(0)

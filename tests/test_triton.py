@@ -29,7 +29,8 @@ from vdib.dynamics.feedback import ExponentialFeedback, KernelFeedback
 from vdib.dynamics.filters import ExponentialPair, RaisedCosines
 from vdib.dynamics.firing import Bernoulli, Concrete, PassThrough, Threshold
 from vdib.encoder import build_encoder
-from vdib.neurons.srm import hidden_conv
+from vdib.neurons.srm import srm
+from vdib.neurons.synapses import pooled_conv
 from vdib.noise import Noise, Stream
 
 triton = pytest.importorskip("triton")  # here, so that its own functions are not interpreted ones
@@ -137,7 +138,7 @@ def test_any_size_and_given_noise(filter, shape, interpreted):
 @pytest.mark.parametrize("filter", FILTERS, ids=str)
 def test_convolutional_layers(filter, interpreted):
     torch.manual_seed(0)
-    layer = hidden_conv((2, 5, 4), 3, kernel_size=3, filter=filter)
+    layer = srm(*pooled_conv((2, 5, 4), 3, kernel_size=3), filter=filter)
     torch.nn.init.normal_(layer.bias)
     x = spike_train(2, 6, 2, 5, 4).requires_grad_()
     layer.calibrate(x.detach())

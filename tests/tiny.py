@@ -1,61 +1,96 @@
-"""A network small enough to enumerate every code it can emit."""
+"""A network small enough to enumerate every code it can emit, and spikes for any other."""
 
 import itertools
 
 import torch
 from torch import Tensor
 
-from vdib.credit import BPTT
+from vdib.credit import Credit
 from vdib.decoder import MLPDecoder
 from vdib.dynamics.filters import RaisedCosines
-from vdib.encoder import SpikingEncoder, build_encoder
-from vdib.estimator import StraightThrough
+from vdib.encoder import SpikeCode, SpikingEncoder
+from vdib.estimator import Estimator
 from vdib.model import VDIB
-from vdib.neurons.srm import readout_dense
+from vdib.neurons.srm import SRM, srm, stochastic_srm
+from vdib.neurons.synapses import dense
 from vdib.objective import distortion, per_step, rate
+from vdib.penalty import Penalty
 from vdib.prior import AutoregressivePrior
+from vdib.signal import Image
 from vdib.window import FullWindow
 
 STEPS, READOUT, BETA = 3, 2, 0.7
 
 
-def encoder(num_inputs: int = 3, hidden: tuple[int, ...] = (4,)) -> SpikingEncoder:
+def spike_train(
+    *shape: int, rate: float = 0.3, seed: int = 0, dtype: torch.dtype = torch.float64
+) -> Tensor:
+    """Independent spikes of one probability, of any shape."""
+    generator = torch.Generator().manual_seed(seed)
+    return (torch.rand(shape, generator=generator) < rate).to(dtype)
+
+
+def encoder(
+    num_inputs: int = 3, hidden: tuple[int, ...] = (4,), credit: Credit | None = None
+) -> SpikingEncoder:
     """Float64, strong weights and strong refractoriness, all of which the gradient must see."""
-    built = build_encoder((num_inputs,), READOUT, hidden)
-    size = hidden[-1] if hidden else num_inputs
-    built.readout = readout_dense(size, READOUT, RaisedCosines(2, 3))
-    for layer in (*built.layers, built.readout):
-        weight = layer.synapses[1].weight  # drawn in the order of its entries, however it lies
+    sizes = (num_inputs, *hidden)
+    layers = [srm(*dense((below,), size)) for below, size in itertools.pairwise(sizes)]
+    readout = stochastic_srm(*dense((sizes[-1],), READOUT), RaisedCosines(2, 3))
+    for layer in (*layers, readout):
+        weight = layer.synapses.weight  # drawn in the order of its entries, however it lies
         weight.data.copy_(torch.empty(weight.shape).normal_(std=1.5))
         torch.nn.init.uniform_(layer.gain, 0.8, 1.6)
         torch.nn.init.normal_(layer.bias, 0.5, 0.3)
-    return built.double()
+    return SpikingEncoder(layers, readout, credit).double()
 
 
-def bottleneck(estimator: StraightThrough, credit: BPTT | None = None, seed: int = 0) -> VDIB:
-    """Windowed decoding at every step, so that costs fall due all along the sequence."""
+def drive(encoder: SpikingEncoder, x: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """The readout's drive `(B, T, N_y)` under the encoder's credit, and the hidden spikes."""
+    hidden = encoder.hidden_spikes(x)
+    value = encoder.credit.drive(encoder.readout, (x, *hidden)[-1])
+    return encoder.credit.feed_back(value, hidden), hidden
+
+
+def bottleneck(
+    estimator: Estimator,
+    credit: Credit | None = None,
+    seed: int = 0,
+    penalties: dict[str, tuple[Penalty, float]] | None = None,
+    readout: SRM | None = None,
+) -> VDIB:
+    """Windowed decoding at every step, so that costs fall due all along the sequence.
+
+    Args:
+        estimator: of the gradient through the readout's spikes.
+        credit: of the hidden layer.
+        seed: of all weights.
+        penalties: by name, each with its weight.
+        readout: another one, on the four neurons of the hidden layer.
+    """
     torch.manual_seed(seed)
-    code = encoder()
-    code.credit = credit or BPTT()
-    decoder = MLPDecoder(FullWindow(2), READOUT, 3, num_hidden=5)
+    code = encoder(credit=credit)
+    if readout is not None:
+        code = SpikingEncoder(code.layers, readout, credit)
+    decoder = MLPDecoder(FullWindow(2), READOUT, Image((3,)), num_hidden=5)
     for weight in (decoder.hidden.weight, decoder.head.weight):
         torch.nn.init.normal_(weight, std=1.5)
     prior = AutoregressivePrior(READOUT, 0.3)
     torch.nn.init.normal_(prior.linear.weight, std=0.5)
-    return VDIB(code, decoder, prior, estimator, BETA, every_step=True).double()
+    return VDIB(code, decoder, prior, estimator, BETA, True, penalties).double()
 
 
-def example(seed: int = 1) -> tuple[Tensor, Tensor]:
+def example(seed: int = 1, steps: int = STEPS) -> tuple[Tensor, Tensor]:
     """One input `(1, T, 3)` and its target at every step, `(1, T, 3)`."""
     generator = torch.Generator().manual_seed(seed)
-    x = (torch.rand(1, STEPS, 3, generator=generator) < 0.6).double()
-    return x, torch.rand(1, STEPS, 3, generator=generator).double()
+    x = (torch.rand(1, steps, 3, generator=generator) < 0.6).double()
+    return x, torch.rand(1, steps, 3, generator=generator).double()
 
 
-def all_codes() -> Tensor:
+def all_codes(steps: int = STEPS) -> Tensor:
     """Every code, `(2^(T N), T, N)`."""
-    bits = itertools.product((0.0, 1.0), repeat=STEPS * READOUT)
-    return torch.tensor(list(bits), dtype=torch.float64).view(-1, STEPS, READOUT)
+    bits = itertools.product((0.0, 1.0), repeat=steps * READOUT)
+    return torch.tensor(list(bits), dtype=torch.float64).view(-1, steps, READOUT)
 
 
 def forcing(codes: Tensor) -> Tensor:
@@ -63,21 +98,24 @@ def forcing(codes: Tensor) -> Tensor:
     return torch.where(codes > 0.5, 1e-15, 1 - 1e-15)
 
 
-def log_probability(model: VDIB, x: Tensor, codes: Tensor) -> tuple[Tensor, Tensor]:
-    """`log p(y || x)` of codes, `(C,)`, and their logits, `(C, T, N)`."""
-    drive, _ = model.encoder.drive(x)
-    logits = model.encoder.readout.given(drive.expand(len(codes), -1, -1), codes)
+def log_probability(model: VDIB, x: Tensor, codes: Tensor) -> tuple[Tensor, SpikeCode]:
+    """`log p(y || x)` of spikes `(C, T, N)`, `(C,)`, and these spikes as codes of x."""
+    value, hidden = drive(model.encoder, x)
+    logits = model.encoder.readout.given(value.expand(len(codes), -1, -1), codes)
     signs = 2 * codes - 1
-    return torch.nn.functional.logsigmoid(signs * logits).sum((1, 2)), logits
+    log_p = torch.nn.functional.logsigmoid(signs * logits).sum((1, 2))
+    return log_p, SpikeCode(codes, logits, hidden)
 
 
 def exact_loss(model: VDIB, x: Tensor, r: Tensor) -> Tensor:
     """The VDIB loss of one example by enumeration, differentiable in every parameter."""
-    codes = all_codes()
-    log_p, logits = log_probability(model, x, codes)
-    d = distortion(model.decode(codes), r.expand(len(codes), -1, -1))
-    kl = rate(logits, model.prior(codes))
-    return (log_p.exp() * (per_step(d, STEPS) + model.beta * kl).sum(1)).sum()
+    steps = x.shape[1]
+    log_p, code = log_probability(model, x, all_codes(steps))
+    costs = per_step(distortion(model.decode(code), r.expand(len(log_p), -1, -1)), steps)
+    costs = costs + model.beta * rate(code.logits, model.prior(code.spikes))
+    for penalty, weight in model.penalties.values():
+        costs = costs + weight * penalty(code)
+    return (log_p.exp() * costs.sum(1)).sum()
 
 
 def gradient(model: VDIB, loss: Tensor) -> Tensor:

@@ -67,6 +67,16 @@ class SparseSpikes:
         """The same spikes on another device."""
         return SparseSpikes(self.offset.to(device), self.neuron.to(device), self.shape)
 
+    def __getitem__(self, part: slice) -> "SparseSpikes":
+        """Examples of the batch that lie side by side, such as `spikes[:1]`."""
+        start, stop, step = part.indices(len(self))
+        if step != 1:
+            raise ValueError(f"got a step of {step}, expected examples side by side")
+        stop, num_steps = max(start, stop), self.shape[1]
+        offset = self.offset[start * num_steps : stop * num_steps + 1]
+        neuron = self.neuron[int(offset[0]) : int(offset[-1])]
+        return SparseSpikes(offset - offset[0], neuron, (stop - start, *self.shape[1:]))
+
     def rows(self) -> Tensor:
         """The row `b T + t` of every spike, `(S,)` int64."""
         count = self.offset.diff()

@@ -11,6 +11,7 @@ Legend: B batch, S decodings per sequence, L = tau_d steps of the window, N neur
 import math
 from abc import ABC, abstractmethod
 from contextlib import AbstractContextManager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -58,6 +59,12 @@ class Window(nn.Module, ABC):
         if length < 1:
             raise ValueError(f"a decoding window needs at least one step, got {length}")
         self.length = length
+
+    def __init_subclass__(cls, **given: Any) -> None:
+        super().__init_subclass__(**given)
+        if "forward" in vars(cls) and "linear" not in vars(cls):
+            # The `linear` of what it extends is a shortcut for other features.
+            cls.linear = Window.linear  # type: ignore[method-assign]
 
     @property
     @abstractmethod

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from vdib.decoder import WindowDecoder
+from vdib.encoder import SpikeCode
 from vdib.figures.codes import tsne
 from vdib.figures.confusion import confusion
 from vdib.figures.images import reconstructions
@@ -114,27 +115,36 @@ class NaturalisationModule(VDIBModule):
         name = "image" if isinstance(self.signal, Image) else "answer"
         return f"best constant {name}", float(distortion(answer.expand(r.shape[:1]), r).mean())
 
+    def _code(self, batch: SpikeBatch, part: slice) -> SpikeCode:
+        return self.vdib.encode(batch.spikes[part], Noise(self.seed, EVALUATION, batch.id[part]))
+
     def figures(self, batch: SpikeBatch) -> dict[str, Figure]:
         """Originals over images, or who was taken for whom; a code; the codes' t-SNE."""
-        code = self.vdib.encode(batch.spikes, Noise(self.seed, EVALUATION, batch.id))
-        natural = self._natural(self.vdib.decode(code))
-        dense = batch.spikes.dense() if isinstance(batch.spikes, SparseSpikes) else batch.spikes
+        spikes, natural = [], []
+        # A few at a time: what layers keep of all of them, on a large sensor, fits no memory.
+        for start in range(0, len(batch.id), 50):
+            code = self._code(batch, slice(start, start + 50))
+            spikes.append(code.spikes)
+            natural.append(self._natural(self.vdib.decode(code)).cpu())
+        decided = torch.cat(natural)
+        x, code = batch.spikes[:1], self._code(batch, slice(1))
+        dense = x.dense() if isinstance(x, SparseSpikes) else x
         hidden = code.hidden[-1][0].flatten(1).cpu() if code.hidden else None
         figures = {"raster": raster(dense[0].flatten(1).cpu(), code.spikes[0].cpu(), hidden)}
         decoder = self.vdib.decoder
         if isinstance(decoder, WindowDecoder):
-            features = decoder.window(recent(code.spikes, decoder.window.length))
+            features = decoder.window(recent(torch.cat(spikes), decoder.window.length))
             figures["code_tsne"] = tsne(features.flatten(1).cpu(), batch.label.cpu())
         if isinstance(self.signal, Label):
             size = self.signal.num_classes
-            figures["confusion"] = confusion(natural.argmax(1).cpu(), batch.target.cpu(), size)
+            figures["confusion"] = confusion(decided.argmax(1), batch.target.cpu(), size)
             return figures
-        shown = slice(0, 20)
-        judged = self.judge(natural[shown])
+        images = decided[:20]
+        judged = self.judge(images.to(self.device))
         figures["naturalised"] = reconstructions(
-            batch.target[shown].view_as(natural[shown]).cpu(),
-            natural[shown].cpu(),
-            batch.label[shown].cpu(),
+            batch.target[:20].view_as(images).cpu(),
+            images,
+            batch.label[:20].cpu(),
             None if judged is None else judged.cpu(),
             max_images=20,
         )

@@ -9,6 +9,7 @@ from typing import Any
 from pytorch_lightning import Trainer
 
 from vdib.lightning_modules.callbacks import Figures
+from vdib.metrics import wilson_interval
 from vdib.runs.cli import VDIBCLI, prepare
 from vdib.runs.folder import Run
 from vdib.runs.loading import rebuild, take_best
@@ -48,20 +49,33 @@ def measure(cli: VDIBCLI, trainer: Trainer, run: Run) -> dict[str, Any]:
     trainer.loggers = loggers
     (test,) = trainer.test(cli.model, **arguments)
     figures = {name.removeprefix("test/"): value for name, value in test.items()}
+    count = len(cli.datamodule.split("test"))
+    penalties = [f"{name}_nats" for name in cli.model.vdib.penalties]
     summary = {
         "experiment": cli.config.experiment,
         "name": cli.config.name,
         "seed": cli.config.seed,
-        **{name: figures[name] for name in cli.model.TABLE if name in figures},
+        **{name: figures[name] for name in (*cli.model.TABLE, *penalties) if name in figures},
+        **_intervals(figures, count),
         **cli.model.settings(),
         "train_seconds": round(train_seconds, 2),
         "loss_nats": figures["loss"],
         "validation_loss_nats": validation["val/loss"],
-        "test_samples": len(cli.datamodule.split("test")),
+        "test_samples": count,
     }
     if trainer.is_global_zero:
         run.write_summary(summary)
     return summary
+
+
+def _intervals(figures: Mapping[str, float], count: int) -> dict[str, float]:
+    """The 95 % interval (Wilson) of each accuracy over `count` test examples."""
+    ends = {}
+    for name in ("judge_accuracy", "class_accuracy"):
+        if name in figures:
+            low, high = wilson_interval(round(figures[name] * count), count)
+            ends |= {f"{name}_low": low, f"{name}_high": high}
+    return ends
 
 
 def report(cli: VDIBCLI, summary: Mapping[str, Any]) -> str:
@@ -70,7 +84,12 @@ def report(cli: VDIBCLI, summary: Mapping[str, Any]) -> str:
     table = {words: summary[key] for key, words in cli.model.TABLE.items() if key in summary}
     width = max(len(words) for words in table)
     paths = {"figures": run.figures, "run": run.folder}
-    rows = [f"  {words:<{width}}  {value:10.4g}" for words, value in table.items()]
+    keys = {words: key for key, words in cli.model.TABLE.items()}
+    rows = []
+    for words, value in table.items():
+        low, high = (summary.get(f"{keys[words]}_{end}") for end in ("low", "high"))
+        interval = "" if low is None else f"  [{low:.3f}, {high:.3f}]"
+        rows.append(f"  {words:<{width}}  {value:10.4g}{interval}")
     head = f"{summary['experiment']}, seed {summary['seed']}"
     foot = [f"  {what:<{width}}  {path}" for what, path in paths.items()]
     return "\n".join([head, *rows, *foot])
