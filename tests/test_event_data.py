@@ -166,9 +166,13 @@ def test_folders_of_ones_own(tmp_path: Path) -> None:
     batch = data.examples("test", 9)
     assert batch.target.shape == (3, 20)
     assert (batch.target * 255).round().unique(dim=1).flatten().tolist() == [200, 100, 100]
-    followed = EventFolderData(root=root, follow=(12, 10), polarity="merged", num_steps=4, cache=False)
+    followed = EventFolderData(
+        root=root, follow=(12, 10), polarity="merged", num_steps=4, cache=False
+    )
     assert followed.split("train").shape == followed.input_shape == (1, 10, 12)
-    cropped = EventFolderData(root=root, crop=(2, 4, 20, 10), downsample=2, num_steps=4, cache=False)
+    cropped = EventFolderData(
+        root=root, crop=(2, 4, 20, 10), downsample=2, num_steps=4, cache=False
+    )
     assert cropped.split("train").shape == cropped.input_shape == (2, 5, 10)
 
 

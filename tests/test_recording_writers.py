@@ -260,3 +260,12 @@ def test_times_of_no_clock_are_refused(tmp_path: Path) -> None:
     with pytest.raises(RecordingError, match="expected a time within 285 years"):
         read(tmp_path / "a.aedat4", aedat4((x, y, t, p)))
     assert len(read_recording(tmp_path / "a.aedat4", on_error="skip")) == 49
+
+
+def test_messages_are_one_line_whatever_the_file_is_called(tmp_path: Path) -> None:
+    header = b"\x93NUMPY\x01\x00\xff\xff" + b"{" + b" " * 65534
+    for name in ("a.npy", "a\nb\x85c.npy"):
+        (tmp_path / name).write_bytes(header)
+        with pytest.raises(RecordingError, match="a header that does not parse") as caught:
+            read_recording(tmp_path / name)
+        assert len(str(caught.value).splitlines()) == 1

@@ -63,11 +63,13 @@ def decode_evt3(file: BinaryIO, start: int, faults: Faults) -> Iterator[EventChu
             raise faults.fatal(
                 first, f"{len(events.x)} events decoded", f"{number.sum()} from the words' types"
             )
+        t = events.t.astype(np.int64) & 0xFFFFFF
+        if turn.any():
+            t += np.repeat(turn[np.cumsum(is_high)], number) << 24
         yield EventChunk(
             x=events.x.astype(np.int32),
             y=events.y.astype(np.int32),
-            t=(events.t.astype(np.int64) & 0xFFFFFF)
-            + (np.repeat(turn[np.cumsum(is_high)], number) << 24),
+            t=t,
             p=events.p == 1,
             offset=first + 2 * np.repeat(np.arange(word.size), number),
         )
