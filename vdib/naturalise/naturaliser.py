@@ -24,7 +24,7 @@ from vdib.runs.loading import rebuild, take_best
 from vdib.spikes import SparseSpikes
 
 Transform = Callable[[Recording], Recording]
-Spikes = tuple[NDArray[np.int64], NDArray[np.int64]]
+Binned = tuple[NDArray[np.int64], NDArray[np.int64]]
 """Of a recording: how many in each step `(T,)`, and the neurons that fire `(S,)`."""
 
 
@@ -69,7 +69,7 @@ class Naturaliser:
             yield self.placed(piece)
 
     @torch.no_grad()
-    def images(self, spikes: Sequence[Spikes]) -> NDArray[np.floating]:
+    def images(self, spikes: Sequence[Binned]) -> NDArray[np.floating]:
         """Images (B, H, W) in [0, 1] of B recordings, as `prepare` returns them."""
         assert self.prepare.sensor_size is not None
         counts, neurons = zip(*spikes, strict=True)
@@ -82,7 +82,7 @@ class Naturaliser:
         return images.numpy()
 
 
-def load(run: Path) -> Naturaliser:
+def naturaliser_of(run: Path) -> Naturaliser:
     """The best weights of a run, and how its recordings were prepared.
 
     Raises:
