@@ -16,6 +16,7 @@ from torch import Tensor
 
 from vdib.datasets.preparation import Preparation
 from vdib.datasets.recording import Recording, read_pieces
+from vdib import signal as natural
 from vdib.files import replacing
 from vdib.lightning_modules.naturalisation.event_data import EventData
 from vdib.runs.command import UserError
@@ -86,11 +87,13 @@ def naturaliser_of(run: Path) -> Naturaliser:
     """The best weights of a run, and how its recordings were prepared.
 
     Raises:
-        UserError: no finished run, or not one that was trained on recordings (one line).
+        UserError: no finished run, or not one that makes images of recordings (one line).
     """
     cli = rebuild(Run(run))
     if not isinstance(cli.datamodule, EventData):
         raise UserError(f"{run} was not trained on recordings: see --config mnist_dvs")
+    if not isinstance(cli.datamodule.signal, natural.Image):
+        raise UserError(f"{run} tells {cli.datamodule.signal.noun}, and no images")
     take_best(cli, Run(run))
     return Naturaliser(cli.model, cli.datamodule.prepare)
 
