@@ -51,10 +51,18 @@ _AEDAT4_XML = """<dv version="2.0"><node name="outInfo" path="/mainloop/Recorder
 
 def aedat4(events: Events, xml: str = _AEDAT4_XML) -> bytes:
     """Uncompressed, in two packets; FlatBuffers tables laid out by hand, without a data table."""
+    return aedat4_of(events, 0, lambda packet: packet, xml)
+
+
+def aedat4_of(
+    events: Events, compression: int, compress: Callable[[bytes], bytes], xml: str = _AEDAT4_XML
+) -> bytes:
+    """The same compressed: 1 for LZ4, 3 for zstd."""
     text = xml.encode() + b"\0"
     text = struct.pack("<I", len(text) - 1) + text + bytes(-len(text) % 4)
     vtable = struct.pack("<5H", 10, 20, 4, 8, 16) + bytes(2)
-    header = struct.pack("<I4s", 20, b"IOHE") + vtable + struct.pack("<iiqI", 12, 0, -1, 4) + text
+    fields = struct.pack("<iiqI", 12, compression, -1, 4)
+    header = struct.pack("<I4s", 20, b"IOHE") + vtable + fields + text
     out = b"#!AER-DAT4.0\r\n" + struct.pack("<I", len(header)) + header
     record = [("t", "<i8"), ("x", "<i2"), ("y", "<i2"), ("p", "u1"), ("", "V3")]
     half = len(events[0]) // 2
@@ -63,7 +71,7 @@ def aedat4(events: Events, xml: str = _AEDAT4_XML) -> bytes:
         array = np.zeros(len(t), record)
         array["t"], array["x"], array["y"], array["p"] = t, x, y, p
         table = struct.pack("<I4s3HHiII", 16, b"EVTS", 6, 8, 4, 0, 8, 4, len(t))
-        packet = struct.pack("<I", len(table) + array.nbytes) + table + array.tobytes()
+        packet = compress(struct.pack("<I", len(table) + array.nbytes) + table + array.tobytes())
         out += struct.pack("<iI", 0, len(packet)) + packet
     return out
 

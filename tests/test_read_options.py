@@ -10,6 +10,7 @@ import pytest
 import recordings as make
 
 from vdib import fit
+from vdib.datasets.formats.read_options import from_flags
 from vdib.datasets.formats.source import Hint, RecordingError
 from vdib.datasets.recording import ReadOptions, read_recording
 from vdib.lightning_modules.naturalisation.event_data import EVENT_DATA
@@ -58,6 +59,16 @@ def test_every_command_has_every_option(capsys: pytest.CaptureFixture[str]) -> N
         assert options == ReadOptions(sensor_size=(40, 40), flip_x=True)
         with pytest.raises(TypeError, match="colums"):
             kind(**given, colums="xypt")
+
+
+def test_flags_become_options() -> None:
+    words = ["a.raw", "--run", "r", "--out", "o", "--sensor-size", "34x30", "--layout", "DAVIS346"]
+    words += ["--stream", "1", "--on-error", "segments", "--columns", "xypt", "--time-scale", "1e6"]
+    words += ["--unwrap", "--flip-x", "--flip-y", "--flip-polarity"]
+    assert from_flags(parser().parse_args(words)) == ReadOptions(
+        "segments", (34, 30), True, True, True, True, "DAVIS346", 1, "xypt", 1e6
+    )
+    assert from_flags(parser().parse_args(words[:5])) == ReadOptions()
 
 
 def test_hints_can_be_followed_when_training(

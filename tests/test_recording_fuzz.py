@@ -1,13 +1,20 @@
 """Property-based: no bytes make a reader hang, fail otherwise than it says, or eat the memory."""
 
+import re
+import struct
 import time
 import tracemalloc
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+from fuzz_recordings import check
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from recording_files import WRITERS, some_events
+from mutations import lz4_frame, zstd_frame
+from recording_files import WRITERS, aedat4_of, some_events
 
 from vdib.datasets.recording import RecordingError, read_recording
 
@@ -96,3 +103,63 @@ def test_memory_for_a_large_file(name: str, tmp_path: Path) -> None:
         tracemalloc.stop()
     assert len(recording) == 60_000
     assert peak <= 6 * len(content) + (6 << 20)
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="peaks are Linux's")
+def test_some_mutated_files(tmp_path: Path) -> None:
+    """The first ones of `python tests/fuzz_recordings.py`, checked as it checks them."""
+    for number in range(150):
+        line = check(number, tmp_path)
+        assert line.endswith("}"), line
+
+
+def test_the_check_finds_faults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reader that does not stop, takes memory, or fails otherwise than it says."""
+
+    def fault_of(reader: Callable[..., Any]) -> str:
+        monkeypatch.setattr("vdib.datasets.recording.read_recording", reader)
+        return check(1, tmp_path).rpartition("}")[2]
+
+    def nameless(path: Path, **options: Any) -> None:
+        raise RecordingError("a file", 0, "one", "two")
+
+    def other(path: Path, **options: Any) -> None:
+        raise KeyError("x")
+
+    def large(path: Path, **options: Any) -> None:
+        bytearray(b"1") * (80 << 20)
+        raise RecordingError(str(path), 0, "one", "two")
+
+    def beyond(path: Path, **options: Any) -> None:
+        raise RecordingError(str(path), 1 << 40, "one", "two")
+
+    assert "a message that" in fault_of(nameless)
+    assert "KeyError" in fault_of(other)
+    assert re.search(r"\d\d MB for -1 events of", fault_of(large))
+    assert "byte 1099511627776 of" in fault_of(beyond)
+
+
+@pytest.mark.parametrize("compression", [1, 3])
+def test_packets_that_would_fill_the_memory(compression: int, tmp_path: Path) -> None:
+    """64 kB of either may become a gigabyte: told by the blocks' headers, before it is made."""
+
+    def bomb(packet: bytes) -> bytes:
+        if compression == 3:
+            head = struct.pack("<I", 0xFD2FB528) + b"\x00\x58"
+            return head + (struct.pack("<I", 1 << 20 | 2)[:3] + b"\0") * 8192
+        head = struct.pack("<I", 0x184D2204) + b"\x60\x70\x73"
+        return head + (struct.pack("<I", 16000) + b"\xff" * 16000) * 60
+
+    path = tmp_path / "a.aedat4"
+    path.write_bytes(aedat4_of(some_events(10), compression, bomb))
+    for on_error in ("raise", "skip"):
+        with pytest.raises(RecordingError, match=r"that may become \d{9,}, expected at most"):
+            read_recording(path, on_error=on_error)
+
+
+@pytest.mark.parametrize(("compression", "frame"), [(1, lz4_frame), (3, zstd_frame)])
+def test_compressed_packets_are_read(compression: int, frame: Any, tmp_path: Path) -> None:
+    events = some_events(300)
+    path = tmp_path / "a.aedat4"
+    path.write_bytes(aedat4_of(events, compression, frame))
+    np.testing.assert_array_equal(read_recording(path).t, events[2])

@@ -149,6 +149,20 @@ def test_padding_in_event_words(tmp_path: Path) -> None:
     assert (rows(recording), recording.num_skipped) == ([(4, 5, 64, True)], 0)
 
 
+def test_times_of_evt3_that_loop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """24 bits of time, 16.8 s: the upper word falls, and time goes on."""
+    pytest.importorskip("evt3")
+    words: list[int] = []
+    t = np.arange(15_000_000, 60_000_000, 2_000_003)
+    for time in t.tolist():
+        low = time & 0xFFF
+        words += [0x8000 | time >> 12 & 0xFFF, 0x6000 | low, 0x0003, 0x2000 | 5]
+    content = b"% evt 3.0\n% geometry 34x34\n% end\n" + np.array(words, "<u2").tobytes()
+    np.testing.assert_array_equal(read(tmp_path / "a.raw", content).t, t)
+    monkeypatch.setattr("vdib.datasets.formats.source.BLOCK_BYTES", 10)
+    np.testing.assert_array_equal(read_recording(tmp_path / "a.raw").t, t)
+
+
 def test_aedat2_of_other_chips(tmp_path: Path) -> None:
     """By name, whatever the header says; without one DVS128, and the message says what to do."""
     x, y, t, p = some_events(width=600, height=400)
@@ -246,3 +260,12 @@ def test_times_of_no_clock_are_refused(tmp_path: Path) -> None:
     with pytest.raises(RecordingError, match="expected a time within 285 years"):
         read(tmp_path / "a.aedat4", aedat4((x, y, t, p)))
     assert len(read_recording(tmp_path / "a.aedat4", on_error="skip")) == 49
+
+
+def test_messages_are_one_line_whatever_the_file_is_called(tmp_path: Path) -> None:
+    header = b"\x93NUMPY\x01\x00\xff\xff" + b"{" + b" " * 65534
+    for name in ("a.npy", "a\nb\x85c.npy"):
+        (tmp_path / name).write_bytes(header)
+        with pytest.raises(RecordingError, match="a header that does not parse") as caught:
+            read_recording(tmp_path / name)
+        assert len(str(caught.value).splitlines()) == 1

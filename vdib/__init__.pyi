@@ -24,8 +24,7 @@ from vdib.signal import Curve as Curve
 from vdib.signal import Image as Image
 from vdib.signal import Label as Label
 from vdib.spikes import SparseSpikes as SparseSpikes
+from vdib.version import __version__ as __version__
 from vdib.window import BasisWindow as BasisWindow
 from vdib.window import FullWindow as FullWindow
 from vdib.window import RateWindow as RateWindow
-
-__version__: str

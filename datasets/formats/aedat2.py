@@ -70,17 +70,9 @@ _CHIPS = {**LAYOUTS, "TMPDIFF128": DVS128}
 def read_aedat2(
     file: BinaryIO, faults: Faults, layout: AddressLayout | str | None = None
 ) -> EventSource:
-    """AEDAT 2.0; without a layout the header's camera is used, and DVS128 where it names none.
-
-    Raises:
-        ValueError: no layout of this name.
-    """
+    """AEDAT 2.0; without a layout the header's camera is used, and DVS128 where it names none."""
     lines = text_header(file, b"#", _END, faults)
-    if isinstance(layout, str):
-        if layout not in LAYOUTS:
-            raise ValueError(f"layout is {layout!r}, expected one of {', '.join(LAYOUTS)}")
-        layout = LAYOUTS[layout]
-    layout = layout or _named_layout(lines, faults)
+    layout = LAYOUTS[layout] if isinstance(layout, str) else layout or _named_layout(lines, faults)
     return EventSource(
         f"AEDAT 2.0 ({layout.name})",
         layout.sensor_size,

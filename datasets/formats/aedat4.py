@@ -5,7 +5,7 @@ https://docs.inivation.com/software/software-advanced-usage/file-formats/aedat-4
 
 The MIT package `aedat` (the extra `vdib[aedat]`) decompresses and decodes. It trusts the file,
 and ends the whole process on some corrupted descriptions, so header and lengths of all packets
-are checked here first. A packet is decompressed whole: LZ4 may make it 255 times larger.
+are checked here first, and how large each packet may become: it is decompressed whole.
 """
 
 import struct
@@ -16,10 +16,15 @@ from xml.etree import ElementTree
 import numpy as np
 
 from vdib.datasets.extras import import_extra
+from vdib.datasets.formats.frame_size import most_bytes
 from vdib.datasets.formats.source import EventChunk, EventSource, Faults, Hint, size_of
 
 _VERSION = b"#!AER-DAT4.0\r\n"
 _MAX_HEADER = 1 << 22
+
+MAX_PACKET = 1 << 24
+MAX_EXPANSION = 100
+"""A packet that may take so many bytes and so many times its own is taken for an attack."""
 
 
 def read_aedat4(file: BinaryIO, faults: Faults, stream: int | None = None) -> EventSource:
@@ -126,6 +131,10 @@ def _packets(file: BinaryIO, start: int, table: int, faults: Faults) -> list[tup
         if start + 8 + length > end:
             faults.bad(start, f"a packet of {length} bytes", f"one that ends by byte {end}")
             break
+        most = most_bytes(file, start + 8, start + 8 + length)
+        if most > (limit := MAX_PACKET + MAX_EXPANSION * length):
+            found = f"a packet of {length} bytes that may become {most}"
+            raise faults.fatal(start, found, f"at most {limit}")
         packets.append((start, stream))
         start += 8 + length
     return packets

@@ -43,8 +43,8 @@ def inside(
     """Keep 0 <= x < width, 0 <= y < height and times of a clock that can be."""
     width, height = size
     for chunk in chunks:
-        near = (chunk.t >= -MAX_TIME) & (chunk.t <= MAX_TIME)
-        if not near.all():
+        if chunk.t.size and (chunk.t.min() < -MAX_TIME or chunk.t.max() > MAX_TIME):
+            near = (chunk.t >= -MAX_TIME) & (chunk.t <= MAX_TIME)
             i = int(near.argmin())
             faults.bad(
                 int(chunk.offset[i]),

@@ -76,9 +76,10 @@ def _whole(
     """The column times `scale` as integers, and which are whole and not too large."""
     if column.dtype.kind in "iub" and scale == 1:
         whole = column.astype(np.int64)
-        # Unsigned numbers beyond 63 bits turn negative here.
-        fits = (whole >= -MAX_TIME) & (whole <= MAX_TIME)
-        return whole, fits & ((whole >= 0) | (column.dtype.kind != "u"))
+        least = 0 if column.dtype.kind == "u" else -MAX_TIME  # beyond 63 bits negative here
+        if not whole.size or (whole.min() >= least and whole.max() <= MAX_TIME):
+            return whole, np.ones(whole.shape, bool)
+        return whole, (whole >= least) & (whole <= MAX_TIME)
     values = column.astype(np.float64)
     with np.errstate(over="ignore", invalid="ignore"):
         values = np.rint(values * scale) if scale != 1 else values

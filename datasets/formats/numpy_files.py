@@ -169,7 +169,8 @@ def _parsed_header(
     try:
         return _header(file)
     except Exception as error:  # NumPy parses Python literals: nearly any type of error
-        raise faults.fatal(offset, f"a header that does not parse ({error})", ".npy") from error
+        why = str(error).split("\n")[0]
+        raise faults.fatal(offset, f"a header that does not parse ({why})", ".npy") from error
 
 
 def _checked_places(file: Any, offset: int, columns: str | None, faults: Faults) -> dict[str, Any]:

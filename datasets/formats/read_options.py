@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from typing import Any, Literal, get_args
 
-from vdib.datasets.formats.aedat2 import AddressLayout, LayoutName
+from vdib.datasets.formats.aedat2 import LAYOUTS, AddressLayout, LayoutName
 from vdib.datasets.formats.check import MAX_SIDE
 from vdib.datasets.formats.source import Hint, RecordingError
 
@@ -55,6 +55,8 @@ class ReadOptions:
             raise ValueError(f"columns is {self.columns!r}, expected the letters t, x, y, p")
         if self.sensor_size and not possible_size(self.sensor_size):
             raise ValueError(f"sensor_size is {self.sensor_size}, expected 1 to {MAX_SIDE} each")
+        if isinstance(self.layout, str) and self.layout not in LAYOUTS:
+            raise ValueError(f"layout is {self.layout!r}, expected one of {', '.join(LAYOUTS)}")
         if not 0 < self.time_scale < float("inf"):
             raise ValueError(f"time_scale is {self.time_scale}, expected us per unit of t")
 

@@ -56,7 +56,8 @@ class RecordingError(ValueError):
 
     def __str__(self) -> str:
         words = f"{self.path}: byte {self.offset}: found {self.found}, expected {self.expected}"
-        return "; ".join([words, *(f"{self.spelling(hint)} {hint[2]}" for hint in self.hints)])
+        said = "; ".join([words, *(f"{self.spelling(hint)} {hint[2]}" for hint in self.hints)])
+        return " ".join(said.splitlines())  # names of files and other packages' words may have more
 
     def spelt(self, spelling: Callable[[Hint], str]) -> "RecordingError":
         """The same error, its options named as another command takes them."""
