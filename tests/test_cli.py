@@ -10,7 +10,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import typing
 import zipfile
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -23,6 +22,7 @@ from tiny_runs import SIZES, TINY, rows, run, said, same, summary, weights
 import vdib
 from vdib import evaluate, fit
 from vdib.figures.curves import rate_distortion
+from vdib.lightning_modules import choices
 from vdib.lightning_modules.naturalisation.image_data import ImageData
 from vdib.lightning_modules.naturalisation.module import NaturalisationModule
 from vdib.runs.cli import build
@@ -312,13 +312,9 @@ def test_every_name_runs(names):
 
 
 def test_every_name_is_among_those_that_run():
-    hints = typing.get_type_hints(NaturalisationModule.__init__)
-    kinds = ("estimator", "credit", "window", "prior", "surrogate", "decoder")
+    kinds = ("ESTIMATORS", "CREDITS", "WINDOWS", "PRIORS", "SURROGATES", "DECODERS")
     for index, kind in enumerate(kinds):
-        options = typing.get_args(hints[kind])
-        if not all(isinstance(option, str) for option in options):
-            options = typing.get_args(options[0])
-        assert {choice[index] for choice in CHOICES} == set(options)
+        assert {names[index] for names in CHOICES} == set(getattr(choices, kind))
 
 
 def test_convolutional_layers_before_the_dense_ones():
@@ -373,8 +369,7 @@ WRONG = {
     "--model.num_readout -3": "num_readout: got -3, expected at least 1",
     "--model.lr 0": "lr and encoder_lr: got 0.0 and None, expected above 0",
     "--data.dataset cifar": "--data.dataset: got 'cifar', expected digits, mnist",
-    "--data.batch_size 0": "data needs num_steps >= 2, batch_size >= 1 and num_workers >= 0, "
-    "got 30, 0 and 0",
+    "--data.batch_size 0": "data needs batch_size >= 1 and num_workers >= 0, got 30, 0 and 0",
     "--seed -1": "--seed: got -1, expected 0 to 4294967295",
     "--config nope": "--config nope: neither a file nor one of digits, mnist, mnist_dvs",
     "--trainer.max_epochs few": "--trainer.max_epochs: got 'few', expected int",

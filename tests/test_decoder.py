@@ -3,11 +3,11 @@
 import math
 
 import pytest
+import tiny
 import torch
 
 from vdib.decoder import CNNDecoder, LogisticDecoder, MLPDecoder
-from vdib.encoder import SpikeCode
-from vdib.signal import Image, Label, bernoulli, categorical, normal
+from vdib.signal import Image, bernoulli, categorical, normal
 from vdib.window import BasisWindow, FullWindow, RateWindow, recent
 
 NEURONS, OUTPUTS = 4, 3
@@ -15,8 +15,8 @@ LENGTHS = [1, 2, 7, 8, 9]
 
 
 def spike_train(length, seed=0):
-    generator = torch.Generator().manual_seed(seed)
-    return (torch.rand(2, 5, length, NEURONS, generator=generator) < 0.4).double()
+    """Recent spikes `(B, S, L, N)`."""
+    return tiny.spike_train(2, 5, length, NEURONS, rate=0.4, seed=seed)
 
 
 def draw(*shape, seed=0):
@@ -34,48 +34,31 @@ def windows(length):
     return [FullWindow(length), *(BasisWindow(length, count) for count in counts)]
 
 
-@pytest.mark.parametrize("length", LENGTHS)
-@pytest.mark.parametrize("make", [LogisticDecoder, MLPDecoder])
-def test_every_window_starts_as_rate_decoding(make, length):
-    spikes = spike_train(length)
-    rate = built(make, RateWindow(length)).outputs(spikes)
-    assert rate.std() > 0.01
-    for window in windows(length):
-        decoder = built(make, window)
-        torch.testing.assert_close(decoder.outputs(spikes), rate, rtol=0, atol=1e-5)
-        # ... and in float32, as it is trained.
-        outputs = decoder.float().outputs(spikes.float())
-        torch.testing.assert_close(outputs, rate.float(), rtol=0, atol=1e-5)
+class Reversed(FullWindow):
+    """A user's window, which only knows recent spikes."""
+
+    def forward(self, spikes):
+        return spikes.flip(2)
 
 
-@pytest.mark.parametrize("length", LENGTHS)
+class Wavering(BasisWindow):
+    """Another, of the features of a basis."""
+
+    def forward(self, spikes):
+        return super().forward(spikes).cumsum(2)
+
+
 @pytest.mark.parametrize("num_steps", [1, 6, 20])
+@pytest.mark.parametrize("window", [Reversed(7), Wavering(7, 3)], ids=["full", "basis"])
 @pytest.mark.parametrize("make", [LogisticDecoder, MLPDecoder])
-def test_every_step_is_the_recent_spikes_of_each(make, num_steps, length):
-    class Recent(FullWindow):  # a user's window, which only knows recent spikes
-        def forward(self, spikes):
-            return spikes.flip(2)
-
-    class Last(Recent):
-        def forward(self, spikes):
-            return spikes.tril()
-
-    spikes = spike_train(num_steps)[:, 0].requires_grad_()
-    for window in (*windows(length), Recent(length), Last(length)):
-        decoder = built(make, window)
-        with torch.no_grad():
-            for parameter in decoder.parameters():  # away from rate decoding
-                parameter += 0.3 * draw(*parameter.shape, seed=1)
-        parameters = [spikes, *decoder.parameters()]
-        found = decoder.every_output(spikes)
-        expected = decoder.outputs(recent(spikes, length, every_step=True))
-        torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-10)
-        upstream = draw(*found.shape, seed=2)
-        grads = torch.autograd.grad(found, parameters, upstream)
-        for grad, other in zip(
-            grads, torch.autograd.grad(expected, parameters, upstream), strict=True
-        ):
-            torch.testing.assert_close(grad, other, rtol=1e-10, atol=1e-10)
+def test_a_window_of_ones_own_is_asked_at_every_step(make, window, num_steps):
+    spikes = tiny.spike_train(2, num_steps, NEURONS, rate=0.4)
+    decoder = built(make, window)
+    with torch.no_grad():
+        for parameter in decoder.parameters():  # away from rate decoding
+            parameter += 0.3 * draw(*parameter.shape, seed=1)
+    expected = decoder.outputs(recent(spikes, 7, every_step=True))
+    torch.testing.assert_close(decoder.every_output(spikes), expected, rtol=1e-10, atol=1e-10)
 
 
 @pytest.mark.parametrize("make", [LogisticDecoder, MLPDecoder])
@@ -100,6 +83,14 @@ def test_logistic_decoder_is_its_equation():
         for n in range(NEURONS):
             expected = expected + features[:, :, f, n, None] * weight[:, f, n]
     torch.testing.assert_close(decoder.outputs(spikes), expected)
+
+
+def test_silence_is_answered_with_what_the_logistic_decoder_starts_from():
+    decoder = built(LogisticDecoder, FullWindow(6))
+    wanted = torch.tensor([2.0, -1.0, 0.5], dtype=torch.float64)
+    decoder.start_from(wanted)
+    silent = decoder.outputs(torch.zeros(2, 5, 6, NEURONS, dtype=torch.float64))
+    torch.testing.assert_close(silent, wanted.expand_as(silent))
 
 
 def test_mlp_decoder_is_its_equation():
@@ -141,31 +132,6 @@ def test_cnn_decoder_is_its_equation(length, kernel_size):
         torch.testing.assert_close(decoder.outputs(spikes), expected)
 
 
-@pytest.mark.parametrize("length", LENGTHS)
-def test_cnn_decoders_start_from_equal_weights_and_differ_in_what_they_see(length):
-    spikes = spike_train(length)
-    full = built(CNNDecoder, FullWindow(length), num_channels=6)
-    for window in [*windows(length), RateWindow(length)]:
-        decoder = built(CNNDecoder, window, num_channels=6)
-        own = dict(decoder.named_parameters())
-        assert own.keys() == dict(full.named_parameters()).keys()
-        for name, parameter in full.named_parameters():
-            assert torch.equal(own[name], parameter)
-        seen = window.smooth(spikes)
-        torch.testing.assert_close(decoder.outputs(spikes), full.outputs(seen))
-    mean = spikes.mean(2, keepdim=True).expand_as(spikes)
-    rate = built(CNNDecoder, RateWindow(length), num_channels=6)
-    torch.testing.assert_close(rate.outputs(spikes), full.outputs(mean))
-
-
-def test_the_seed_decides_the_weights():
-    spikes = spike_train(6)
-    for make in (LogisticDecoder, MLPDecoder, CNNDecoder):
-        one, same, other = (built(make, FullWindow(6), seed).outputs(spikes) for seed in (0, 0, 1))
-        assert torch.equal(one, same)
-        assert not torch.allclose(one, other)
-
-
 def test_bernoulli_is_the_cross_entropy_with_grey_pixels():
     logits, grey = 3 * draw(2, 5, OUTPUTS), torch.sigmoid(draw(2, 5, OUTPUTS, seed=1))
     grey[0, 0] = torch.tensor([0.0, 1.0, 0.5])
@@ -200,34 +166,6 @@ def test_normal_has_means_first_and_log_deviations_second():
     expected = (-(z**2) / 2 - log_std - math.log(2 * math.pi) / 2).sum(-1)
     torch.testing.assert_close(distribution.log_prob(target), expected)
     torch.testing.assert_close(distribution.mean, mean)
-
-
-@pytest.mark.parametrize("make", [LogisticDecoder, MLPDecoder, CNNDecoder])
-@pytest.mark.parametrize("signal", [Image((OUTPUTS,)), Label(OUTPUTS)], ids=str)
-def test_decoders_return_the_distribution_of_their_outputs(make, signal):
-    decoder = built(make, FullWindow(6), signal=signal)
-    code = SpikeCode(spike_train(9)[:, 0], None)
-    target = torch.ones(2, 9) if signal == Label(OUTPUTS) else draw(2, 9, OUTPUTS).sigmoid()
-    for every_step, steps in ((True, slice(None)), (False, slice(8, None))):
-        distribution = decoder(code, every_step)
-        assert distribution.batch_shape == target[:, steps].shape[:2]
-        outputs = decoder.outputs(recent(code.spikes, 6, every_step=True))[:, steps]
-        expected = signal.likelihood(outputs).log_prob(target[:, steps])
-        torch.testing.assert_close(distribution.log_prob(target[:, steps]), expected)
-        assert expected.std() > 0
-
-
-@pytest.mark.parametrize("make", [LogisticDecoder, MLPDecoder, CNNDecoder])
-def test_starting_from_given_outputs_shifts_them_whatever_the_spikes(make):
-    decoder, spikes = built(make, FullWindow(6)), spike_train(6)
-    before, bias = decoder.outputs(spikes), decoder.head.bias.detach().clone()
-    wanted = torch.tensor([2.0, -1.0, 0.5], dtype=torch.float64)
-    decoder.start_from(wanted)
-    torch.testing.assert_close(decoder.outputs(spikes), before - bias + wanted)
-    assert decoder.head.bias.requires_grad
-    if make is LogisticDecoder:  # silence is answered with the given outputs
-        silent = decoder.outputs(torch.zeros_like(spikes))
-        torch.testing.assert_close(silent, wanted.expand_as(silent))
 
 
 def test_an_even_kernel_is_refused():

@@ -3,6 +3,7 @@
 import math
 
 import pytest
+import tiny
 import torch
 
 from vdib.dynamics.firing import Bernoulli, Concrete, PassThrough
@@ -31,9 +32,8 @@ def shallow():
 encoders = pytest.mark.parametrize("make", [dense, conv, shallow])
 
 
-def spike_train(shape, batch=BATCH, rate=0.3, dtype=torch.float32):
-    generator = torch.Generator().manual_seed(1)
-    return (torch.rand(batch, STEPS, *shape, generator=generator) < rate).to(dtype)
+def spike_train(shape, dtype=torch.float32):
+    return tiny.spike_train(BATCH, STEPS, *shape, dtype=dtype)
 
 
 def ready(make, dtype=torch.float32):

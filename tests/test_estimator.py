@@ -1,7 +1,6 @@
 """Every estimator against the exact gradient, by enumerating all codes of a tiny network."""
 
 import itertools
-from statistics import NormalDist
 
 import pytest
 import tiny
@@ -88,30 +87,6 @@ def test_leave_one_out_has_the_exact_gradient_in_expectation():
     torch.testing.assert_close(total, exact, rtol=1e-9, atol=1e-9)
 
 
-@pytest.mark.parametrize("estimator", [ScoreFunction(3), LeaveOneOut(3)], ids=["score", "loo"])
-def test_sampled_gradients_average_to_the_exact_one(estimator):
-    """Through the addressed noise and the moving baseline; false alarm with alpha = 1e-4."""
-    x, r = tiny.example()
-    model = tiny.bottleneck(estimator)
-    exact = tiny.gradient(model, tiny.exact_loss(model, x, r))
-    batch, batches = 64, 250
-    many_x, many_r = x.expand(batch, -1, -1), r.expand(batch, -1, -1)
-    ids = torch.arange(batch)
-    samples = torch.stack(
-        [
-            tiny.gradient(model, model.training_loss(many_x, many_r, Noise(5, step, ids))[0])
-            for step in range(batches)
-        ]
-    )
-    error = samples.mean(0) - exact
-    deviation = samples.std(0) / batches**0.5
-    alive = deviation > 1e-12
-    assert (error[~alive].abs() < 1e-4).all()  # moved by codes too rare to have been drawn
-    z = (error[alive] / deviation[alive]).abs()
-    # Two-sided, Bonferroni over the parameters.
-    assert float(z.max()) < NormalDist().inv_cdf(1 - 0.5e-4 / int(alive.sum()))
-
-
 def test_leave_one_out_varies_less_where_inputs_differ_in_cost():
     """By 40 nats a step, whatever the code: an average over inputs leaves that to every spike."""
     x, r = (given.expand(8, -1, -1) for given in tiny.example())
@@ -127,9 +102,9 @@ def test_leave_one_out_varies_less_where_inputs_differ_in_cost():
         ids = torch.arange(8)[some]
         grads = [
             theta(model, tiny.gradient(model, model.training_loss(x[some], r[some], noise)[0]))
-            for noise in (Noise(0, step, ids) for step in range(250))
+            for noise in (Noise(0, step, ids) for step in range(120))
         ]
-        variances.append(float(torch.stack(grads[50:]).var(0).sum()))
+        variances.append(float(torch.stack(grads[20:]).var(0).sum()))
     assert variances[1] < 0.7 * variances[0]
 
 
@@ -145,16 +120,6 @@ def test_straight_through_is_biased_but_points_the_right_way():
     own = len(theta(model, exact))
     prior = sum(p.numel() for p in model.prior.parameters())
     torch.testing.assert_close(expected[own:-prior], exact[own:-prior], rtol=1e-9, atol=1e-9)
-
-
-def test_relaxed_bernoulli_is_biased_but_points_the_right_way():
-    x, r = tiny.example()
-    model = tiny.bottleneck(RelaxedBernoulli(0.5))
-    exact = theta(model, tiny.gradient(model, tiny.exact_loss(model, x, r)))
-    ids = torch.arange(20_000)
-    many = [v.expand(len(ids), -1, -1) for v in (x, r)]
-    relaxed = theta(model, tiny.gradient(model, model.training_loss(*many, Noise(0, 0, ids))[0]))
-    assert 0.5 < cosine(relaxed, exact) < 0.9999
 
 
 def test_relaxed_spikes_tend_to_the_hard_ones_on_the_same_noise():

@@ -1,6 +1,7 @@
 """Event-driven products against dense ones."""
 
 import pytest
+import tiny
 import torch
 
 from vdib.backends import dispatch, event_conv
@@ -27,8 +28,7 @@ def threads(request):
 
 
 def spike_train(*shape, rate=0.1, seed=1):
-    generator = torch.Generator().manual_seed(seed)
-    return (torch.rand(shape, generator=generator) < rate).float()
+    return tiny.spike_train(*shape, rate=rate, seed=seed, dtype=torch.float32)
 
 
 def counted(monkeypatch):

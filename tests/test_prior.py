@@ -3,6 +3,7 @@
 import math
 
 import pytest
+import tiny
 import torch
 
 from vdib.dynamics.filters import RaisedCosines
@@ -13,9 +14,8 @@ RHO = 0.2
 LOGIT = math.log(0.2 / 0.8)
 
 
-def spike_train(seed=0):
-    generator = torch.Generator().manual_seed(seed)
-    return (torch.rand(BATCH, STEPS, NEURONS, generator=generator) < 0.4).double()
+def spike_train():
+    return tiny.spike_train(BATCH, STEPS, NEURONS, rate=0.4)
 
 
 def draw(*shape, seed=1):
@@ -30,22 +30,6 @@ def autoregressive(scrambled=True):
             prior.linear.weight.copy_(draw(2 * NEURONS, NEURONS))
             prior.logit.copy_(draw(NEURONS, seed=2))
     return prior
-
-
-@pytest.mark.parametrize(
-    "prior",
-    [
-        BernoulliPrior(RHO),
-        MarginalPrior(NEURONS, RHO),
-        MarginalPrior(NEURONS, RHO, STEPS),
-        AutoregressivePrior(NEURONS, RHO),
-    ],
-    ids=["bernoulli", "marginal", "marginal per step", "autoregressive"],
-)
-def test_every_prior_starts_at_rho(prior):
-    logits = prior(spike_train().float()).detach().expand(BATCH, STEPS, NEURONS)
-    torch.testing.assert_close(logits, torch.full_like(logits, LOGIT))
-    torch.testing.assert_close(torch.sigmoid(logits), torch.full_like(logits, RHO))
 
 
 def test_the_bernoulli_prior_has_nothing_to_learn():
@@ -138,17 +122,6 @@ def test_soft_spikes_receive_the_gradient_of_later_steps():
             for k in range(2):
                 expected[:, t] += kernel[k, later - 1 - t] * (upstream[:, later] @ a[k])
     torch.testing.assert_close(grad, expected)
-
-
-@pytest.mark.parametrize("rho", [0.0, 1.0, -0.2])
-def test_a_rate_outside_the_unit_interval_is_refused(rho):
-    for make in (
-        lambda: BernoulliPrior(rho),
-        lambda: MarginalPrior(NEURONS, rho),
-        lambda: AutoregressivePrior(NEURONS, rho),
-    ):
-        with pytest.raises(ValueError, match=f"strictly between 0 and 1, got {rho}"):
-            make()
 
 
 def test_a_marginal_per_step_refuses_other_lengths():

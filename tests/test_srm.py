@@ -4,21 +4,17 @@ import math
 
 import pytest
 import torch
+from tiny import spike_train
 
 from vdib.dynamics.feedback import CosineFeedback, ExponentialFeedback
 from vdib.dynamics.filters import ExponentialPair, RaisedCosines
-from vdib.dynamics.firing import Bernoulli, PassThrough, Threshold
+from vdib.dynamics.firing import Bernoulli, Threshold
 from vdib.neurons import synapses
 from vdib.neurons.srm import SRM, srm, stochastic_srm
 from vdib.neurons.synapses import PooledConv2d, pooled_conv
 
 BATCH, STEPS = 2, 14
 THRESHOLD, WIDTH = 0.7, 1.6
-
-
-def spike_train(shape, seed=0, rate=0.3, dtype=torch.float64):
-    generator = torch.Generator().manual_seed(seed)
-    return (torch.rand(BATCH, STEPS, *shape, generator=generator) < rate).to(dtype)
 
 
 def scrambled(layer, dtype=torch.float64):
@@ -53,7 +49,7 @@ layers = pytest.mark.parametrize("make", LAYERS.values(), ids=list(LAYERS))
 
 
 def inputs(layer, dtype=torch.float64):
-    return spike_train((2, 7, 6) if len(layer.shape) == 3 else (5,), dtype=dtype)
+    return spike_train(BATCH, STEPS, *layer.input_shape, dtype=dtype)
 
 
 def uniform(layer, seed=3):
@@ -125,47 +121,6 @@ def test_forward_obeys_the_equation(make, stochastic):
     assert 0.1 < spikes.mean() < 0.9
     # What p(y_t | y^{t-1}, x^t) is made of, all steps at once.
     torch.testing.assert_close(layer.given(layer.drive(x), spikes), v, rtol=1e-10, atol=1e-10)
-
-
-@layers
-@pytest.mark.parametrize("stochastic", [False, True])
-@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.float64, 1e-10)])
-def test_steps_are_the_whole_sequence(make, stochastic, dtype, tolerance):
-    layer = make(dtype)
-    x, noise = inputs(layer, dtype), uniform(layer).to(dtype)
-    fire = PassThrough() if stochastic else Threshold()
-    spikes, v = layer(x, fire, noise)
-    state = None
-    for t in range(STEPS):
-        s_t, v_t, state = layer.step(x[:, t], state, fire, noise[:, t])
-        torch.testing.assert_close(v_t, v[:, t], rtol=tolerance, atol=tolerance)
-        assert torch.equal(s_t, spikes[:, t])
-
-
-@layers
-def test_nothing_is_remembered_between_calls(make):
-    layer = make()
-    x, noise = inputs(layer), uniform(layer)
-    before = {name: value.clone() for name, value in layer.state_dict().items()}
-    first = layer(x, Bernoulli(), noise)
-    layer.step(x[:, 0], None, Bernoulli(), noise[:, 0])
-    again = layer(x, Bernoulli(), noise)
-    assert all(torch.equal(*both) for both in zip(first, again, strict=True))
-    assert all(torch.equal(before[name], value) for name, value in layer.state_dict().items())
-
-
-@layers
-def test_same_step_drive_is_what_spikes_do_in_their_own_step(make):
-    layer = make()
-    x = inputs(layer)
-    zero = layer.drive(torch.zeros_like(x))
-    for t in (0, 3):
-        alone = torch.zeros_like(x)
-        alone[:, t] = x[:, t]
-        expected = (layer.drive(alone) - zero)[:, t]
-        torch.testing.assert_close(layer.same_step_drive(x)[:, t], expected)
-    assert not layer.same_step_drive(x).requires_grad  # the weights are held constant
-    assert layer.same_step_drive(x.requires_grad_()).requires_grad
 
 
 @layers

@@ -4,15 +4,11 @@ import math
 
 import pytest
 import torch
+from tiny import spike_train
 
 from vdib.window import BasisWindow, FullWindow, RateWindow, recent
 
 LENGTHS = [1, 2, 5, 8]
-
-
-def spike_train(*shape, seed=0):
-    generator = torch.Generator().manual_seed(seed)
-    return (torch.rand(*shape, generator=generator) < 0.4).double()
 
 
 def windows(length):

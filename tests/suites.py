@@ -1,0 +1,594 @@
+"""What holds of every layer, decoder, estimator and prior: a class each.
+
+A test class inherits a suite and says what it is run for by overriding the fixture `part`;
+`test_choices.py` does so for every word of the tables of `vdib.lightning_modules.choices`, so that
+a new word is tested by being there. What a part alone can tell about itself (the closed form of a
+neuron's answer to a spike) is a function in a table here; where there is none, the test is skipped
+and says so.
+
+Legend: B batch, T steps, N neurons.
+"""
+
+import io
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from statistics import NormalDist
+from typing import Any, ClassVar
+
+import pytest
+import tiny
+import torch
+from safetensors.torch import load, save
+from tiny import spike_train
+from torch import Tensor
+
+from vdib.backends import dispatch
+from vdib.decoder import Decoder, WindowDecoder
+from vdib.dynamics.firing import Bernoulli, PassThrough
+from vdib.encoder import SpikeCode
+from vdib.estimator import Estimator
+from vdib.neurons.layer import Layer
+from vdib.neurons.srm import SRM
+from vdib.neurons.stepping import stepped
+from vdib.noise import Noise
+from vdib.objective import rate
+from vdib.signal import Curve, Image, Label, Signal
+from vdib.spikes import SparseSpikes
+from vdib.window import FullWindow, RateWindow, Window, recent
+
+BATCH, STEPS = 2, 14
+
+
+def disturbed(module: Any, amount: float, seed: int = 1) -> Any:
+    """The module, no parameter of which is left where its default could hide an error."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter += amount * torch.randn(parameter.shape, generator=generator).to(parameter)
+    return module
+
+
+def uniform(*shape: int, seed: int = 3) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.rand(shape, generator=generator, dtype=torch.float64)
+
+
+def numerically(value: Callable[[], Tensor], at: Tensor, step: float = 1e-6) -> Tensor:
+    """The derivative of a scalar with respect to a tensor that it reads, by central differences."""
+    found, flat = torch.zeros_like(at), at.data.view(-1) if at.is_contiguous() else None
+    for i in range(at.numel()):
+        where = tuple(int(k) for k in torch.unravel_index(torch.tensor(i), at.shape))
+        if flat is not None and not at.shape:
+            where = ()
+        before = at.data[where].clone()
+        with torch.no_grad():
+            at.data[where] = before + step
+            above = value()
+            at.data[where] = before - step
+            below = value()
+            at.data[where] = before
+        found[where] = (above - below) / (2 * step)
+    return found
+
+
+# --- layers -----------------------------------------------------------------------------------
+
+
+def srm_answer(layer: SRM, steps: int) -> Tensor:
+    """`(w_0 eps[t] + b - theta) / Delta`, `(T, *N)`: of the neuron's own spikes nothing."""
+    one = torch.zeros(1, *layer.input_shape, dtype=layer.bias.dtype)
+    one.view(-1)[0] = 1
+    weights = layer.synapses(one).detach().view(layer.filter.num_kernels, *layer.shape)
+    eps = torch.zeros(layer.filter.num_kernels, steps, dtype=weights.dtype)
+    kernel = layer.filter.kernel(steps)
+    eps[:, : kernel.shape[1]] = kernel
+    potential = torch.einsum("kt,k...->t...", eps, weights)
+    return (potential + layer.bias.detach() - layer.threshold) / layer.width
+
+
+ONE_SPIKE: dict[str, Callable[[Any, int], Tensor]] = {"SRM": srm_answer}
+"""By a layer's class: v `(T, *N)` after a spike of input 0 at step 0, until a neuron fires."""
+
+
+@dataclass(frozen=True)
+class Soft:
+    """A smooth twin of a deterministic threshold, whose slope is its derivative."""
+
+    stochastic: ClassVar = False
+
+    def __call__(self, v: Tensor, noise: Tensor | None = None) -> Tensor:
+        return torch.sigmoid(2 * v)
+
+    def slope(self, v: Tensor, spikes: Tensor) -> Tensor:
+        return 2 * spikes * (1 - spikes)
+
+
+class LayerSuite:
+    """A layer, hidden or readout. `part` is called without arguments and makes one in float32."""
+
+    @pytest.fixture
+    def part(self) -> Callable[[], Layer]:
+        raise NotImplementedError
+
+    def ready(self, part: Any, dtype: torch.dtype = torch.float64) -> tuple[Any, Tensor, Any]:
+        """A layer that neither is silent nor saturates, its input, and its other arguments."""
+        torch.manual_seed(0)
+        layer = part().to(dtype)
+        x = spike_train(BATCH, STEPS, *layer.input_shape, dtype=dtype)
+        layer.calibrate(x, 2.0, 0.3 if layer.stochastic else None)
+        noise = uniform(BATCH, STEPS, *layer.shape).to(dtype)
+        return disturbed(layer, 0.2), x, (PassThrough(), noise) if layer.stochastic else ()
+
+    @pytest.mark.parametrize(("dtype", "most"), [(torch.float32, 1e-5), (torch.float64, 1e-12)])
+    def test_steps_are_the_whole_sequence(self, part: Any, dtype: Any, most: float) -> None:
+        layer, x, given = self.ready(part, dtype)
+        spikes, v = layer(x, *given)
+        assert spikes.shape == (BATCH, STEPS, *layer.shape)
+        assert 0.02 < spikes.detach().mean() < 0.9
+        assert ((spikes == 0) | (spikes == 1)).all()
+        state = None
+        for t in range(STEPS):
+            now = (given[0], given[1][:, t]) if given else ()
+            s_t, v_t, state = layer.step(x[:, t], state, *now)
+            assert torch.equal(s_t, spikes[:, t])
+            if v is not None:
+                torch.testing.assert_close(v_t, v[:, t], rtol=most, atol=most)
+
+    def test_nothing_is_remembered_between_calls(self, part: Any) -> None:
+        layer, x, given = self.ready(part)
+        before = {name: value.clone() for name, value in layer.state_dict().items()}
+        first, _ = layer(x, *given)
+        layer(1 - x, *given)
+        now = (given[0], given[1][:, 0]) if given else ()
+        _, _, state = layer.step(x[:, 0], None, *now)
+        one, _, _ = layer.step(x[:, 1], state, *now)
+        two, _, _ = layer.step(x[:, 1], state, *now)  # a step leaves the state it was given
+        assert torch.equal(one, two)
+        assert torch.equal(first, layer(x, *given)[0])
+        assert all(torch.equal(before[name], value) for name, value in layer.state_dict().items())
+
+    def test_the_answer_to_one_spike_is_the_closed_form(self, part: Any) -> None:
+        layer, x, given = self.ready(part)
+        answer = ONE_SPIKE.get(type(layer).__name__)
+        if answer is None:
+            pytest.skip(f"no closed form of {type(layer).__name__} is given in tests/suites.py")
+        one = torch.zeros_like(x[:1])
+        one[0, 0].view(-1)[0] = 1
+        late = (given[0], 0.9 + given[1][:1] / 10) if given else ()
+        spikes, v = layer(one, *late)
+        fired = spikes.detach().cumsum(1) - spikes.detach()  # in earlier steps
+        expected = torch.where(fired[0] > 0, v[0].detach(), answer(layer, STEPS))
+        torch.testing.assert_close(v[0], expected, rtol=1e-12, atol=1e-12)
+        assert (fired == 0)[:, STEPS // 2].any()
+
+    def test_gradients_are_those_of_a_smooth_twin(self, part: Any) -> None:
+        """Every path of the gradient, through the layer's own spikes as well, by differences."""
+        layer, x, _ = self.ready(part)
+        x, upstream = x[:1, :5].clone(), uniform(2, 1, 5, *layer.shape) - 0.5
+        parameters = dict(layer.named_parameters())
+
+        def loss() -> Tensor:
+            spikes, v = layer(x, Soft())
+            return (spikes * upstream[0]).sum() + (v.tanh() * upstream[1]).sum()
+
+        grads = torch.autograd.grad(loss(), list(parameters.values()))
+        for (name, parameter), grad in zip(parameters.items(), grads, strict=True):
+            expected = numerically(loss, parameter)
+            assert expected.abs().max() > 1e-4, name
+            torch.testing.assert_close(grad, expected, rtol=1e-5, atol=1e-7, msg=name)
+
+    def test_fused_is_plain(self, part: Any) -> None:
+        layer, x, given = self.ready(part, torch.float32)
+        upstream = uniform(2, BATCH, STEPS, *layer.shape).float() - 0.5
+        found = []
+        for plain in (False, True):
+            if plain:
+                with dispatch.plain():
+                    spikes, v = layer(x, *given)
+            else:
+                spikes, v = layer(x, *given)
+            loss = (spikes * upstream[0]).sum() + (v * upstream[1]).sum()
+            found.append((spikes, torch.autograd.grad(loss, list(layer.parameters()))))
+        assert torch.equal(found[0][0], found[1][0])
+        for grad, other in zip(found[0][1], found[1][1], strict=True):
+            torch.testing.assert_close(grad, other, rtol=1e-4, atol=1e-5 * float(other.abs().max()))
+
+    @pytest.mark.parametrize("at", [0, 1, STEPS // 2])
+    def test_a_saved_stream_goes_on_alike(self, part: Any, at: int) -> None:
+        layer, x, given = self.ready(part)
+        with torch.no_grad():
+            expected, _ = layer(x, *((Bernoulli(), given[1]) if given else ()))
+            first, other = stepped(layer), stepped(layer)
+            other.push(x[1, 0].numpy(), given[1][1, 0].numpy() if given else None)
+            for t in range(STEPS):
+                if t == at:
+                    memory = [part.clone() for part in first.memory()]
+                    other.remember(memory if t else None)
+                    first = other
+                spikes = first.push(x[0, t].numpy(), given[1][0, t].numpy() if given else None)
+                assert torch.equal(torch.from_numpy(spikes.copy()), expected[0, t])
+
+    def test_calibration_forgets_the_scale_of_the_weights(self, part: Any) -> None:
+        found = []
+        for scale in (1.0, 7.0):
+            torch.manual_seed(0)
+            layer = part().double()
+            with torch.no_grad():
+                for _, weight in layer.synapses.named_parameters():
+                    weight.mul_(scale)
+            x = spike_train(BATCH, STEPS, *layer.input_shape)
+            layer.calibrate(x, 2.0, 0.2 if layer.stochastic else None)
+            found.append(layer)
+        for one, other in zip(found[0].parameters(), found[1].parameters(), strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-10)
+        given = (Bernoulli(), uniform(BATCH, STEPS, *layer.shape)) if layer.stochastic else ()
+        assert 0.01 < layer(x, *given)[0].mean() < 0.9
+        if layer.stochastic:  # a silent neuron that has not fired does so with that probability
+            silent = layer(torch.zeros_like(x), *given)[1][:, 0]
+            torch.testing.assert_close(torch.sigmoid(silent), torch.full_like(silent, 0.2))
+        for wrong in ({"spread": 0.0}, {"rate": 1.0}, {"spread": float("nan")}):
+            with pytest.raises(ValueError, match="expected spread > 0 and rate in"):
+                layer.calibrate(x, **wrong)
+        with pytest.raises(ValueError, match="spikes that move no potential"):
+            layer.calibrate(torch.zeros_like(x))
+
+    def test_lists_are_dense_spikes(self, part: Any) -> None:
+        layer, x, given = self.ready(part)
+        spikes, v = layer(x, *given)
+        other, other_v = layer(SparseSpikes.of(x), *given)
+        assert torch.equal(spikes, other)
+        if v is not None:
+            torch.testing.assert_close(v, other_v, rtol=1e-10, atol=1e-10)
+
+    def test_a_stochastic_layer_asks_for_noise(self, part: Any) -> None:
+        layer, x, _ = self.ready(part)
+        for run in (lambda *how: layer(x, *how), lambda *how: layer.step(x[:, 0], None, *how)):
+            with pytest.raises(ValueError, match="Bernoulli needs noise"):
+                run(Bernoulli())
+            if layer.stochastic:
+                with pytest.raises(ValueError, match=f"{type(layer.fire).__name__} needs noise"):
+                    run()
+
+    # What rules that are local in time ask for beside: `CommutingLayer`.
+
+    def commuting(self, part: Any) -> tuple[Any, Tensor, Any]:
+        layer, x, given = self.ready(part)
+        if not hasattr(layer, "from_traces"):
+            pytest.skip(f"weights and filters of {type(layer).__name__} do not commute")
+        return layer, x, given
+
+    def test_the_response_to_the_drive_is_the_layer(self, part: Any) -> None:
+        layer, x, given = self.commuting(part)
+        spikes, v = layer(x, *given)
+        again, again_v = layer.respond(layer.drive(x), *given)
+        assert torch.equal(spikes, again)
+        torch.testing.assert_close(v, again_v, rtol=1e-12, atol=1e-12)
+
+    def test_traces_make_v(self, part: Any) -> None:
+        layer, x, given = self.commuting(part)
+        spikes, v = layer(x, *given)
+        own, state, past = torch.zeros_like(v[:, 0]), (), None
+        for t in range(STEPS):
+            traces, past = layer.trace(x[:, t], past)
+            own = layer.feedback.read(state) + torch.zeros_like(v[:, t])
+            again = layer.from_traces(traces, own)
+            torch.testing.assert_close(again, v[:, t], rtol=1e-10, atol=1e-10)
+            state = layer.feedback.write(state, spikes[:, t])
+
+    def test_same_step_drive_is_what_spikes_do_in_their_own_step(self, part: Any) -> None:
+        layer, x, _ = self.commuting(part)
+        zero = layer.drive(torch.zeros_like(x))
+        for t in (0, 3):
+            alone = torch.zeros_like(x)
+            alone[:, t] = x[:, t]
+            expected = (layer.drive(alone) - zero)[:, t]
+            torch.testing.assert_close(layer.same_step_drive(x)[:, t], expected)
+        assert not layer.same_step_drive(x).requires_grad  # the weights are held constant
+        assert layer.same_step_drive(x.requires_grad_()).requires_grad
+
+    def test_the_expansion_adds_up_to_v(self, part: Any) -> None:
+        layer, x, given = self.commuting(part)
+        expansion = layer.expansion(1000)
+        if expansion is None:
+            pytest.skip("the layer lasts, or is not dense")
+        spikes, v = layer(x, *given)
+        expected = expansion.constant.expand_as(v).clone()
+        for t in range(STEPS):
+            for lag in range(min(t + 1, expansion.response.shape[1])):
+                expected[:, t] += x[:, t - lag].flatten(1) @ expansion.response[:, lag]
+            for lag in range(min(t, len(expansion.after))):
+                expected[:, t] += spikes[:, t - 1 - lag] * expansion.after[lag]
+        torch.testing.assert_close(v, expected, rtol=1e-10, atol=1e-10)
+        assert layer.expansion(2) is None
+
+
+# --- decoders ---------------------------------------------------------------------------------
+
+NEURONS, LENGTH = 4, 5
+LENGTHS = [1, 2, 8, 9, 12]
+
+
+def grey(*shape: int) -> Tensor:
+    return uniform(*shape, 3, seed=4)
+
+
+def classes(*shape: int) -> Tensor:
+    return torch.arange(math.prod(shape)).view(shape) % 3
+
+
+SIGNALS: dict[str, tuple[Signal, Callable[..., Tensor]]] = {
+    "image": (Image((3,)), grey),
+    "label": (Label(3), classes),
+    "curve": (Curve(3), grey),
+}
+"""Every kind of natural signal, and examples of it of any batch shape."""
+
+
+@dataclass(frozen=True)
+class DecoderCase:
+    """A decoder's word, what it makes and of what."""
+
+    word: str
+    make: Callable[[Window, int, Signal], Decoder]
+    window: Callable[[int], Window]
+    signal: Signal
+    examples: Callable[..., Tensor]
+
+    def build(self, window: Window | None = None, seed: int = 0) -> Any:
+        torch.manual_seed(seed)
+        return self.make(window or self.window(LENGTH), NEURONS, self.signal).double()
+
+
+def code_of(*shape: int, seed: int = 0) -> SpikeCode:
+    """Spikes and distances from threshold that have nothing to do with each other."""
+    return SpikeCode(spike_train(*shape, NEURONS, rate=0.4, seed=seed), uniform(*shape, NEURONS))
+
+
+START: dict[str, str] = {"logistic": "rate", "mlp": "rate", "cnn": "even"}
+"""What a decoder promises of its start: the rate decoder exactly, or weights equal over time."""
+
+
+class DecoderSuite:
+    """A decoder under a window and of a signal."""
+
+    @pytest.fixture
+    def part(self) -> DecoderCase:
+        raise NotImplementedError
+
+    def test_a_distribution_over_r(self, part: DecoderCase) -> None:
+        decoder, code = disturbed(part.build(), 0.3), code_of(2, 9)
+        for every_step, steps in ((True, 9), (False, 1)):
+            decoded = decoder(code, every_step)
+            assert decoded.batch_shape == (2, steps)
+            r = part.examples(2, steps)
+            log_prob = decoded.log_prob(r)
+            assert log_prob.shape == (2, steps)
+            assert log_prob.isfinite().all()
+            assert log_prob.std() > 0
+            if isinstance(decoder, WindowDecoder):
+                outputs = decoder.outputs(recent(code.spikes, LENGTH, every_step))
+                expected = part.signal.likelihood(outputs).log_prob(r)
+                torch.testing.assert_close(log_prob, expected)
+
+    @pytest.mark.parametrize("length", LENGTHS)
+    def test_every_step_is_the_decoding_of_each_prefix(self, part: Any, length: int) -> None:
+        decoder = disturbed(part.build(part.window(length)), 0.3)
+        code, r = code_of(2, 9), part.examples(2, 9)
+        spikes = code.spikes.requires_grad_()
+        parameters = [spikes, *decoder.parameters()]
+        found = decoder(code, True).log_prob(r)
+        prefixes = [SpikeCode(spikes[:, : t + 1], code.v[:, : t + 1]) for t in range(9)]
+        each = [decoder(p).log_prob(r[:, t : t + 1]) for t, p in enumerate(prefixes)]
+        expected = torch.cat(each, 1)
+        torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-10)
+        upstream = uniform(2, 9, seed=5)
+        grads = torch.autograd.grad((found * upstream).sum(), parameters)
+        wanted = torch.autograd.grad((expected * upstream).sum(), parameters)
+        for grad, other in zip(grads, wanted, strict=True):
+            torch.testing.assert_close(grad, other, rtol=1e-9, atol=1e-9)
+
+    def test_weights_survive_safetensors(self, part: DecoderCase) -> None:
+        """Which takes contiguous weights only, none of them a view of another's."""
+        decoder, other = disturbed(part.build(), 0.3), part.build(seed=1)
+        other.load_state_dict(load(save(decoder.state_dict())))
+        r, code = part.examples(2, 9), code_of(2, 9)
+        assert torch.equal(decoder(code, True).log_prob(r), other(code, True).log_prob(r))
+
+    def test_a_start_from_given_outputs(self, part: DecoderCase) -> None:
+        """The spikes add to them: two starts are as far apart as what they start from."""
+        decoder, code = part.build(), code_of(2, 9)
+        if not isinstance(decoder, WindowDecoder):
+            pytest.skip("has no outputs of its own")
+        one, other = uniform(2, decoder.num_outputs, seed=6)
+        seen = recent(code.spikes, LENGTH)
+        outputs = []
+        for start in (one, other):
+            decoder.start_from(start)
+            outputs.append(decoder.outputs(seen))
+        torch.testing.assert_close(outputs[0] - outputs[1], (one - other).expand_as(outputs[0]))
+        assert all(parameter.requires_grad for parameter in decoder.parameters())
+        with torch.no_grad():  # of a decoder that says nothing, the answer itself
+            for name, parameter in decoder.named_parameters():
+                if name != "head.bias":
+                    parameter.zero_()
+        constant = part.signal.constant(part.examples(20))
+        decoder.start_from(constant)
+        r = part.examples(2, 1)
+        expected = part.signal.likelihood(constant.double()).log_prob(r)
+        torch.testing.assert_close(decoder(code).log_prob(r), expected, rtol=1e-6, atol=1e-6)
+
+    @pytest.mark.parametrize("length", LENGTHS)
+    def test_training_starts_where_it_promises(self, part: Any, length: int) -> None:
+        if part.word not in START:
+            pytest.skip(f"no promise about the start of {part.word} is given in tests/suites.py")
+        spikes = spike_train(2, 5, length, NEURONS, rate=0.4)
+        decoder = part.build(part.window(length))
+        if START[part.word] == "rate":
+            expected = part.build(RateWindow(length)).outputs(spikes)
+        else:  # windows differ in nothing but what they let through
+            full = part.build(FullWindow(length))
+            expected = full.outputs(decoder.window.smooth(spikes))
+            mean = spikes.mean(2, keepdim=True).expand_as(spikes)
+            by_rate = part.build(RateWindow(length)).outputs(spikes)
+            torch.testing.assert_close(by_rate, full.outputs(mean))
+        assert expected.std() > 0.01
+        torch.testing.assert_close(decoder.outputs(spikes), expected, rtol=0, atol=1e-5)
+        # ... and in float32, as it is trained.
+        outputs = decoder.float().outputs(spikes.float())
+        torch.testing.assert_close(outputs, expected.float(), rtol=0, atol=1e-5)
+
+    def test_the_seed_decides_the_weights(self, part: DecoderCase) -> None:
+        code, r = code_of(2, 9), part.examples(2, 1)
+        one, same, other = (part.build(seed=seed)(code).log_prob(r) for seed in (0, 0, 1))
+        assert torch.equal(one, same)
+        assert not torch.allclose(one, other)
+
+
+# --- priors -----------------------------------------------------------------------------------
+
+
+class PriorSuite:
+    """A prior q(y_t | y^{t-1}). `part` makes one from N and rho."""
+
+    RHO = 0.2
+
+    @pytest.fixture
+    def part(self) -> Callable[[int, float], Any]:
+        raise NotImplementedError
+
+    def ready(self, part: Any) -> tuple[Any, Tensor]:
+        prior = disturbed(part(NEURONS, self.RHO).double(), 0.5)
+        return prior, spike_train(BATCH, 9, NEURONS, rate=0.4)
+
+    def test_it_starts_at_rho(self, part: Any) -> None:
+        spikes = spike_train(BATCH, 9, NEURONS, rate=0.4, dtype=torch.float32)
+        logits = part(NEURONS, self.RHO)(spikes).detach().expand(BATCH, 9, NEURONS)
+        torch.testing.assert_close(torch.sigmoid(logits), torch.full_like(logits, self.RHO))
+
+    @pytest.mark.parametrize("rho", [0.0, 1.0, -0.2])
+    def test_a_rate_outside_the_unit_interval_is_refused(self, part: Any, rho: float) -> None:
+        with pytest.raises(ValueError, match=f"strictly between 0 and 1, got {rho}"):
+            part(NEURONS, rho)
+
+    def test_it_sees_the_past_only(self, part: Any) -> None:
+        prior, spikes = self.ready(part)
+        before = prior(spikes).expand_as(spikes)
+        for t in range(9):
+            changed = spikes.clone()
+            changed[:, t:] = 1 - changed[:, t:]
+            after = prior(changed).expand_as(spikes)
+            torch.testing.assert_close(after[:, : t + 1], before[:, : t + 1], rtol=0, atol=1e-14)
+
+    def test_the_rate_is_not_negative(self, part: Any) -> None:
+        prior, spikes = self.ready(part)
+        logits = 4 * (uniform(BATCH, 9, NEURONS) - 0.5)
+        assert (rate(logits, prior(spikes)) >= 0).all()
+        same = prior(spikes).expand_as(spikes)
+        assert rate(same, same).abs().max() < 1e-12
+
+    def test_gradients_are_those_of_differences(self, part: Any) -> None:
+        prior, spikes = self.ready(part)
+        upstream = uniform(BATCH, 9, NEURONS) - 0.5
+        spikes = spikes.requires_grad_()
+
+        def value() -> Tensor:
+            return (prior(spikes) * upstream).sum()
+
+        reached = {"spikes": spikes, **dict(prior.named_parameters())}
+        if not value().requires_grad:
+            assert len(reached) == 1  # nothing to learn, nothing it looks at
+            return
+        grads = torch.autograd.grad(value(), list(reached.values()), allow_unused=True)
+        for (name, at), grad in zip(reached.items(), grads, strict=True):
+            expected = numerically(value, at)
+            found = torch.zeros_like(at) if grad is None else grad
+            torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-7, msg=name)
+
+    def test_streams_of_another_length(self, part: Any) -> None:
+        prior, spikes = self.ready(part)
+        short = prior(spikes[:, :4]).expand(BATCH, 4, NEURONS)
+        torch.testing.assert_close(short, prior(spikes).expand_as(spikes)[:, :4])
+
+
+# --- estimators -------------------------------------------------------------------------------
+
+
+def encoder_part(model: Any, flat: Tensor) -> Tensor:
+    """The encoder's part of a flat gradient."""
+    return flat[: sum(p.numel() for p in model.encoder.parameters())]
+
+
+def cosine(a: Tensor, b: Tensor) -> float:
+    return float(torch.nn.functional.cosine_similarity(a, b, dim=0))
+
+
+class EstimatorSuite:
+    """An estimator, against the exact gradient of a network whose codes can be enumerated.
+
+    `part` is its words in the table of choices, which say whether it is biased, and what makes it
+    from T.
+    """
+
+    @pytest.fixture
+    def part(self) -> tuple[str, Callable[[int], Estimator]]:
+        raise NotImplementedError
+
+    def test_its_gradients_average_to_what_it_claims(self, part: Any) -> None:
+        """The exact one, or a biased one that points the right way; alpha = 1e-4 for the first.
+
+        Through the addressed noise, and a baseline that moves.
+        """
+        words, make = part
+        claims = words.rsplit("; ", 1)[-1]
+        assert claims in ("biased", "unbiased"), "its line in choices.py ends with what it claims"
+        x, r = tiny.example()
+        model = tiny.bottleneck(make(tiny.STEPS))
+        exact = tiny.gradient(model, tiny.exact_loss(model, x, r))
+        assert exact.norm() > 0.1
+        batch, batches = (64, 250) if claims == "unbiased" else (2_000, 10)
+        ids = torch.arange(batch)
+        many = [given.expand(batch, -1, -1) for given in (x, r)]
+        samples = torch.stack(
+            [
+                tiny.gradient(model, model.training_loss(*many, Noise(5, step, ids))[0])
+                for step in range(batches)
+            ]
+        )
+        if claims == "biased":
+            mine, true = (encoder_part(model, flat) for flat in (samples.mean(0), exact))
+            assert 0.5 < cosine(mine, true) < 0.9999
+            return
+        error = samples.mean(0) - exact
+        deviation = samples.std(0) / batches**0.5
+        alive = deviation > 1e-12
+        assert (error[~alive].abs() < 1e-4).all()  # moved by codes too rare to have been drawn
+        z = (error[alive] / deviation[alive]).abs()
+        # Two-sided, Bonferroni over the parameters.
+        assert float(z.max()) < NormalDist().inv_cdf(1 - 0.5e-4 / int(alive.sum()))
+
+    def test_what_it_remembers_is_in_its_checkpoint(self, part: Any) -> None:
+        trained, fresh = (part[1](2).double() for _ in range(2))
+        rows = 3 * trained.num_samples
+        log_prob = uniform(rows, 2)
+        for seed in (1, 2):
+            trained.term(log_prob, uniform(rows, 2, seed=seed))
+        file = io.BytesIO()
+        torch.save(trained.state_dict(), file)
+        file.seek(0)
+        fresh.load_state_dict(torch.load(file, weights_only=True))
+        to_go = uniform(rows, 2, seed=3)
+        assert torch.equal(trained.term(log_prob, to_go), fresh.term(log_prob, to_go))
+
+    def test_costs_that_all_codes_share_are_no_news(self, part: Any) -> None:
+        """A return that is the same for all has, once it is known, no gradient."""
+        estimator = part[1](2).double()
+        rows = 3 * estimator.num_samples
+        to_go = torch.tensor([[5.0, 3.0]]).double().expand(rows, -1)
+        log_prob = uniform(rows, 2).requires_grad_()
+        estimator.term(log_prob, to_go)
+        term = estimator.term(log_prob, to_go)
+        assert term.shape == ()
+        if term.requires_grad:
+            (grad,) = torch.autograd.grad(term, log_prob)
+            torch.testing.assert_close(grad, torch.zeros_like(grad))

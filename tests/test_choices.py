@@ -1,0 +1,103 @@
+"""Every word of the tables of choices against the base suite of its kind."""
+
+from functools import partial
+
+import pytest
+import suites
+import torch
+
+from vdib.dynamics.filters import ExponentialPair, RaisedCosines
+from vdib.lightning_modules import choices
+from vdib.neurons.srm import stochastic_srm
+from vdib.neurons.synapses import dense, pooled_conv
+
+PLACES = {"dense": dense((5,), 4), "conv": pooled_conv((2, 5, 4), 3, kernel_size=3)}
+HIDDEN = {
+    f"{word}, {place}": partial(choice.part, *connection, None)
+    for word, choice in choices.NEURONS.items()
+    for place, connection in PLACES.items()
+}
+READOUTS = {
+    f"{name}, {place}": partial(stochastic_srm, *connection, filter)
+    for name, filter in {"a bank": RaisedCosines(3, 8), "a pair": ExponentialPair()}.items()
+    for place, connection in PLACES.items()
+}
+
+
+class TestNeurons(suites.LayerSuite):
+    @pytest.fixture(params=HIDDEN.values(), ids=list(HIDDEN))
+    def part(self, request):
+        return request.param
+
+
+class TestReadouts(suites.LayerSuite):
+    @pytest.fixture(params=READOUTS.values(), ids=list(READOUTS))
+    def part(self, request):
+        return request.param
+
+
+def seen(window, length):
+    return window(length, min(3, length))
+
+
+DECODINGS = {
+    f"{word}, {view}, {kind}": suites.DecoderCase(
+        word, choice.part, partial(seen, window.part), *signal
+    )
+    for word, choice in choices.DECODERS.items()
+    for view, window in choices.WINDOWS.items()
+    for kind, signal in suites.SIGNALS.items()
+}
+
+
+class TestDecoders(suites.DecoderSuite):
+    @pytest.fixture(params=DECODINGS.values(), ids=list(DECODINGS))
+    def part(self, request):
+        return request.param
+
+
+class TestPriors(suites.PriorSuite):
+    @pytest.fixture(params=choices.PRIORS.values(), ids=list(choices.PRIORS))
+    def part(self, request):
+        return request.param.part
+
+
+class TestEstimators(suites.EstimatorSuite):
+    @pytest.fixture(params=choices.ESTIMATORS.values(), ids=list(choices.ESTIMATORS))
+    def part(self, request):
+        return request.param.words, request.param.part
+
+
+@pytest.mark.parametrize("word", choices.SURROGATES)
+@pytest.mark.parametrize("neuron", choices.NEURONS)
+def test_the_surrogate_that_is_asked_for_is_the_slope(word, neuron):
+    """In a single step, in which no spike acts on a later one."""
+    surrogate = choices.SURROGATES[word].part
+    torch.manual_seed(0)
+    layer = choices.NEURONS[neuron].part(*PLACES["dense"], surrogate).double()
+    x = suites.spike_train(20, 1, 5, rate=0.6)
+    layer.calibrate(x, 2.0)
+    upstream = suites.uniform(20, 1, 4)
+    spikes, v = layer(x)
+    grads = torch.autograd.grad(
+        (spikes * upstream).sum(), list(layer.parameters()), allow_unused=True
+    )
+    _, v = layer(x)
+    through_v = (v * upstream * surrogate(v.detach())).sum()
+    wanted = torch.autograd.grad(through_v, list(layer.parameters()), allow_unused=True)
+    for grad, other in zip(grads, wanted, strict=True):
+        torch.testing.assert_close(grad, other)
+    assert wanted[0].abs().max() > 1e-4
+
+
+@pytest.mark.parametrize(
+    ("word", "near"), [("mpl", "mlp"), ("logistik", "logistic"), ("CNN", None), ("forest", None)]
+)
+def test_a_wrong_word_is_answered_with_the_nearest(word, near):
+    with pytest.raises(
+        ValueError, match=f"^decoder: got '{word}', expected logistic, mlp, cnn"
+    ) as told:
+        choices.chosen("decoder", word, choices.DECODERS)
+    said = str(told.value).partition("; did you mean ")[2]
+    assert said == ("" if near is None else f"{near}?")
+    assert choices.chosen("decoder", "cnn", choices.DECODERS) is choices.DECODERS["cnn"].part
