@@ -50,7 +50,7 @@ def column_chunk(
     every = np.logical_and.reduce(list(good.values()))
     if not every.all():
         i = int(every.argmin())
-        far = abs(float(columns["t"][i])) > MAX_TIME  # type: ignore[arg-type]
+        far = abs(float(columns["t"][i])) > MAX_TIME
         unit = (
             Hint("time_scale", "1e-3", "reads t in ns")
             if far

@@ -61,7 +61,8 @@ class RecordingError(ValueError):
 
     def spelt(self, spelling: Callable[[Hint], str]) -> "RecordingError":
         """The same error, its options named as another command takes them."""
-        return type(self)(*self.args[:-1], spelling)
+        said = self.path, self.offset, self.found, self.expected
+        return type(self)(*said, self.hints, spelling)
 
 
 class NotARecordingError(RecordingError):
