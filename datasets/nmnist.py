@@ -120,8 +120,8 @@ def _find(folders: list[Path], part: str) -> list[tuple[int, int, Path]]:
             paths = [path for path in place.glob("[0-9]/*.bin") if path.stem.isdecimal()]
             found = [(int(path.parent.name), int(path.stem), path) for path in paths]
             every.append([item for item in found if 1 <= item[1] <= _COUNTS[part]])
-    fullest: list[tuple[int, int, Path]] = max(every, key=len)
-    return sorted(fullest, key=lambda item: item[1])
+    most: list[tuple[int, int, Path]] = max(every, key=len)
+    return sorted(most, key=lambda item: item[1])
 
 
 def _in_fold(position: int, fold: int, num_folds: int) -> Split:

@@ -8,9 +8,9 @@ import torch
 from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.plugins import TorchCheckpointIO
 
-from vdib import __version__
 from vdib.files import replacing
 from vdib.runs.folder import VERSION
+from vdib.version import __version__
 
 
 class WholeCheckpoints(TorchCheckpointIO):

@@ -3,7 +3,6 @@
 Legend: B batch, T steps, N_y readout neurons.
 """
 
-import math
 import os
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -19,17 +18,9 @@ from vdib.decoder import Decoder
 from vdib.encoder import build_encoder
 from vdib.estimator import Estimator
 from vdib.lightning_modules import choices
-from vdib.lightning_modules.choices import (
-    CreditName,
-    DecoderName,
-    EstimatorName,
-    NeuronName,
-    PriorName,
-    SurrogateName,
-    WindowName,
-    chosen,
-)
+from vdib.lightning_modules.choices import chosen
 from vdib.lightning_modules.data_module import DataModule, SpikeBatch
+from vdib.lightning_modules.schedule import cosine, follow_peaks
 from vdib.model import VDIB, Bottleneck
 from vdib.noise import Noise
 from vdib.penalty import PENALTIES
@@ -87,19 +78,19 @@ class VDIBModule(LightningModule):
         num_steps: int,
         input_shape: Sequence[int],
         signal: Signal,
-        neuron: NeuronName = "srm",
+        neuron: choices.NeuronName = "srm",
         hidden: Sequence[int] = (600,),
         conv: Sequence[int] = (),
         num_readout: int = 256,
         num_kernels: int = 8,
-        decoder: DecoderName | Callable[[Window, int, Signal], Decoder] = "mlp",
-        window: WindowName = "full",
+        decoder: choices.DecoderName | Callable[[Window, int, Signal], Decoder] = "mlp",
+        window: choices.WindowName = "full",
         window_steps: int | None = None,
         num_basis: int = 6,
-        estimator: EstimatorName | Estimator = "straight_through",
-        credit: CreditName = "bptt",
-        surrogate: SurrogateName | None = None,
-        prior: PriorName = "bernoulli",
+        estimator: choices.EstimatorName | Estimator = "straight_through",
+        credit: choices.CreditName = "bptt",
+        surrogate: choices.SurrogateName | None = None,
+        prior: choices.PriorName = "bernoulli",
         beta: float | None = None,
         rho: float = 0.1,
         penalties: Mapping[str, float] | None = None,
@@ -188,25 +179,17 @@ class VDIBModule(LightningModule):
         if self.init_from is None:
             self.start(self.data)
         else:
-            self._take_weights(Path(self.init_from))
+            path = checkpoint_of(Path(self.init_from))
+            take_weights(self, read_checkpoint(path), path)
 
     def start(self, data: DataModule[Any]) -> None:
         """Bring freshly drawn weights to where training had better start."""
         self.vdib.encoder.calibrate(data.examples("train", 256).spikes, self.rho)
         self.vdib.decoder.start_from(data.constant())
 
-    def _take_weights(self, path: Path) -> None:
-        path = checkpoint_of(path)
-        take_weights(self, read_checkpoint(path), path)
-
     def on_train_start(self) -> None:
-        # A checkpoint restores the learning rates that it was trained with over those of now.
-        for schedule in (config.scheduler for config in self.trainer.lr_scheduler_configs):
-            if schedule.base_lrs != self._peaks:
-                schedule.base_lrs = self._peaks
-                rates = schedule.get_lr()
-                for group, rate in zip(schedule.optimizer.param_groups, rates, strict=True):
-                    group["lr"] = rate
+        for config in self.trainer.lr_scheduler_configs:
+            follow_peaks(config.scheduler, self._peaks)
 
     def training_step(self, batch: SpikeBatch, batch_idx: int) -> Tensor | None:
         noise = Noise(self.seed, self.global_step, batch.id)
@@ -244,7 +227,7 @@ class VDIBModule(LightningModule):
         return {f"{name}_nats": nats.sum(1).mean() for name, nats in out.penalties.items()}
 
     def log_figures(self, stage: str, figures: Mapping[str, Tensor | float], count: int) -> None:
-        """Means over the epoch of what a batch of `count` examples measured."""
+        """Means over the epoch of what `count` examples of a batch measured."""
         self.log_dict(
             {f"{stage}/{name}": value for name, value in figures.items()},
             batch_size=count,
@@ -262,11 +245,8 @@ class VDIBModule(LightningModule):
         trainer = self.trainer  # in mixed precision Lightning clips for no fused optimiser
         fused = not (trainer.gradient_clip_val and "mixed" in str(trainer.precision))
         optimizer = torch.optim.Adam([g for g in groups if g["params"]], lr=self.lr, fused=fused)
-        # Where nothing says when training ends, the rate stays at its peak: cos(0).
-        total = max(1, self.trainer.estimated_stepping_batches) * self.updates_per_batch
-        schedule = torch.optim.lr_scheduler.LambdaLR(
-            optimizer, lambda step: 0.5 * (1 + math.cos(math.pi * min(step, total) / total))
-        )
+        steps = self.trainer.estimated_stepping_batches * self.updates_per_batch
+        schedule = cosine(optimizer, steps)
         self._peaks = list(schedule.base_lrs)
         return {
             "optimizer": optimizer,

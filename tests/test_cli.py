@@ -4,8 +4,6 @@ Runs are as small as they get (3 batches an epoch, 20-8 neurons, 6 steps), in a 
 the checkout.
 """
 
-import csv
-import json
 import math
 import os
 import shutil
@@ -20,6 +18,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from tiny_runs import SIZES, TINY, rows, run, said, same, summary, weights
 
 import vdib
 from vdib import evaluate, fit
@@ -32,13 +31,6 @@ from vdib.runs.cli import build
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
 CHECKOUT = Path(vdib.__file__).parents[1]
-SIZES = [
-    *("--model.hidden", "[20]", "--model.num_readout", "8", "--data.num_steps", "6"),
-    *("--trainer.limit_train_batches", "3", "--trainer.limit_val_batches", "1"),
-    *("--trainer.limit_test_batches", "1", "--trainer.log_every_n_steps", "1"),
-    *("--trainer.enable_progress_bar", "false"),
-]
-TINY = [*SIZES, "--figures_every", "-1"]
 KEYS = {
     *("experiment", "name", "seed", "judge_accuracy", "distortion_nats", "rate_bits"),
     *("rate_bits_marginal", "spikes_per_sample", "hidden_rate", "readout_rate", "ssim"),
@@ -51,39 +43,6 @@ FIGURES = {"naturalised", "raster", "rate_distortion", "code_tsne"}
 def elsewhere(tmp_path, monkeypatch):
     """Every test runs in an empty folder."""
     monkeypatch.chdir(tmp_path)
-
-
-def run(name, *args, epochs=1, status=0):
-    """`vdib.fit` under a name; its folder."""
-    words = ["--name", name, "--trainer.max_epochs", str(epochs)]
-    assert fit.main([*TINY, *words, *args]) == status
-    return Path("runs", "naturalise_digits", name)
-
-
-def summary(folder):
-    return json.loads((folder / "summary.json").read_text())
-
-
-def weights(folder, which="last"):
-    path = folder / "checkpoints" / f"{which}.ckpt"
-    return torch.load(path, weights_only=True)["state_dict"]
-
-
-def rows(folder):
-    with (folder / "metrics.csv").open(newline="") as file:
-        return list(csv.DictReader(file))
-
-
-def same(first, second):
-    assert first.keys() == second.keys()
-    return all(torch.equal(first[name], second[name]) for name in first)
-
-
-def said(capsys):
-    """The only line on stderr."""
-    (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("vdib: ")
-    return line.removeprefix("vdib: ")
 
 
 @pytest.fixture

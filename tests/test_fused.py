@@ -212,6 +212,34 @@ def test_the_drive_and_the_response_to_it(filter):
         assert torch.equal(drive, layer.drive(x))
 
 
+@pytest.mark.parametrize("plain", [False, True])
+def test_a_leaky_neuron_with_soft_reset_is_one_pole_and_a_feedback_of_the_same_decay(plain):
+    """`u[t] = beta u[t - 1] - theta s[t - 1] + I[t] + b`, `s[t] = 1[u[t] > theta]`."""
+    beta, theta = 0.8, 0.7
+    generator = torch.Generator().manual_seed(0)
+    currents, bias = torch.randn(3, 29, 37, generator=generator), torch.tensor(0.1)
+    u = s = torch.zeros(3, 37, dtype=torch.float64)
+    expected = []
+    for now in currents.double().unbind(1):
+        u = beta * u - theta * s + now + bias.double()
+        s = (u > theta).double()
+        expected.append((s, u - theta))
+    with dispatch.plain() if plain else torch.enable_grad():
+        spikes, v = dispatch.respond(
+            (currents + bias)[:, :, None],
+            ExponentialPair(beta, 0.0),
+            torch.tensor(-theta),
+            1.0,
+            torch.tensor(theta),
+            ExponentialFeedback(beta),
+            Threshold(),
+        )
+    assert torch.equal(spikes.double(), torch.stack([s for s, _ in expected], 1))
+    expected_v = torch.stack([v for _, v in expected], 1)
+    torch.testing.assert_close(v.double(), expected_v, rtol=1e-5, atol=1e-5)
+    assert 0.05 < spikes.mean() < 0.95
+
+
 def test_layouts_that_are_not_contiguous():
     layer = layer_of(ExponentialPair(), ExponentialFeedback(), 6, 7)
     x = spike_train(9, 4, 6).transpose(0, 1).requires_grad_()

@@ -13,12 +13,12 @@ from functools import cache
 from importlib import import_module
 from pathlib import Path
 
+from vdib.version import __version__ as __version__
+
 # `datasets/`, `lightning_modules/` and `configs/` lie beside this package in a checkout and inside
 # it once installed; a checkout finds them as `vdib.datasets` and so on through this search path.
 if not (Path(__file__).parent / "datasets").is_dir():
     __path__.append(str(Path(__file__).parent.parent))
-
-__version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> object:

@@ -5,7 +5,7 @@ from vdib.datasets.recording import read_recording as read_recording
 from vdib.decoder import CNNDecoder as CNNDecoder
 from vdib.decoder import LogisticDecoder as LogisticDecoder
 from vdib.decoder import MLPDecoder as MLPDecoder
-from vdib.dynamics.surrogate import Threshold as Threshold
+from vdib.dynamics.firing import Threshold as Threshold
 from vdib.encoder import SpikeCode as SpikeCode
 from vdib.encoder import SpikingEncoder as SpikingEncoder
 from vdib.encoder import build_encoder as build_encoder
@@ -20,9 +20,11 @@ from vdib.prior import AutoregressivePrior as AutoregressivePrior
 from vdib.prior import BernoulliPrior as BernoulliPrior
 from vdib.prior import MarginalPrior as MarginalPrior
 from vdib.runs.loading import load as load
+from vdib.signal import Curve as Curve
+from vdib.signal import Image as Image
+from vdib.signal import Label as Label
 from vdib.spikes import SparseSpikes as SparseSpikes
+from vdib.version import __version__ as __version__
 from vdib.window import BasisWindow as BasisWindow
 from vdib.window import FullWindow as FullWindow
 from vdib.window import RateWindow as RateWindow
-
-__version__: str

@@ -61,8 +61,8 @@ class RecordingError(ValueError):
 
     def spelt(self, spelling: Callable[[Hint], str]) -> "RecordingError":
         """The same error, its options named as another command takes them."""
-        said = self.path, self.offset, self.found, self.expected
-        return type(self)(*said, self.hints, spelling)
+        where = self.path, self.offset, self.found, self.expected, self.hints
+        return type(self)(*where, spelling)
 
 
 class NotARecordingError(RecordingError):

@@ -162,17 +162,9 @@ class SRM(nn.Module):
         fire: Fire | None = None,
         noise: Tensor | None = None,
     ) -> tuple[Tensor, Tensor, tuple[State, State]]:
-        """One step of `forward`.
+        """One step of `forward`: `(B, *N_in)` to spikes and v, `(B, *N)`, and the next state.
 
-        Args:
-            x: `(B, *N_in)` spikes of this step.
-            state: of the filter and of the feedback, as returned by the last step; None before the
-                first.
-            fire: how the neurons fire; as the layer was made by default.
-            noise: `(B, *N)`.
-
-        Returns:
-            Spikes and v, each `(B, *N)`, and the next state.
+        The state is that of the filter and that of the feedback; None before the first step.
         """
         fire = self._firing(fire, noise)
         synaptic, own = state or ((), ())

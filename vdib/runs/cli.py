@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import jsonargparse
-from lightning_fabric.plugins.environments import LightningEnvironment
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning import LightningDataModule, LightningModule, Trainer, seed_everything
 from pytorch_lightning.callbacks import Timer
@@ -100,7 +100,8 @@ class VDIBCLI(LightningCLI):
         config = self.config
         if config.experiment is None:
             raise UserError("--experiment: say in which folder the run belongs")
-        config.name = config.name or _now()
+        # To the microsecond: runs of a job array begin in one second.
+        config.name = config.name or datetime.now().strftime("%Y-%m-%d_%H-%M-%S_%f")
         self.folder = (
             self._given or Path(config.runs).expanduser() / config.experiment / config.name
         )
@@ -112,7 +113,7 @@ class VDIBCLI(LightningCLI):
                 parser, [*configs, "--config", str(own), *rest, *place, "--name", config.name]
             )
         for part in (self.config.model, self.config.data):
-            for name, value in vars(part.get("init_args", jsonargparse.Namespace())).items():
+            for name, value in dict(part.get("init_args") or {}).items():
                 if isinstance(value, str):
                     part.init_args[name] = os.path.expanduser(value)
 
@@ -180,11 +181,6 @@ class VDIBCLI(LightningCLI):
         return made
 
 
-def _now() -> str:
-    """A name for a run: runs of a job array begin in one second."""
-    return datetime.now().strftime("%Y-%m-%d_%H-%M-%S_%f")
-
-
 def build(args: list[str]) -> VDIBCLI:
     """Parse and build model, data and trainer; the default experiment where none is named.
 
@@ -232,7 +228,7 @@ def parse(args: list[str] | dict[str, Any], finished: Path | None = None) -> VDI
                     "num_sanity_val_steps": 0,
                 },
                 parser_kwargs={"exit_on_error": False, "allow_abbrev": False},
-                args=args,  # type: ignore[arg-type]  # a dictionary will do as well
+                args=args,  # a dictionary will do as well
             )
     except UserError:
         raise

@@ -19,10 +19,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vdib import __version__
 from vdib.files import SCRATCH, replacing
 from vdib.runs.command import UserError, tell
 from vdib.runs.portable_yaml import portable_yaml
+from vdib.version import __version__
 
 if TYPE_CHECKING:  # takes seconds to import
     from torch import nn

@@ -70,7 +70,7 @@ def measure(cli: VDIBCLI, trainer: Trainer, run: Run) -> dict[str, Any]:
 
 def _intervals(figures: Mapping[str, float], count: int) -> dict[str, float]:
     """The 95 % interval (Wilson) of each accuracy over `count` test examples."""
-    ends = {}
+    ends: dict[str, float] = {}
     for name in ("judge_accuracy", "class_accuracy"):
         if name in figures:
             low, high = wilson_interval(round(figures[name] * count), count)

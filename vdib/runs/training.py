@@ -26,7 +26,7 @@ def train(args: list[str]) -> int:
     if path is not None:
         take_weights(cli.model, state, path)
     prepare(cli)
-    if cli.trainer.fast_dev_run:
+    if cli.config.trainer.fast_dev_run:
         return _rehearse(cli, path)
     with _logged_in(cli), _folder(cli, run, path):
         # Only now that all is there is anything written.
@@ -54,7 +54,7 @@ def _checkpoint(cli: VDIBCLI, run: Run) -> tuple[Path | None, dict[str, Any]]:
     own = given.resolve().parent == run.checkpoints.resolve()
     if wanted and not given.is_file() and not (own and any(run.checkpoints.glob("*.ckpt"))):
         raise UserError(f"--ckpt_path {wanted}: there is no checkpoint {given}")
-    if cli.trainer.is_global_zero and not cli.trainer.fast_dev_run and run.folder.exists():
+    if cli.trainer.is_global_zero and not cli.config.trainer.fast_dev_run and run.folder.exists():
         with run.locked():  # or it is still at work, and is not to be deleted
             pass
         if not (wanted and own):

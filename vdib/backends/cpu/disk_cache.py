@@ -62,7 +62,7 @@ def source_hash(module: str) -> str:
 
 
 class DiskCache(_Cache):  # type: ignore[misc, unused-ignore]
-    """What numba asks for the machine code of one function, one file for each types of arguments.
+    """What numba asks for the machine code of one function, a file for every set of argument types.
 
     The folder is numba's choice: `NUMBA_CACHE_DIR`, `__pycache__` beside the source, or the user's
     cache folder, the first of them that can be written to.
@@ -76,7 +76,7 @@ class DiskCache(_Cache):  # type: ignore[misc, unused-ignore]
     """
 
     def __init__(self, function: Callable[..., Any]) -> None:
-        self._numba: Any = CompileResultCacheImpl(function)
+        self._numba: Any = CompileResultCacheImpl(function)  # type: ignore[no-untyped-call, unused-ignore]
         self._folder = Path(self._numba.locator.get_cache_path())
         self._name = f"{function.__module__.rpartition('.')[2]}.{function.__qualname__}"
         self._source = source_hash(function.__module__)
@@ -106,7 +106,7 @@ class DiskCache(_Cache):  # type: ignore[misc, unused-ignore]
         """Keep a compiled function, in place of those of other sources."""
         if not self._numba.check_cachable(data):
             return
-        code = dumps(self._numba.reduce(data))
+        code: bytes = dumps(self._numba.reduce(data))  # type: ignore[no-untyped-call, unused-ignore]
         file = self._file(sig, data.codegen)
         unfinished = file.with_suffix(f".{uuid.uuid4().hex}")
         with suppress(OSError):

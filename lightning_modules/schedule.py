@@ -1,0 +1,33 @@
+"""The learning rate over a training, and what becomes of it when a run goes on."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+
+
+def cosine(optimizer: Optimizer, steps: float) -> LambdaLR:
+    """From each group's peak to zero along a cosine: `peak (1 + cos(pi step / steps)) / 2`.
+
+    Args:
+        optimizer: with the peaks as its learning rates.
+        steps: of the whole training; infinite where nothing says when that ends, and the rate
+            stays at its peak.
+    """
+    total = max(1, steps)
+    return LambdaLR(
+        optimizer, lambda step: 0.5 * (1 + math.cos(math.pi * min(step, total) / total))
+    )
+
+
+def follow_peaks(schedule: Any, peaks: Sequence[Any]) -> None:
+    """Have a schedule go on under these peaks.
+
+    A checkpoint restores the learning rates that it was trained with over those of now.
+    """
+    if schedule.base_lrs != peaks:
+        schedule.base_lrs = list(peaks)
+        for group, rate in zip(schedule.optimizer.param_groups, schedule.get_lr(), strict=True):
+            group["lr"] = rate
