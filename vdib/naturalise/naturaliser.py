@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from vdib import signal as natural
 from vdib.datasets.preparation import Preparation
 from vdib.datasets.recording import Recording, read_pieces
-from vdib import signal as natural
 from vdib.files import replacing
 from vdib.lightning_modules.naturalisation.event_data import EventData
 from vdib.runs.command import UserError
