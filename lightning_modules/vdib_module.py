@@ -18,7 +18,7 @@ from vdib.decoder import Decoder
 from vdib.encoder import build_encoder
 from vdib.estimator import Estimator
 from vdib.lightning_modules import choices
-from vdib.lightning_modules.choices import chosen
+from vdib.lightning_modules.choices import chosen, with_words
 from vdib.lightning_modules.data_module import DataModule, SpikeBatch
 from vdib.lightning_modules.schedule import cosine, follow_peaks
 from vdib.model import VDIB, Bottleneck
@@ -29,6 +29,7 @@ from vdib.signal import Signal
 from vdib.window import Window
 
 
+@with_words
 class VDIBModule(LightningModule):
     """Trains a `VDIB` model; what is measured and drawn is the business of the experiment.
 

@@ -25,7 +25,7 @@ from vdib.neurons.layer import Connect, Expansion, Synapses
 from vdib.neurons.synapses import Dense
 from vdib.noise import Draws
 from vdib.precision import single
-from vdib.spikes import Spikes
+from vdib.sparse import Spikes
 
 
 class SRM(nn.Module):
@@ -198,9 +198,9 @@ class SRM(nn.Module):
         if not isinstance(self.synapses, Dense) or max(eps.shape[1], len(nu)) >= longest:
             return None
         weight = self.synapses.weight
-        by_kernel = weight.view(len(eps), self.shape[0], -1)
+        by_filter = weight.unflatten(0, (len(eps), self.shape[0]))
         return Expansion(
-            torch.einsum("knj,kl->jln", by_kernel, eps.to(weight)) / self.width,
+            torch.einsum("knj,kl->jln", by_filter, eps.to(weight)) / self.width,
             torch.outer(nu.to(weight), self.gain / self.width),
             (self.bias - self.threshold) / self.width,
         )
