@@ -99,8 +99,8 @@ class SRM(nn.Module):
         Returns:
             `(B, T, *N)`.
         """
-        shift = self.bias - self.threshold
-        return dispatch.drive(self.currents(x), self.filter, shift, self.width)
+        currents = self.currents(x)
+        return dispatch.drive(currents, self.filter, self.bias - self.threshold, self.width)
 
     def same_step_drive(self, x: Tensor) -> Tensor:
         """The part of the drive at t that spikes at t cause, with the weights held constant.
@@ -123,9 +123,12 @@ class SRM(nn.Module):
         Returns:
             Spikes and v, each `(B, T, *N)`.
         """
+        # Named, so that they are freed last: otherwise the allocator gives their pages back to the
+        # system and asks for them again at every step, a tenth of its time.
+        currents = self.currents(x)
         shift, gain = self.bias - self.threshold, self.gain / self.width
         return dispatch.respond(
-            self.currents(x), self.filter, shift, self.width, gain, self.feedback, fire, noise
+            currents, self.filter, shift, self.width, gain, self.feedback, fire, noise
         )
 
     def respond(
