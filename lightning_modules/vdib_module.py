@@ -15,6 +15,7 @@ import torch
 from matplotlib.figure import Figure
 from pytorch_lightning import LightningModule
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import LambdaLR
 
 from vdib.credit import BPTT, DirectFeedback, EProp
 from vdib.decoder import CNNDecoder, LogisticDecoder, MLPDecoder
@@ -202,11 +203,12 @@ class VDIBModule(LightningModule):
     def on_train_start(self) -> None:
         # A checkpoint restores the learning rates that it was trained with over those of now.
         for schedule in (config.scheduler for config in self.trainer.lr_scheduler_configs):
+            assert isinstance(schedule, LambdaLR)
             if schedule.base_lrs != self._peaks:
                 schedule.base_lrs = self._peaks
-                rates = schedule.get_lr()
-                for group, rate in zip(schedule.optimizer.param_groups, rates, strict=True):
-                    group["lr"] = rate
+                groups = schedule.optimizer.param_groups
+                for group, peak, part in zip(groups, self._peaks, schedule.lr_lambdas, strict=True):
+                    group["lr"] = peak * part(schedule.last_epoch)
 
     def training_step(self, batch: SpikeBatch, batch_idx: int) -> Tensor | None:
         noise = Noise(self.seed, self.global_step, batch.id)
@@ -260,7 +262,7 @@ class VDIBModule(LightningModule):
         optimizer = torch.optim.Adam([g for g in groups if g["params"]], lr=self.lr, fused=fused)
         # Where nothing says when training ends, the rate stays at its peak: cos(0).
         total = max(1, self.trainer.estimated_stepping_batches) * self.updates_per_batch
-        schedule = torch.optim.lr_scheduler.LambdaLR(
+        schedule = LambdaLR(
             optimizer, lambda step: 0.5 * (1 + math.cos(math.pi * min(step, total) / total))
         )
         self._peaks = list(schedule.base_lrs)
