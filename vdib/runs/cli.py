@@ -28,6 +28,7 @@ from vdib.runs.command import UserError
 from vdib.runs.complaints import one_line
 from vdib.runs.folder import Run
 from vdib.runs.limits import check_limits
+from vdib.runs.portable_yaml import portable_yaml
 
 # Attributes of the data that models are built for.
 LINKED = ("num_steps", "input_shape", "image_shape", "judged", "num_blobs", "lag", "unscored")
@@ -42,6 +43,9 @@ TAKEN = {
     "--model.seed": "--seed",
     "--data.seed": "--seed",
 }
+
+
+jsonargparse.set_dumper("yaml", portable_yaml)  # of `--print_config` as well
 
 
 class VDIBCLI(LightningCLI):
@@ -116,6 +120,11 @@ class VDIBCLI(LightningCLI):
             for name, value in dict(part.get("init_args") or {}).items():
                 if isinstance(value, str):
                     part.init_args[name] = os.path.expanduser(value)
+
+    def dump(self) -> str:
+        """The settings as they go into a `config.yaml`."""
+        text: str = self.parser.dump(self.config, skip_unset=False)
+        return text
 
     def _set_seed(self) -> None:
         seed = self.config.seed
