@@ -27,8 +27,8 @@ from vdib.runs.arguments import (
 from vdib.runs.command import UserError
 from vdib.runs.complaints import one_line
 from vdib.runs.folder import Run
-from vdib.runs.limits import check_limits
 from vdib.runs.portable_yaml import portable_yaml
+from vdib.runs.trainer_settings import check_trainer
 
 # Attributes of the data that models are built for.
 LINKED = ("num_steps", "input_shape", "image_shape", "judged", "num_blobs", "lag", "unscored")
@@ -134,17 +134,11 @@ class VDIBCLI(LightningCLI):
 
     def before_instantiate_classes(self) -> None:
         trainer, logger = self.config.trainer, self.config.trainer.logger
-        check_limits(trainer)
+        check_trainer(trainer)
         if isinstance(logger, jsonargparse.Namespace) and "save_dir" in logger.init_args:
             logger.init_args.save_dir = str(self.folder)
         if trainer.precision is None and not trainer.plugins:  # which may be a precision
             trainer.precision, self.why = precision_for(trainer.accelerator)
-        if trainer.precision in ("bf16-true", "16-true"):
-            mixed = trainer.precision.replace("true", "mixed")
-            raise UserError(
-                f"--trainer.precision {trainer.precision}: potentials and weights need single "
-                f"precision; {mixed} rounds products only"
-            )
 
     def instantiate_trainer(self, **kwargs: Any) -> Any:
         return None if self.finished else super().instantiate_trainer(**kwargs)
