@@ -106,9 +106,8 @@ class VDIBCLI(LightningCLI):
             raise UserError("--experiment: say in which folder the run belongs")
         # To the microsecond: runs of a job array begin in one second.
         config.name = config.name or datetime.now().strftime("%Y-%m-%d_%H-%M-%S_%f")
-        self.folder = (
-            self._given or Path(config.runs).expanduser() / config.experiment / config.name
-        )
+        runs = Path(config.runs).expanduser()
+        self.folder = self._given or runs / config.experiment / config.name
         own = Run(self.folder).config_file
         if config.ckpt_path == "last" and own.is_file() and not self.finished:
             configs, rest = configs_first(args)
@@ -123,7 +122,7 @@ class VDIBCLI(LightningCLI):
 
     def dump(self) -> str:
         """The settings as they go into a `config.yaml`."""
-        text: str = self.parser.dump(self.config, skip_unset=False)
+        text: str = self.parser.dump(self.config)
         return text
 
     def _set_seed(self) -> None:
