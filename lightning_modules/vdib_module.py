@@ -13,6 +13,7 @@ import torch
 from matplotlib.figure import Figure
 from pytorch_lightning import LightningModule
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import LambdaLR
 
 from vdib.decoder import Decoder
 from vdib.encoder import build_encoder
@@ -190,6 +191,7 @@ class VDIBModule(LightningModule):
 
     def on_train_start(self) -> None:
         for config in self.trainer.lr_scheduler_configs:
+            assert isinstance(config.scheduler, LambdaLR)
             follow_peaks(config.scheduler, self._peaks)
 
     def training_step(self, batch: SpikeBatch, batch_idx: int) -> Tensor | None:
