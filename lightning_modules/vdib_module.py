@@ -245,7 +245,5 @@ class VDIBModule(LightningModule):
         steps = self.trainer.estimated_stepping_batches * self.updates_per_batch
         schedule = cosine(optimizer, steps)
         self._peaks = list(schedule.base_lrs)
-        return {
-            "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
-        }
+        each_step = {"scheduler": schedule, "interval": "step"}
+        return {"optimizer": optimizer, "lr_scheduler": each_step}
