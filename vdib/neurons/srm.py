@@ -175,7 +175,7 @@ class SRM(nn.Module):
         return s, v, (synaptic, self.feedback.write(own, s))
 
     def trace(self, x: Tensor, state: State | None) -> tuple[Tensor, State]:
-        """Each filter of one step's spikes, `(B, *N_in)` to `(B, K, *N_in)`, and the filters' state."""
+        """Each filter of one step's spikes, `(B, *N_in)` to `(B, K, *N_in)`, and their state."""
         count = self.filter.num_filters
         eye = torch.eye(count, dtype=x.dtype, device=x.device)
         # The filter sums over filters: give each of K copies of the input to one filter alone.
