@@ -147,6 +147,8 @@ def test_errors():
         module(data(), mode="online", estimator="score")
     with pytest.raises(ValueError, match="got credit BPTT, expected eprop"):
         module(data(), mode="online", hidden=[4])
+    with pytest.raises(ValueError, match="mode online has no penalties: got readout_spikes"):
+        module(data(), mode="online", penalties={"readout_spikes": 1.0})
 
 
 # --- the reference ----------------------------------------------------------------------------
