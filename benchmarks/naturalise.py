@@ -29,7 +29,7 @@ def record(path: Path, seconds: float, seed: int = 0) -> int:
     """A bright ring in motion; how many events."""
     x, y = np.meshgrid(np.arange(28) - 13.5, np.arange(28) - 13.5)
     ring = np.exp(-((np.hypot(x, y) - 7) ** 2) / 3)
-    pieces = MNIST_DVS_CAMERA.stream(
+    pieces = MNIST_DVS_CAMERA.pieces(
         ring, MNIST_DVS_PATH, round(seconds * 1e6), seed, MNIST_DVS_DISPLAY
     )
     return write_aedat2(path, pieces)

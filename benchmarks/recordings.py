@@ -36,7 +36,7 @@ from vdib.figures import style
 from vdib.figures.curves import learning_curves
 from vdib.lenet5 import load_judge
 from vdib.metrics import ssim, wilson_interval
-from vdib.naturalise.naturaliser import load
+from vdib.naturalise.naturaliser import naturaliser_of
 
 STAGES = ("nmnist", "mnist_dvs", "dt", "figure")
 FOLDS = 5
@@ -65,7 +65,7 @@ def score(images: torch.Tensor, sources: torch.Tensor, labels: torch.Tensor) -> 
 @torch.no_grad()
 def naturalised(run: Path, recordings: RecordingSet, dt_ms: float | None = None) -> Score:
     """What a run makes of recordings, their steps as in training or of `dt_ms`."""
-    model = load(run)
+    model = naturaliser_of(run)
     prepare = model.prepare
     if dt_ms is not None:
         prepare = replace(prepare, binning=replace(prepare.binning, dt=round(dt_ms * 1000)))
@@ -301,7 +301,7 @@ def dt(runs: Path, seeds: int, out: Path) -> None:
 def figure(runs: Path, out: Path) -> None:
     """Real recordings of the first fold, one a class, beside what they become."""
     test = NMNIST("test", fold=0)
-    model = load(runs / "recordings" / "nmnist-real-full-0-0")
+    model = naturaliser_of(runs / "recordings" / "nmnist-real-full-0-0")
     labels = [shown.label for shown in test.shown]
     chosen = [labels.index(digit) for digit in range(10)]
     recordings = [test.recording(i) for i in chosen]

@@ -97,7 +97,7 @@ class DataModule(LightningDataModule, Generic[Batch]):
         return type(self).__name__
 
     @abstractmethod
-    def load(self, split: Any) -> Examples[Batch]:
+    def open_split(self, split: Any) -> Examples[Batch]:
         """The examples of a split, from their files or the simulator."""
 
     @abstractmethod
@@ -107,7 +107,7 @@ class DataModule(LightningDataModule, Generic[Batch]):
     def split(self, name: Any) -> Examples[Batch]:
         """The examples of a split, loaded when first asked for."""
         if name not in self._splits:
-            self._splits[name] = self.load(name)
+            self._splits[name] = self.open_split(name)
         return self._splits[name]
 
     def examples(self, split: Any, count: int) -> SpikeBatch:

@@ -40,7 +40,7 @@ class VDIBModule(LightningModule):
         hidden: sizes of the dense hidden layers.
         conv: channels of convolutional layers before them.
         num_readout: N_y, stochastic readout neurons.
-        num_kernels: K, synaptic filters of the readout.
+        num_filters: K, synaptic filters of the readout.
         decoder: a name, or a decoder class.
         window: what the decoder sees of the spikes: every step, a temporal basis, or their rate.
         window_steps: tau_d; all T by default.
@@ -82,7 +82,7 @@ class VDIBModule(LightningModule):
         hidden: Sequence[int] = (600,),
         conv: Sequence[int] = (),
         num_readout: int = 256,
-        num_kernels: int = 8,
+        num_filters: int = 8,
         decoder: choices.DecoderName | Callable[[Window, int, Signal], Decoder] = "mlp",
         window: choices.WindowName = "full",
         window_steps: int | None = None,
@@ -115,7 +115,7 @@ class VDIBModule(LightningModule):
             num_readout,
             hidden,
             conv,
-            num_kernels,
+            num_filters,
             chosen("neuron", neuron, choices.NEURONS),
             None if surrogate is None else chosen("surrogate", surrogate, choices.SURROGATES),
             chosen("credit", credit, choices.CREDITS),
@@ -221,10 +221,6 @@ class VDIBModule(LightningModule):
 
     def test_step(self, batch: SpikeBatch, batch_idx: int) -> None:
         self.evaluate("test", batch)
-
-    def penalty_figures(self, out: Bottleneck) -> dict[str, Tensor]:
-        """What the penalties came to, in nats per sample, under their names."""
-        return {f"{name}_nats": nats.sum(1).mean() for name, nats in out.penalties.items()}
 
     def log_figures(self, stage: str, figures: Mapping[str, Tensor | float], count: int) -> None:
         """Means over the epoch of what `count` examples of a batch measured."""

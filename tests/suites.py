@@ -79,9 +79,9 @@ def srm_answer(layer: SRM, steps: int) -> Tensor:
     """`(w_0 eps[t] + b - theta) / Delta`, `(T, *N)`: of the neuron's own spikes nothing."""
     one = torch.zeros(1, *layer.input_shape, dtype=layer.bias.dtype)
     one.view(-1)[0] = 1
-    weights = layer.synapses(one).detach().view(layer.filter.num_kernels, *layer.shape)
-    eps = torch.zeros(layer.filter.num_kernels, steps, dtype=weights.dtype)
-    kernel = layer.filter.kernel(steps)
+    weights = layer.synapses(one).detach().view(layer.filter.num_filters, *layer.shape)
+    eps = torch.zeros(layer.filter.num_filters, steps, dtype=weights.dtype)
+    kernel = layer.filter.impulse_response(steps)
     eps[:, : kernel.shape[1]] = kernel
     potential = torch.einsum("kt,k...->t...", eps, weights)
     return (potential + layer.bias.detach() - layer.threshold) / layer.width

@@ -17,7 +17,7 @@ STILL = FreePath((0,), ((16, 16),))
 @pytest.mark.parametrize("layout", [DVS128, DAVIS240])
 def test_pieces_are_read_back_as_a_whole(layout: AddressLayout, tmp_path: Path) -> None:
     whole = CAMERA.record(np.ones((9, 9)), STILL, 100_000, 0)
-    pieces = CAMERA.stream(np.ones((9, 9)), STILL, 100_000, 0, piece_us=9_000)
+    pieces = CAMERA.pieces(np.ones((9, 9)), STILL, 100_000, 0, piece_us=9_000)
     path = tmp_path / "pieces.aedat"
     assert write_aedat2(path, pieces, layout) == len(whole) > 1000
     back = read_recording(path)

@@ -34,7 +34,7 @@ def eligibility(layer, x):
     with torch.no_grad():
         spikes, v = layer(x)
     slope = layer.fire.slope(v, spikes)
-    eps, nu = layer.filter.kernel(steps)[0], layer.feedback.kernel(steps)
+    eps, nu = layer.filter.impulse_response(steps)[0], layer.feedback.impulse_response(steps)
     gain = layer.gain.detach() / layer.width
     traces, out = [], []
     for t in range(steps):
@@ -51,7 +51,7 @@ def eligibility(layer, x):
 def test_eprop_is_learning_signal_times_eligibility():
     encoder, layer, x, _, delta = run(EProp())
     weights = encoder.readout.synapses.weight.detach().view(-1, tiny.READOUT, *HIDDEN)
-    now = encoder.readout.filter.kernel(1)[:, 0]
+    now = encoder.readout.filter.impulse_response(1)[:, 0]
     signal = torch.einsum("btn,k,knj->btj", delta, now, weights)
     expected = torch.einsum("btj,btji->ji", signal, eligibility(layer, x))
     assert expected.norm() > 1e-3
@@ -70,7 +70,7 @@ def test_bptt_reaches_through_every_later_potential():
     encoder, layer, x, _, delta = run(BPTT())
     steps = x.shape[1]
     weights = encoder.readout.synapses.weight.detach().view(-1, tiny.READOUT, *HIDDEN)
-    eps = encoder.readout.filter.kernel(steps)
+    eps = encoder.readout.filter.impulse_response(steps)
     signal = torch.zeros(*x.shape[:2], *HIDDEN, dtype=x.dtype)
     for t in range(steps):
         for lag in range(min(eps.shape[1], steps - t)):

@@ -230,7 +230,7 @@ def test_same_seed_same_events_whatever_else_is_drawn() -> None:
 def test_pieces_make_the_whole(piece: int) -> None:
     path = FreePath((0, 60_000, 110_000), ((2, 4), (40, 4), (2, 4)))
     whole = NOISY.record(some_image(), path, 120_300, 5)
-    pieces = list(NOISY.stream(some_image(), path, 120_300, 5, piece_us=piece))
+    pieces = list(NOISY.pieces(some_image(), path, 120_300, 5, piece_us=piece))
     assert len(pieces) == math.ceil(120_300 / piece)
     joined = [np.concatenate([getattr(r, name) for r in pieces]).tolist() for name in "xytp"]
     assert joined == fields(whole)
@@ -257,7 +257,7 @@ def test_what_cannot_be_is_refused() -> None:
     with pytest.raises(ValueError, match="0 us"):
         EXACT.record(np.zeros((3, 3)), STILL, 0, 0)
     with pytest.raises(ValueError, match="multiple of step_us"):
-        EXACT.stream(np.zeros((3, 3)), STILL, 5000, 0, piece_us=1500)
+        EXACT.pieces(np.zeros((3, 3)), STILL, 5000, 0, piece_us=1500)
 
 
 def test_pixels_differ_in_bandwidth() -> None:

@@ -55,21 +55,21 @@ def test_exponential_pair_is_its_formula(a, c):
         unscaled = [(a ** (t + 1) - c ** (t + 1)) / (a - c) for t in range(50)]
     peak = max(exponential_pair(a, c, 2_000))
     expected = torch.tensor(unscaled, dtype=torch.float64)[None] / peak
-    kernel = ExponentialPair(a, c).kernel(50)
+    kernel = ExponentialPair(a, c).impulse_response(50)
     torch.testing.assert_close(kernel, expected, rtol=1e-10, atol=1e-14)
 
 
 @pytest.mark.parametrize(("a", "c"), PAIRS)
 def test_exponential_pair_is_a_cascade_of_unit_peak(a, c):
     expected = torch.tensor(exponential_pair(a, c, 500), dtype=torch.float64)
-    kernel = ExponentialPair(a, c).kernel(500)[0]
+    kernel = ExponentialPair(a, c).impulse_response(500)[0]
     torch.testing.assert_close(kernel, expected / expected.max(), rtol=1e-10, atol=1e-14)
     assert float(kernel.max()) == pytest.approx(1, abs=1e-15)
 
 
 def test_exponential_pair_tends_to_its_limit():
-    limit = ExponentialPair(0.9, 0.9).kernel(40)
-    near = ExponentialPair(0.9, 0.9 + 2e-6).kernel(40)
+    limit = ExponentialPair(0.9, 0.9).impulse_response(40)
+    near = ExponentialPair(0.9, 0.9 + 2e-6).impulse_response(40)
     torch.testing.assert_close(near, limit, rtol=1e-4, atol=0)
 
 
@@ -77,12 +77,12 @@ def test_exponential_pair_tends_to_its_limit():
 def test_raised_cosines_are_their_formula(count, duration, mu):
     rows = torch.tensor(raised_cosines(count, duration, mu), dtype=torch.float64)
     bank = RaisedCosines(count, duration, mu)
-    kernel = bank.kernel(1_000)
+    kernel = bank.impulse_response(1_000)
     assert kernel.shape == (count, duration)  # zero beyond its duration
     expected = rows[:, :duration] / rows[:, :duration].amax(1, keepdim=True)
     torch.testing.assert_close(kernel, expected, rtol=1e-10, atol=1e-14)
     torch.testing.assert_close(kernel.amax(1), torch.ones(count, dtype=torch.float64))
-    assert torch.equal(bank.kernel(4), kernel[:, :4])
+    assert torch.equal(bank.impulse_response(4), kernel[:, :4])
 
 
 def test_the_last_raised_cosine_reaches_zero_at_its_duration():
@@ -98,7 +98,7 @@ def test_raised_cosines_before_scaling_sum_to_a_constant(mu):
     # bank have neighbours on one side only.
     count, duration = 8, 40
     unscaled = torch.tensor(raised_cosines(count, duration, mu), dtype=torch.float64)
-    scaled = RaisedCosines(count, duration, mu).kernel(duration)
+    scaled = RaisedCosines(count, duration, mu).impulse_response(duration)
     total = (scaled * unscaled[:, :duration].amax(1, keepdim=True)).sum(0)
     spacing = math.log(11) / (count - 1 + 1 / mu)
     position = torch.log(1 + 10 * torch.arange(duration, dtype=torch.float64) / duration) / spacing
@@ -148,8 +148,8 @@ def test_causal_filter_goes_backward():
     ids=str,
 )
 def test_steps_are_the_causal_filter(bank, neurons):
-    x = normal(2, 45, bank.num_kernels, *neurons)
-    whole = causal_filter(x, bank.kernel(45))
+    x = normal(2, 45, bank.num_filters, *neurons)
+    whole = causal_filter(x, bank.impulse_response(45))
     torch.testing.assert_close(bank(x), whole, rtol=1e-10, atol=1e-10)
     state = ()
     for t in range(45):
@@ -160,8 +160,8 @@ def test_steps_are_the_causal_filter(bank, neurons):
 @pytest.mark.parametrize("num_steps", [1, 6, 25])
 @pytest.mark.parametrize("bank", [ExponentialPair(), RaisedCosines(), RaisedCosines(5, 25, 1.0)])
 def test_whole_sequences_go_backward(bank, num_steps):
-    x = normal(2, num_steps, bank.num_kernels, 3).requires_grad_()
-    kernel, upstream = bank.kernel(num_steps), normal(2, num_steps, 3, seed=1)
+    x = normal(2, num_steps, bank.num_filters, 3).requires_grad_()
+    kernel, upstream = bank.impulse_response(num_steps), normal(2, num_steps, 3, seed=1)
     (grad,) = torch.autograd.grad((bank(x) * upstream).sum(), x)
     expected = torch.autograd.grad((direct_convolution(x, kernel) * upstream).sum(), x)[0]
     torch.testing.assert_close(grad, expected, rtol=1e-11, atol=1e-12)
@@ -169,7 +169,7 @@ def test_whole_sequences_go_backward(bank, num_steps):
 
 def test_a_step_leaves_its_state_as_it_was():
     for bank in (ExponentialPair(), RaisedCosines()):
-        x = normal(2, 3, bank.num_kernels, 4)
+        x = normal(2, 3, bank.num_filters, 4)
         _, state = bank.step(x[:, 0], ())
         copies = [part.clone() for part in state]
         first, _ = bank.step(x[:, 1], state)
@@ -190,6 +190,6 @@ def test_raised_cosines_refuse(arguments):
         RaisedCosines(*arguments)
 
 
-def test_causal_filter_refuses_another_number_of_kernels():
-    with pytest.raises(ValueError, match="3 currents, kernel has 2"):
+def test_causal_filter_refuses_another_number_of_filters():
+    with pytest.raises(ValueError, match="3 currents, the filter has 2"):
         causal_filter(normal(1, 4, 3, 2), normal(2, 4))

@@ -14,7 +14,7 @@ from vdib.backends.describe import NoKernel, describe
 from vdib.backends.settings import changed
 from vdib.credit import BPTT, DirectFeedback, EProp
 from vdib.dynamics import surrogate
-from vdib.dynamics.feedback import ExponentialFeedback, KernelFeedback
+from vdib.dynamics.feedback import CosineFeedback, ExponentialFeedback
 from vdib.dynamics.filters import ExponentialPair, RaisedCosines
 from vdib.dynamics.firing import Bernoulli, Concrete, PassThrough, Threshold
 from vdib.encoder import build_encoder
@@ -23,7 +23,7 @@ from vdib.neurons.synapses import Dense, pooled_conv
 from vdib.noise import Noise
 
 FILTERS = [ExponentialPair(), ExponentialPair(0.99, 0.99), RaisedCosines(), RaisedCosines(1, 3)]
-FEEDBACKS = [ExponentialFeedback(), KernelFeedback(), KernelFeedback(1)]
+FEEDBACKS = [ExponentialFeedback(), CosineFeedback(), CosineFeedback(1)]
 SURROGATES = [
     surrogate.boxcar,
     surrogate.sigmoid,
@@ -47,7 +47,7 @@ def threads(request):
 
 def layer_of(filter, feedback, num_inputs, num_neurons, width=1.6):
     torch.manual_seed(0)
-    linear = Dense((num_inputs,), filter.num_kernels * num_neurons)
+    linear = Dense((num_inputs,), filter.num_filters * num_neurons)
     parts = linear, (num_neurons,), filter, feedback, Threshold()
     layer = SRM(*parts, threshold=0.3, width=width)
     torch.nn.init.normal_(layer.synapses.weight)
@@ -108,7 +108,7 @@ def assert_known(*parts):
 def test_fused_is_plain(filter, feedback, fire):
     layer = layer_of(filter, feedback, 6, 37)
     x = spike_train(3, 29, 6).requires_grad_()
-    noise = Noise(0, 3, torch.arange(3)).stream(1)
+    noise = Noise(0, 3, torch.arange(3)).of_layer(1)
     assert_known(filter, feedback, fire)
     soft = isinstance(fire, Concrete)
     assert_fused_is_plain(lambda: layer(x, fire, noise), [x, *layer.parameters()], soft)
@@ -120,9 +120,9 @@ def test_fused_is_plain(filter, feedback, fire):
 @pytest.mark.parametrize("fire", [Threshold(), PassThrough(), Concrete(0.5), Bernoulli()], ids=str)
 @pytest.mark.parametrize("filter", FILTERS[1:3], ids=str)
 def test_either_output_alone(filter, fire, reached):
-    layer = layer_of(filter, KernelFeedback(), 6, 37)
+    layer = layer_of(filter, CosineFeedback(), 6, 37)
     x = spike_train(3, 29, 6).requires_grad_()
-    noise = Noise(0, 3, torch.arange(3)).stream(1)
+    noise = Noise(0, 3, torch.arange(3)).of_layer(1)
     soft = isinstance(fire, Concrete)
     parameters = [x, *layer.parameters()]
     assert_fused_is_plain(lambda: layer(x, fire, noise), parameters, soft, reached)
@@ -140,9 +140,9 @@ def assert_bfloat16_is_how_numbers_are_stored(filter, feedback, fire, sizes, to_
     batch, num_steps, size = sizes
     layer = layer_of(filter, feedback, 1, size)
     generator = torch.Generator().manual_seed(1)
-    shape = (batch, num_steps, filter.num_kernels, size)
+    shape = (batch, num_steps, filter.num_filters, size)
     currents = torch.randn(shape, generator=generator).bfloat16().requires_grad_()
-    noise = Noise(0, 3, torch.arange(batch)).stream(1)
+    noise = Noise(0, 3, torch.arange(batch)).of_layer(1)
     upstream = torch.randn((2, *sizes), generator=generator).bfloat16()
 
     def run(currents):
@@ -184,7 +184,7 @@ def assert_bfloat16_is_how_numbers_are_stored(filter, feedback, fire, sizes, to_
 @pytest.mark.parametrize("filter", [ExponentialPair(), RaisedCosines()], ids=str)
 def test_any_size(filter, fire, shape):
     batch, num_steps, num_neurons = shape
-    layer = layer_of(filter, KernelFeedback(), 5, num_neurons)
+    layer = layer_of(filter, CosineFeedback(), 5, num_neurons)
     x = spike_train(batch, num_steps, 5).requires_grad_()
     noise = torch.rand(shape, generator=torch.Generator().manual_seed(3))
     assert_fused_is_plain(lambda: layer(x, fire, noise), [x, *layer.parameters()])
@@ -204,7 +204,7 @@ def test_convolutional_layers(filter):
 def test_the_drive_and_the_response_to_it(filter):
     layer = layer_of(filter, ExponentialFeedback(), 6, 37)
     x = spike_train(3, 29, 6).requires_grad_()
-    noise = Noise(0, 3, torch.arange(3)).stream(1)
+    noise = Noise(0, 3, torch.arange(3)).of_layer(1)
     parameters = [x, *layer.parameters()]
     assert_fused_is_plain(lambda: layer.respond(layer.drive(x), PassThrough(), noise), parameters)
     drive = layer.drive(x)
@@ -271,7 +271,7 @@ def test_encoders_under_every_credit(credit, samples):
 def test_numbers_drawn_inside_are_those_of_the_stream():
     from vdib.backends.cpu.noise import uniform  # loads the compiler
 
-    stream = Noise(5, 2**62, torch.tensor([0, -1, 2**63 - 1]), samples=2).stream(3)
+    stream = Noise(5, 2**62, torch.tensor([0, -1, 2**63 - 1]), samples=2).of_layer(3)
     expected = stream.uniform(num_steps=7, shape=(11,), start=2)
     drawn = torch.empty(6, 77)
     for key, row in zip(stream.keys.numpy().view("uint64"), drawn.numpy(), strict=True):
@@ -362,7 +362,7 @@ def test_unknown_parts_are_never_taken_for_none(part):
 def test_layers_of_unknown_parts_take_the_plain_code(filter, feedback, fire):
     layer = layer_of(filter, feedback, 6, 37)
     x = spike_train(3, 29, 6).requires_grad_()
-    noise = Noise(0, 3, torch.arange(3)).stream(1)
+    noise = Noise(0, 3, torch.arange(3)).of_layer(1)
     assert_fused_is_plain(lambda: layer(x, fire, noise), [x, *layer.parameters()])
 
 
@@ -418,7 +418,7 @@ def test_the_compiler_is_not_loaded_before_it_is_needed():
 
 
 def test_uniform_is_that_of_the_stream():
-    stream = Noise(5, 2**62, torch.tensor([0, -1, 2**63 - 1]), samples=2).stream(3)
+    stream = Noise(5, 2**62, torch.tensor([0, -1, 2**63 - 1]), samples=2).of_layer(3)
     drawn = dispatch.uniform(stream, 7, (3, 11))
     assert torch.equal(drawn, stream.uniform(7, (3, 11)))
     with dispatch.plain():

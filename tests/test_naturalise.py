@@ -74,7 +74,7 @@ _CACHE: dict[Path, naturaliser.Naturaliser] = {}
 
 def _loaded(run: Path) -> naturaliser.Naturaliser:
     if run not in _CACHE:
-        _CACHE[run] = naturaliser.load(run)
+        _CACHE[run] = naturaliser.naturaliser_of(run)
     return _CACHE[run]
 
 

@@ -78,7 +78,7 @@ def past(spikes, kernel):
 
 def test_the_autoregressive_prior_is_its_equation():
     prior, spikes = autoregressive(), spike_train()
-    filtered = past(spikes, prior.filter.kernel(STEPS))
+    filtered = past(spikes, prior.filter.impulse_response(STEPS))
     a = prior.linear.weight.view(2, NEURONS, NEURONS)  # k, i, j
     expected = prior.logit + torch.einsum("kij,kbtj->bti", a, filtered)
     torch.testing.assert_close(prior(spikes), expected)
@@ -104,7 +104,7 @@ def test_the_autoregressive_prior_learns_from_its_past():
     upstream = draw(BATCH, STEPS, NEURONS, seed=3)
     grads = torch.autograd.grad((prior(spikes) * upstream).sum(), list(prior.parameters()))
     by_name = dict(zip((name for name, _ in prior.named_parameters()), grads, strict=True))
-    filtered = past(spikes, prior.filter.kernel(STEPS))
+    filtered = past(spikes, prior.filter.impulse_response(STEPS))
     weight = torch.einsum("bti,kbtj->kij", upstream, filtered).flatten(0, 1)
     torch.testing.assert_close(by_name["linear.weight"], weight)
     torch.testing.assert_close(by_name["logit"], upstream.sum((0, 1)))
@@ -114,7 +114,7 @@ def test_soft_spikes_receive_the_gradient_of_later_steps():
     prior, spikes = autoregressive(), spike_train().requires_grad_()
     upstream = draw(BATCH, STEPS, NEURONS, seed=3)
     (grad,) = torch.autograd.grad((prior(spikes) * upstream).sum(), spikes)
-    kernel = prior.filter.kernel(STEPS)
+    kernel = prior.filter.impulse_response(STEPS)
     a = prior.linear.weight.detach().view(2, NEURONS, NEURONS)
     expected = torch.zeros_like(grad)
     for t in range(STEPS):

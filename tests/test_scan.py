@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from vdib.dynamics.feedback import ExponentialFeedback, KernelFeedback, over
+from vdib.dynamics.feedback import CosineFeedback, ExponentialFeedback, over
 from vdib.dynamics.filters import delayed
 from vdib.dynamics.firing import Bernoulli, Concrete, PassThrough, Threshold
 from vdib.dynamics.scan import scan
@@ -53,7 +53,7 @@ FIRES = {
 }
 FEEDBACKS = {
     "exponential": (ExponentialFeedback(), exponential_kernel()),
-    "kernel": (KernelFeedback(4), cosine_kernel()),
+    "kernel": (CosineFeedback(4), cosine_kernel()),
 }
 fires = pytest.mark.parametrize(("fire", "spike"), FIRES.values(), ids=list(FIRES))
 feedbacks = pytest.mark.parametrize(("feedback", "nu"), FEEDBACKS.values(), ids=list(FEEDBACKS))
@@ -139,8 +139,8 @@ def test_over_is_reading_and_writing_step_by_step(feedback, nu, neurons):
 @feedbacks
 def test_feedback_kernel(feedback, nu):
     expected = torch.tensor(nu, dtype=torch.float64)
-    torch.testing.assert_close(feedback.kernel(STEPS), expected, rtol=1e-12, atol=1e-15)
-    torch.testing.assert_close(feedback.kernel(3), expected[:3], rtol=1e-12, atol=1e-15)
+    torch.testing.assert_close(feedback.impulse_response(STEPS), expected, rtol=1e-12, atol=1e-15)
+    torch.testing.assert_close(feedback.impulse_response(3), expected[:3], rtol=1e-12, atol=1e-15)
 
 
 @feedbacks
@@ -161,7 +161,7 @@ def test_a_driven_neuron_is_refractory():
     assert float(v[0, 1]) == pytest.approx(-4.5)
     assert float(v[0, 6]) == pytest.approx(0.5 - 5 * 0.65**5)
     # A strong finite kernel silences exactly its duration.
-    spikes, v = scan(drive, torch.tensor(1e4), KernelFeedback(4), Threshold())
+    spikes, v = scan(drive, torch.tensor(1e4), CosineFeedback(4), Threshold())
     assert spikes.flatten().nonzero().flatten().tolist() == [0, 5, 10, 15]
     assert float(v[0, 1]) == pytest.approx(0.5 - 1e4)
 

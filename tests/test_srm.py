@@ -6,7 +6,7 @@ import pytest
 import torch
 from tiny import spike_train
 
-from vdib.dynamics.feedback import ExponentialFeedback, KernelFeedback
+from vdib.dynamics.feedback import CosineFeedback, ExponentialFeedback
 from vdib.dynamics.filters import ExponentialPair, RaisedCosines
 from vdib.dynamics.firing import Bernoulli, Threshold
 from vdib.neurons import synapses
@@ -90,8 +90,8 @@ def feed_forward(layer, x):
     """`sum_j sum_k w_ij^k (eps_k * x_j)[t]`, filter first."""
     (weight,) = layer.synapses.parameters()
     apply = conv_weights if len(layer.shape) == 3 else dense_weights
-    per_kernel = weight.unflatten(0, (layer.filter.num_kernels, layer.shape[0]))
-    kernels = layer.filter.kernel(STEPS)
+    per_kernel = weight.unflatten(0, (layer.filter.num_filters, layer.shape[0]))
+    kernels = layer.filter.impulse_response(STEPS)
     return sum(apply(w, filtered(x, eps)) for w, eps in zip(per_kernel, kernels, strict=True))
 
 
@@ -109,7 +109,7 @@ def test_forward_obeys_the_equation(make, stochastic):
     layer = make()
     x, noise = inputs(layer), uniform(layer)
     spikes, v = layer(x, Bernoulli() if stochastic else Threshold(), noise)
-    own = layer.feedback.kernel(STEPS)
+    own = layer.feedback.impulse_response(STEPS)
     fed_back = torch.zeros_like(spikes)
     for t in range(1, STEPS):
         fed_back[:, t] = sum(own[k] * spikes[:, t - 1 - k] for k in range(min(t, len(own))))
@@ -159,7 +159,7 @@ def test_the_reference_layers():
     assert hidden.filter == pooled.filter == ExponentialPair(membrane=0.9, synapse=0.85)
     assert hidden.feedback == pooled.feedback == ExponentialFeedback(decay=0.65)
     assert readout.filter == RaisedCosines(count=8, duration=10, compression=0.5)
-    assert readout.feedback == KernelFeedback(duration=10)
+    assert readout.feedback == CosineFeedback(duration=10)
     assert (hidden.fire, pooled.fire, readout.fire) == (Threshold(), Threshold(), Bernoulli())
     assert (hidden.stochastic, pooled.stochastic, readout.stochastic) == (False, False, True)
     assert (hidden.shape, pooled.shape, readout.shape) == ((4,), (3, 4, 3), (4,))

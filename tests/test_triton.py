@@ -25,18 +25,18 @@ from vdib.backends.describe import NoKernel
 from vdib.backends.event_linear import EventLinear
 from vdib.backends.settings import changed
 from vdib.dynamics import surrogate
-from vdib.dynamics.feedback import ExponentialFeedback, KernelFeedback
+from vdib.dynamics.feedback import CosineFeedback, ExponentialFeedback
 from vdib.dynamics.filters import ExponentialPair, RaisedCosines
 from vdib.dynamics.firing import Bernoulli, Concrete, PassThrough, Threshold
 from vdib.encoder import build_encoder
 from vdib.neurons.srm import srm
 from vdib.neurons.synapses import pooled_conv
-from vdib.noise import Noise, Stream
+from vdib.noise import LayerNoise, Noise
 
 triton = pytest.importorskip("triton")  # here, so that its own functions are not interpreted ones
 
 FILTERS = [ExponentialPair(), RaisedCosines(2, 4)]
-FEEDBACKS = [ExponentialFeedback(), KernelFeedback(3)]
+FEEDBACKS = [ExponentialFeedback(), CosineFeedback(3)]
 FIRES = [Threshold(), Bernoulli(), PassThrough(), Concrete(0.5)]
 SLOPES = [
     partial(surrogate.boxcar, width=0.8),
@@ -80,7 +80,7 @@ def interpreted(interpreter):
 
 
 def noise_of(batch):
-    return Noise(5, 2**62, torch.tensor([-1, 2**63 - 1, 7])[:batch]).stream(1)
+    return Noise(5, 2**62, torch.tensor([-1, 2**63 - 1, 7])[:batch]).of_layer(1)
 
 
 def assert_triton_is_plain(filter, feedback, fire, noise=None, shape=(2, 7, 5), **options):
@@ -95,7 +95,7 @@ def assert_triton_is_plain(filter, feedback, fire, noise=None, shape=(2, 7, 5), 
 
 
 @pytest.mark.parametrize("fire", FIRES, ids=str)
-@pytest.mark.parametrize("feedback", [*FEEDBACKS, KernelFeedback(1)], ids=str)
+@pytest.mark.parametrize("feedback", [*FEEDBACKS, CosineFeedback(1)], ids=str)
 @pytest.mark.parametrize("filter", [*FILTERS, RaisedCosines(1, 3)], ids=str)
 def test_triton_is_plain(filter, feedback, fire, interpreted):
     spikes = assert_triton_is_plain(filter, feedback, fire, shape=(2, 8, 5))
@@ -103,8 +103,8 @@ def test_triton_is_plain(filter, feedback, fire, interpreted):
 
 
 def test_terms_are_added_in_the_same_order(interpreted):
-    assert_triton_is_plain(RaisedCosines(), KernelFeedback(), Threshold(), shape=(1, 20, 128))
-    assert_triton_is_plain(ExponentialPair(), KernelFeedback(), Threshold(), shape=(1, 20, 128))
+    assert_triton_is_plain(RaisedCosines(), CosineFeedback(), Threshold(), shape=(1, 20, 128))
+    assert_triton_is_plain(ExponentialPair(), CosineFeedback(), Threshold(), shape=(1, 20, 128))
 
 
 @pytest.mark.parametrize("fire", [Threshold(), PassThrough()], ids=str)
@@ -112,7 +112,7 @@ def test_terms_are_added_in_the_same_order(interpreted):
 def test_bfloat16_is_how_numbers_are_stored(filter, fire, interpreted):
     # The interpreter rounds towards zero, where compiled code rounds to the nearest.
     sizes = 2, 9, 130
-    assert_bfloat16_is_how_numbers_are_stored(filter, KernelFeedback(3), fire, sizes, False)
+    assert_bfloat16_is_how_numbers_are_stored(filter, CosineFeedback(3), fire, sizes, False)
 
 
 @pytest.mark.parametrize("slope", SLOPES, ids=str)
@@ -123,7 +123,7 @@ def test_every_surrogate(slope, interpreted):
 @pytest.mark.parametrize("reached", [("spikes",), ("v",)])
 @pytest.mark.parametrize("fire", FIRES, ids=str)
 def test_either_output_alone(fire, reached, interpreted):
-    assert_triton_is_plain(RaisedCosines(2, 4), KernelFeedback(3), fire, reached=reached)
+    assert_triton_is_plain(RaisedCosines(2, 4), CosineFeedback(3), fire, reached=reached)
 
 
 # One of everything, fewer steps than taps, blocks of 128 that end early, and several of them.
@@ -131,8 +131,8 @@ def test_either_output_alone(fire, reached, interpreted):
 @pytest.mark.parametrize("filter", FILTERS, ids=str)
 def test_any_size_and_given_noise(filter, shape, interpreted):
     noise = torch.rand(shape, generator=torch.Generator().manual_seed(3))
-    assert_triton_is_plain(filter, KernelFeedback(3), PassThrough(), noise, shape)
-    assert_triton_is_plain(filter, KernelFeedback(3), PassThrough(), None, shape)
+    assert_triton_is_plain(filter, CosineFeedback(3), PassThrough(), noise, shape)
+    assert_triton_is_plain(filter, CosineFeedback(3), PassThrough(), None, shape)
 
 
 @pytest.mark.parametrize("filter", FILTERS, ids=str)
@@ -176,7 +176,7 @@ def test_layouts_that_are_not_contiguous(interpreted):
 @pytest.mark.parametrize("samples", [1, 2])
 def test_an_encoder(samples, interpreted):
     torch.manual_seed(0)
-    encoder = build_encoder((2, 6, 6), 4, hidden=(7,), conv=(2,), num_kernels=3)
+    encoder = build_encoder((2, 6, 6), 4, hidden=(7,), conv=(2,), num_filters=3)
     x = spike_train(2, 6, 2, 6, 6)
     encoder.calibrate(x, rate=0.3)
     noise = Noise(0, 1, torch.arange(2), samples)
@@ -231,9 +231,9 @@ class Compiled:
     ("filter", "feedback", "fire"),
     [
         (ExponentialPair(), ExponentialFeedback(), Threshold()),
-        (ExponentialPair(), KernelFeedback(3), Bernoulli()),
+        (ExponentialPair(), CosineFeedback(3), Bernoulli()),
         (RaisedCosines(2, 4), ExponentialFeedback(), PassThrough()),
-        (RaisedCosines(1, 1), KernelFeedback(1), Concrete(0.5)),
+        (RaisedCosines(1, 1), CosineFeedback(1), Concrete(0.5)),
     ],
     ids=str,
 )
@@ -269,7 +269,7 @@ def test_the_other_kernels_stay_on_cpus(monkeypatch):
         assert not on_cpu(x)
         assert on_cpu(torch.zeros(3, 4))
         assert EventLinear(4, 2).to("meta")(x).shape == (3, 2)
-        stream = Stream(torch.zeros(3, dtype=torch.int64, device="meta"))
+        stream = LayerNoise(torch.zeros(3, dtype=torch.int64, device="meta"))
         assert dispatch.uniform(stream, 5, (2,)).shape == (3, 5, 2)
 
 

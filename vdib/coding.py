@@ -33,7 +33,7 @@ def rate_code(pixels: Tensor, num_steps: int, noise: Noise) -> Tensor:
         `(B, T, N)`.
     """
     _check(pixels)
-    uniform = dispatch.uniform(noise.stream(INPUT), num_steps, tuple(pixels.shape[1:]))
+    uniform = dispatch.uniform(noise.of_layer(INPUT), num_steps, tuple(pixels.shape[1:]))
     return (uniform < pixels[:, None]).to(pixels.dtype)
 
 

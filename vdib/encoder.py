@@ -131,7 +131,7 @@ class SpikingEncoder(nn.Module):
             spikes, v = self.credit.respond(self.readout, below, hidden=hidden)
             return SpikeCode(spikes, v, hidden, stochastic=False)
         samples = self._samples(x, noise)
-        drawn = noise.stream(len(self.hidden)) if isinstance(noise, Noise) else noise
+        drawn = noise.of_layer(len(self.hidden)) if isinstance(noise, Noise) else noise
         if samples == 1:
             spikes, v = self.credit.respond(self.readout, below, fire, drawn, hidden)
         else:
@@ -206,7 +206,7 @@ def build_encoder(
     num_readout: int,
     hidden: Sequence[int] = (600,),
     conv: Sequence[int] = (),
-    num_kernels: int = 8,
+    num_filters: int = 8,
     neuron: Neuron = srm,
     surrogate: Surrogate | None = None,
     credit: type[Credit] = BPTT,
@@ -219,7 +219,7 @@ def build_encoder(
         num_readout: N_y.
         hidden: sizes of the dense hidden layers.
         conv: channels of convolutional layers before them (5x5, pooled by 2).
-        num_kernels: K, raised cosines of the readout's synapses.
+        num_filters: K, raised cosines of the readout's synapses.
         neuron: of the hidden layers.
         surrogate: derivative of the hidden spikes; the neuron's own by default.
         credit: how the loss reaches the hidden layers.
@@ -242,5 +242,5 @@ def build_encoder(
     for size in hidden:
         layers.append(neuron(*synapses.dense(below, size), surrogate))
         below = layers[-1].shape
-    readout = stochastic_srm(*synapses.dense(below, num_readout), RaisedCosines(num_kernels))
+    readout = stochastic_srm(*synapses.dense(below, num_readout), RaisedCosines(num_filters))
     return SpikingEncoder(layers, readout, credit.of(layers, readout, seed))

@@ -45,6 +45,10 @@ class Bottleneck:
             costs = costs + penalty.sum(1)
         return costs.mean()
 
+    def penalty_nats(self) -> dict[str, Tensor]:
+        """What each penalty came to, in nats per sample, the mean over the batch."""
+        return {f"{name}_nats": nats.sum(1).mean() for name, nats in self.penalties.items()}
+
 
 class VDIB(nn.Module):
     """A spiking encoder and a decoder trained through the information bottleneck.

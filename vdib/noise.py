@@ -52,7 +52,7 @@ def _mixed(z: int) -> int:
 
 
 @dataclass(frozen=True, eq=False)
-class Stream:
+class LayerNoise:
     """The noise of one layer, not drawn yet.
 
     Attributes:
@@ -84,8 +84,8 @@ class Stream:
         return top.float().add_(0.5).mul_(2.0**-23).view(-1, num_steps, *shape)
 
 
-Draws = Tensor | Stream
-"""The noise of one layer: uniform numbers in (0, 1), `(B, T, *N)`, or a stream of B rows."""
+Draws = Tensor | LayerNoise
+"""The noise of one layer: uniform numbers in (0, 1), `(B, T, *N)`, or those still to be drawn."""
 
 
 @dataclass(frozen=True)
@@ -117,14 +117,14 @@ class Noise:
         """The same address, for `samples` codes per example."""
         return replace(self, samples=samples)
 
-    def stream(self, layer: int) -> "Stream":
+    def of_layer(self, layer: int) -> "LayerNoise":
         """What `layer` draws, `M B` rows."""
         key = 0
         for field in (self.seed, self.step, layer):
             key = _mixed((key ^ int(field)) + _GOLDEN)
         keys = _mix_((self.ids.long() ^ key) + _GOLDEN)
         sample = torch.arange(self.samples, device=self.ids.device)
-        return Stream(_mix_((keys ^ sample[:, None]) + _GOLDEN).flatten())
+        return LayerNoise(_mix_((keys ^ sample[:, None]) + _GOLDEN).flatten())
 
     def uniform(self, layer: int, num_steps: int, shape: tuple[int, ...], start: int = 0) -> Tensor:
         """Uniform numbers strictly inside (0, 1), of 23 bits.
@@ -138,4 +138,4 @@ class Noise:
         Returns:
             `(M B, T, *N)` float32.
         """
-        return self.stream(layer).uniform(num_steps, shape, start)
+        return self.of_layer(layer).uniform(num_steps, shape, start)

@@ -21,7 +21,7 @@ layers, what a hidden spike does to later steps of the layer above (e-prop's bia
 An autoregressive prior sees the spikes of the window only.
 Over a sequence, under constant weights, the gradients sum to the sequence's without these paths.
 
-Legend: B streams in parallel, K kernels, L = tau_d steps, N_in inputs and N neurons of a layer.
+Legend: B streams in parallel, K filters, L = tau_d steps, N_in inputs and N neurons of a layer.
 """
 
 from dataclasses import dataclass, replace

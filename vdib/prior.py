@@ -3,7 +3,7 @@
 Each prior returns the logits of its firing probabilities given the past, broadcastable to the
 spikes. Tighter priors give tighter bounds on the directed information; none falls below it.
 
-Legend: B batch, T steps, N readout neurons, K kernels.
+Legend: B batch, T steps, N readout neurons, K filters.
 """
 
 import math
@@ -68,7 +68,7 @@ class AutoregressivePrior(nn.Module):
     Args:
         num_neurons: N.
         rho: probability to start from.
-        filter: the kernels nu_k.
+        filter: the filters nu_k.
     """
 
     def __init__(
@@ -76,12 +76,12 @@ class AutoregressivePrior(nn.Module):
     ) -> None:
         super().__init__()
         self.filter = filter or RaisedCosines(count=2)
-        self.linear = nn.Linear(num_neurons, self.filter.num_kernels * num_neurons, bias=False)
+        self.linear = nn.Linear(num_neurons, self.filter.num_filters * num_neurons, bias=False)
         nn.init.zeros_(self.linear.weight)
         self.logit = nn.Parameter(torch.full((num_neurons,), float(BernoulliPrior(rho).logit)))
 
     def forward(self, spikes: Tensor) -> Tensor:
         """`(B, T, N)` spikes to logits `(B, T, N)`."""
         currents = single(self.linear(delayed(spikes)))
-        shape = (*spikes.shape[:2], self.filter.num_kernels, -1)
+        shape = (*spikes.shape[:2], self.filter.num_filters, -1)
         return self.logit + self.filter(currents.view(shape))

@@ -99,10 +99,10 @@ class DVSCamera:
         Raises:
             ValueError: an image or a duration that cannot be.
         """
-        (recording,) = self.stream(image, path, duration_us, seed, display, name, duration_us)
+        (recording,) = self.pieces(image, path, duration_us, seed, display, name, duration_us)
         return recording
 
-    def stream(
+    def pieces(
         self,
         image: ArrayLike | torch.Tensor,
         path: Path,

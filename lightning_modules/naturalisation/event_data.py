@@ -60,7 +60,7 @@ class EventData(DataModule[SpikeExamples]):
         for split in ("train", "validation", "test"):
             self.split(split)
 
-    def load(self, split: Split) -> SpikeSet:
+    def open_split(self, split: Split) -> SpikeSet:
         with options_as_settings():
             sets = self.recording_splits.recordings(split)
             parts = {

@@ -55,11 +55,11 @@ class ImageData(DataModule[ImageBatch]):
         """Finds the files, or downloads them, before anything else is done."""
         self.split("train")
 
-    def load(self, split: Literal["train", "validation", "test"]) -> ImageSet:
+    def open_split(self, split: Literal["train", "validation", "test"]) -> ImageSet:
         return self.dataset(split)
 
     def targets(self, split: Literal["train", "validation", "test"]) -> Tensor:
-        images = self.load(split).all()
+        images = self.open_split(split).all()
         return self._target(images)
 
     def _target(self, batch: ImageBatch) -> Tensor:

@@ -87,7 +87,7 @@ class NaturalisationModule(VDIBModule):
             "spikes_per_sample": out.code.spikes.sum((1, 2)).mean(),
             "readout_rate": out.code.spikes.mean(),
             "hidden_rate": sum(hidden) / max(1, len(hidden)),
-            **self.penalty_figures(out),
+            **out.penalty_nats(),
             **self._quality(out, batch),
         }
         if stage != "val":  # the marginal is being fitted on the validation data

@@ -109,7 +109,7 @@ class BlobData(DataModule[BlobBatch]):
             "long": (min(num_long, 1), num_long),
         }
 
-    def load(self, split: Split) -> BlobSet:
+    def open_split(self, split: Split) -> BlobSet:
         return self._draw(split, self.seed if split == "train" else 0)
 
     def targets(self, split: Split) -> Tensor:

@@ -161,7 +161,7 @@ class PredictiveCodingModule(VDIBModule):
             "rate_bits_per_step": out.rate.sum(1).mean() * BITS_PER_NAT,
             "spikes_per_step": out.code.spikes.sum(2).mean(),
             "hidden_rate": sum(hidden) / max(1, len(hidden)),
-            **self.penalty_figures(out),
+            **out.penalty_nats(),
         }
         if stage != "val":  # the marginal is being fitted on the validation data
             figures["rate_bits_marginal_per_step"] = beside.sum(1).mean() * BITS_PER_NAT

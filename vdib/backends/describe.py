@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from vdib.backends import kinds
 from vdib.dynamics import surrogate
-from vdib.dynamics.feedback import ExponentialFeedback, KernelFeedback
+from vdib.dynamics.feedback import CosineFeedback, ExponentialFeedback
 from vdib.dynamics.filters import ExponentialPair, RaisedCosines, taps
 from vdib.dynamics.firing import Bernoulli, Concrete, PassThrough, Threshold
 
@@ -141,7 +141,7 @@ def _exponential_pair(filter: ExponentialPair) -> FilterDescription:
 @description.register
 @lru_cache
 def _raised_cosines(filter: RaisedCosines) -> FilterDescription:
-    return FilterDescription(kinds.BANK, taps=tuple(taps(filter.kernel(filter.duration))))
+    return FilterDescription(kinds.BANK, taps=tuple(taps(filter.impulse_response(filter.duration))))
 
 
 @description.register
@@ -152,8 +152,10 @@ def _exponential_feedback(feedback: ExponentialFeedback) -> FeedbackDescription:
 
 @description.register
 @lru_cache
-def _kernel_feedback(feedback: KernelFeedback) -> FeedbackDescription:
-    return FeedbackDescription(kinds.FINITE, tuple(feedback.kernel(feedback.duration).tolist()))
+def _cosine_feedback(feedback: CosineFeedback) -> FeedbackDescription:
+    return FeedbackDescription(
+        kinds.FINITE, tuple(feedback.impulse_response(feedback.duration).tolist())
+    )
 
 
 @description.register

@@ -23,7 +23,7 @@ from vdib.dynamics.feedback import Feedback
 from vdib.dynamics.filters import Filter
 from vdib.dynamics.firing import Fire
 from vdib.dynamics.scan import scan as plain_scan
-from vdib.noise import Draws, Stream
+from vdib.noise import Draws, LayerNoise
 from vdib.precision import single
 
 P = ParamSpec("P")
@@ -91,12 +91,12 @@ def scan(
         gain: broadcastable to `(*N)`, the weight of the neuron's own feedback in v.
         feedback: its impulse response is nu.
         fire: how the neurons fire.
-        noise: `(B, T, *N)` uniform in (0, 1) or a stream of B rows, for a stochastic threshold.
+        noise: `(B, T, *N)` uniform in (0, 1) or `LayerNoise` of B rows, for a stochastic threshold.
 
     Returns:
         Each `(B, T, *N)`.
     """
-    if isinstance(noise, Stream):
+    if isinstance(noise, LayerNoise):
         noise = noise.uniform(drive.shape[1], tuple(drive.shape[2:]))
     return plain_scan(drive, gain, feedback, fire, noise)
 
@@ -117,6 +117,6 @@ def respond(
 
 
 @with_kernel(fused.uniform)
-def uniform(stream: Stream, num_steps: int, shape: tuple[int, ...]) -> Tensor:
-    """The stream's numbers in (0, 1) from its start, `(B, T, *N)` float32."""
+def uniform(stream: LayerNoise, num_steps: int, shape: tuple[int, ...]) -> Tensor:
+    """The numbers in (0, 1) of these rows from their start, `(B, T, *N)` float32."""
     return stream.uniform(num_steps, shape)

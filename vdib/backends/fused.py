@@ -23,7 +23,7 @@ from vdib.backends.describe import NO_FIRE, Layer, NoKernel, describe
 from vdib.dynamics.feedback import Feedback
 from vdib.dynamics.filters import Filter
 from vdib.dynamics.firing import Fire
-from vdib.noise import Draws, Stream
+from vdib.noise import Draws, LayerNoise
 
 
 def drive(currents: Tensor, filter: Filter, shift: Tensor, width: float) -> Tensor:
@@ -58,7 +58,7 @@ def scan(
     return _run(drive[:, :, None], gain.detach(), gain, 1.0, layer, noise, launcher(drive, gain))
 
 
-def uniform(stream: Stream, num_steps: int, shape: tuple[int, ...]) -> Tensor:
+def uniform(stream: LayerNoise, num_steps: int, shape: tuple[int, ...]) -> Tensor:
     """On CPUs."""
     size = len(stream), num_steps, *shape
     out = torch.empty(size, device=stream.keys.device, dtype=torch.float32)

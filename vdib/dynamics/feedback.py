@@ -1,6 +1,6 @@
 """What a neuron's own spikes do to it: refractoriness, an after-potential, a soft reset.
 
-Legend: B batch, T steps, N neurons (any trailing axes), L length of the feedback kernel.
+Legend: B batch, T steps, N neurons (any trailing axes), L length of nu.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from vdib.dynamics.filters import RaisedCosines, State
 
 
 class Feedback(Protocol):
-    """What a neuron's own spikes do to it: the kernel `nu`, acting from the next step on."""
+    """What a neuron's own spikes do to it: a filter `nu` that acts from the next step on."""
 
     def read(self, state: State) -> Tensor | float:
         """`(nu * s)[t - 1]`, from the state left by step t - 1 (`()` before the first)."""
@@ -22,7 +22,7 @@ class Feedback(Protocol):
     def write(self, state: State, spikes: Tensor) -> State:
         """The state after `spikes` of shape `(B, N)`."""
 
-    def kernel(self, num_steps: int) -> Tensor:
+    def impulse_response(self, num_steps: int) -> Tensor:
         """`nu` up to lag `num_steps - 1`, `(L,)` float64 with `L <= num_steps`."""
 
 
@@ -42,29 +42,29 @@ class ExponentialFeedback:
     def write(self, state: State, spikes: Tensor) -> State:
         return (self.decay * state[0] - spikes if state else -spikes,)
 
-    def kernel(self, num_steps: int) -> Tensor:
+    def impulse_response(self, num_steps: int) -> Tensor:
         return -(self.decay ** torch.arange(num_steps, dtype=torch.float64))
 
 
 @dataclass(frozen=True)
-class KernelFeedback:
-    """A finite kernel: minus the first raised cosine over `duration` steps."""
+class CosineFeedback:
+    """Finite: minus the first raised cosine over `duration` steps."""
 
     duration: int = 10
 
     def __post_init__(self) -> None:
         if self.duration < 1:
-            raise ValueError(f"a feedback kernel lasts at least one step, got {self.duration}")
+            raise ValueError(f"feedback lasts at least one step, got {self.duration}")
 
-    def kernel(self, num_steps: int) -> Tensor:
-        return -RaisedCosines(count=1, duration=self.duration).kernel(num_steps)[0]
+    def impulse_response(self, num_steps: int) -> Tensor:
+        return -RaisedCosines(count=1, duration=self.duration).impulse_response(num_steps)[0]
 
     def read(self, state: State) -> Tensor | float:
         return state[0][0] if state else 0.0
 
     @cached_property
     def _nu(self) -> Tensor:
-        return self.kernel(self.duration)
+        return self.impulse_response(self.duration)
 
     def write(self, state: State, spikes: Tensor) -> State:
         nu = self._nu.to(spikes).view(-1, *[1] * spikes.dim())

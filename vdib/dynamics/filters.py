@@ -1,11 +1,11 @@
 """Synaptic filters: what a spike does to a potential over the following steps.
 
-A filter holds `K` kernels `eps_k[t]`, t = 0, 1, ... steps, each of unit peak. It is applied after
-the weights, for which reason its input carries one current per kernel:
+A bank holds `K` filters with impulse responses `eps_k[t]`, t = 0, 1, ... steps, each of unit peak.
+It is applied after the weights, for which reason its input carries one current per filter:
 
     out[b, t, n] = sum_k sum_{l <= t} eps_k[l] x[b, t - l, k, n]
 
-Legend: B batch, T steps, K kernels, N neurons (any number of trailing axes), L kernel length.
+Legend: B batch, T steps, K filters, N neurons (any number of trailing axes), L steps of a response.
 """
 
 import math
@@ -20,13 +20,13 @@ State = tuple[Tensor, ...]
 
 
 class Filter(Protocol):
-    """A bank of `num_kernels` causal kernels with a whole-sequence and a step-by-step view."""
+    """A bank of `num_filters` causal filters with a whole-sequence and a step-by-step view."""
 
     @property
-    def num_kernels(self) -> int: ...
+    def num_filters(self) -> int: ...
 
-    def kernel(self, num_steps: int) -> Tensor:
-        """The kernels up to lag `num_steps - 1`, `(K, L)` float64 with `L <= num_steps`."""
+    def impulse_response(self, num_steps: int) -> Tensor:
+        """The responses up to lag `num_steps - 1`, `(K, L)` float64 with `L <= num_steps`."""
 
     def __call__(self, x: Tensor) -> Tensor:
         """Whole sequences, `(B, T, K, *N)` to `(B, T, *N)`; time grows as T."""
@@ -44,7 +44,7 @@ class ExponentialPair:
     In continuous time `exp(-t/tau_mem) - exp(-t/tau_syn)` (Gerstner & Kistler, "Spiking Neuron
     Models", 2002). `a = c` gives its limit, `(t + 1) a^t`.
 
-    >>> ExponentialPair(membrane=0.5, synapse=0.25).kernel(3)
+    >>> ExponentialPair(membrane=0.5, synapse=0.25).impulse_response(3)
     tensor([[1.0000, 0.7500, 0.4375]], dtype=torch.float64)
     """
 
@@ -59,7 +59,7 @@ class ExponentialPair:
                 )
 
     @property
-    def num_kernels(self) -> int:
+    def num_filters(self) -> int:
         return 1
 
     def _unscaled(self, num_steps: int) -> Tensor:
@@ -71,11 +71,11 @@ class ExponentialPair:
 
     @cached_property
     def peak(self) -> float:
-        """The largest value of the unscaled kernel, which rises until `1 / (1 - decay)` at most."""
+        """The largest value of the unscaled response: it rises until `1 / (1 - decay)` at most."""
         slowest = max(self.membrane, self.synapse)
         return float(self._unscaled(2 + math.ceil(1 / (1 - slowest))).max())
 
-    def kernel(self, num_steps: int) -> Tensor:
+    def impulse_response(self, num_steps: int) -> Tensor:
         return (self._unscaled(num_steps) / self.peak)[None]
 
     def __call__(self, x: Tensor) -> Tensor:
@@ -106,7 +106,7 @@ class RaisedCosines:
     https://doi.org/10.1038/nature07140).
 
     Args:
-        count: how many kernels.
+        count: how many filters.
         duration: their length in steps.
         compression: mu, dimensionless.
     """
@@ -128,7 +128,7 @@ class RaisedCosines:
             )
 
     @property
-    def num_kernels(self) -> int:
+    def num_filters(self) -> int:
         return self.count
 
     def _bumps(self) -> Tensor:
@@ -140,16 +140,16 @@ class RaisedCosines:
         phase = self.compression * math.pi / spacing * (torch.log(t + offset) - centres[:, None])
         return (1 + torch.cos(phase.clamp(-math.pi, math.pi))) / 2
 
-    def kernel(self, num_steps: int) -> Tensor:
+    def impulse_response(self, num_steps: int) -> Tensor:
         bumps = self._bumps()
         return (bumps / bumps.amax(1, keepdim=True))[:, :num_steps]
 
     def __call__(self, x: Tensor) -> Tensor:
-        return causal_filter(x, self.kernel(x.shape[1]))
+        return causal_filter(x, self.impulse_response(x.shape[1]))
 
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
-        kernel = self.kernel(self.duration).to(x)
-        coming = torch.einsum("kl,bk...->lb...", kernel, x)  # what x adds to each later step
+        response = self.impulse_response(self.duration).to(x)
+        coming = torch.einsum("kl,bk...->lb...", response, x)  # what x adds to each later step
         if state:
             coming = torch.cat([coming[:-1] + state[0], coming[-1:]])
         return coming[0], (coming[1:],)
@@ -160,35 +160,35 @@ def delayed(x: Tensor) -> Tensor:
     return torch.cat([torch.zeros_like(x[:, :1]), x[:, :-1]], dim=1)
 
 
-def taps(kernel: Tensor) -> list[tuple[int, int, float]]:
-    """`(l, k, kernel[k, l])` wherever that is not zero, from lag 0 up.
+def taps(response: Tensor) -> list[tuple[int, int, float]]:
+    """`(l, k, response[k, l])` wherever that is not zero, from lag 0 up.
 
     The order in which `out[t]` is summed, and that of any faster code that has to agree with it to
     the last bit: a rounding error can make or break a spike.
     """
     return [
         (lag, k, weight)
-        for lag, column in enumerate(kernel.T.tolist())
+        for lag, column in enumerate(response.T.tolist())
         for k, weight in enumerate(column)
         if weight
     ]
 
 
-def causal_filter(x: Tensor, kernel: Tensor) -> Tensor:
-    """`out[t] = sum_k sum_{l <= t} kernel[k, l] x[t - l, k]`, exact and parallel in time.
+def causal_filter(x: Tensor, response: Tensor) -> Tensor:
+    """`out[t] = sum_k sum_{l <= t} response[k, l] x[t - l, k]`, exact and parallel in time.
 
-    A direct convolution: time grows as K L T, memory as T. For the kernels that last.
+    A direct convolution: time grows as K L T, memory as T. For those that last.
 
     Args:
         x: `(B, T, K, *N)`.
-        kernel: `(K, L)`, a constant.
+        response: `(K, L)`, a constant.
 
     Returns:
         `(B, T, *N)`.
     """
-    if kernel.shape[0] != x.shape[2]:
-        raise ValueError(f"input carries {x.shape[2]} currents, kernel has {kernel.shape[0]}")
-    out: Tensor = _CausalFilter.apply(x, kernel)  # type: ignore[no-untyped-call, unused-ignore]
+    if response.shape[0] != x.shape[2]:
+        raise ValueError(f"input carries {x.shape[2]} currents, the filter has {response.shape[0]}")
+    out: Tensor = _CausalFilter.apply(x, response)  # type: ignore[no-untyped-call, unused-ignore]
     return out
 
 
@@ -196,11 +196,11 @@ class _CausalFilter(torch.autograd.Function):
     """By hand, as autograd would pad every shifted copy of the input back to its full size."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, kernel: Tensor) -> Tensor:
-        ctx.kernel, ctx.shape = kernel, x.shape
+    def forward(ctx: Any, x: Tensor, response: Tensor) -> Tensor:
+        ctx.response, ctx.shape = response, x.shape
         num_steps = x.shape[1]
         out = x.new_zeros(x.shape[:2] + x.shape[3:])
-        for lag, k, weight in taps(kernel[:, :num_steps]):
+        for lag, k, weight in taps(response[:, :num_steps]):
             out[:, lag:] += weight * x[:, : num_steps - lag, k]
         return out
 
@@ -209,6 +209,6 @@ class _CausalFilter(torch.autograd.Function):
         (grad,) = grads
         num_steps = ctx.shape[1]
         grad_x = grad.new_zeros(ctx.shape)
-        for lag, k, weight in taps(ctx.kernel[:, :num_steps]):
+        for lag, k, weight in taps(ctx.response[:, :num_steps]):
             grad_x[:, : num_steps - lag, k] += weight * grad[:, lag:]
         return grad_x, None

@@ -7,7 +7,7 @@ its own spikes feed back on it step by step:
     s[t] = fire(v[t], noise[t])
 
 `scan` is one function of plain arguments, so that a faster one can take its place.
-Legend: B batch, T steps, N neurons (any trailing axes), L length of the feedback kernel.
+Legend: B batch, T steps, N neurons (any trailing axes), L length of nu.
 """
 
 from typing import Any
@@ -33,7 +33,7 @@ def scan(
     Args:
         drive: `(B, T, *N)`, everything in v that does not come from the neuron's own spikes.
         gain: broadcastable to `(*N)`, the weight of the neuron's own feedback.
-        feedback: the kernel `nu`.
+        feedback: the impulse response `nu`.
         fire: how spikes come about.
         noise: `(B, T, *N)` uniform in (0, 1), for a stochastic threshold.
 

@@ -120,7 +120,7 @@ def _naturalise(options: argparse.Namespace) -> int:
     from vdib.naturalise.running import running
     from vdib.naturalise.whole import whole
 
-    model = naturaliser.load(options.run)
+    model = naturaliser.naturaliser_of(options.run)
     options.out.mkdir(parents=True, exist_ok=True)
     place: list[naturaliser.Transform] = [] if options.crop is None else [Crop(*options.crop)]
     if options.zoom is not None:

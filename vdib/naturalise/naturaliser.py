@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from vdib import signal as natural
 from vdib.datasets.preparation import Preparation
 from vdib.datasets.recording import Recording, read_pieces
 from vdib.files import replacing
@@ -24,7 +25,7 @@ from vdib.runs.loading import rebuild, take_best
 from vdib.spikes import SparseSpikes
 
 Transform = Callable[[Recording], Recording]
-Spikes = tuple[NDArray[np.int64], NDArray[np.int64]]
+Binned = tuple[NDArray[np.int64], NDArray[np.int64]]
 """Of a recording: how many in each step `(T,)`, and the neurons that fire `(S,)`."""
 
 
@@ -69,7 +70,7 @@ class Naturaliser:
             yield self.placed(piece)
 
     @torch.no_grad()
-    def images(self, spikes: Sequence[Spikes]) -> NDArray[np.floating]:
+    def images(self, spikes: Sequence[Binned]) -> NDArray[np.floating]:
         """Images (B, H, W) in [0, 1] of B recordings, as `prepare` returns them."""
         assert self.prepare.sensor_size is not None
         counts, neurons = zip(*spikes, strict=True)
@@ -82,15 +83,17 @@ class Naturaliser:
         return images.numpy()
 
 
-def load(run: Path) -> Naturaliser:
+def naturaliser_of(run: Path) -> Naturaliser:
     """The best weights of a run, and how its recordings were prepared.
 
     Raises:
-        UserError: no finished run, or not one that was trained on recordings (one line).
+        UserError: no finished run, or not one that makes images of recordings (one line).
     """
     cli = rebuild(Run(run))
     if not isinstance(cli.datamodule, EventData):
         raise UserError(f"{run} was not trained on recordings: see --config mnist_dvs")
+    if not isinstance(cli.datamodule.signal, natural.Image):
+        raise UserError(f"{run} tells {cli.datamodule.signal.noun}, and no images")
     take_best(cli, Run(run))
     return Naturaliser(cli.model, cli.datamodule.prepare)
 

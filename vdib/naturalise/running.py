@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from vdib.datasets.recording import Recording
 from vdib.datasets.transforms.running import Running
 from vdib.figures import gif
-from vdib.naturalise.naturaliser import Naturaliser, Spikes, save_image
+from vdib.naturalise.naturaliser import Binned, Naturaliser, save_image
 
 FRAMES = 16
 """Looks that are naturalised together."""
@@ -116,7 +116,7 @@ class _Look(NamedTuple):
 
     since: int
     end: int
-    spikes: Spikes
+    spikes: Binned
     events: NDArray[np.uint8]
 
 

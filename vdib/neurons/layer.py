@@ -52,7 +52,7 @@ class Layer(Protocol):
         Args:
             x: `(B, T, *N_in)` spikes, dense or as lists.
             fire: how the neurons fire in this call; as the layer was made for by default.
-            noise: `(B, T, *N)`, uniform in (0, 1), or a stream of B rows.
+            noise: `(B, T, *N)`, uniform in (0, 1), or `LayerNoise` of B rows.
 
         Returns:
             Both `(B, T, *N)`; v may be None where a neuron has none.
@@ -149,7 +149,7 @@ class Synapses(Protocol):
     input_shape: tuple[int, ...]
 
     def __call__(self, x: Spikes) -> Tensor:
-        """`(R, *N_in)`, or lists of `(B, T, *N_in)` with R = B T, to `(R, K N)`, kernel-major."""
+        """`(R, *N_in)`, or lists of `(B, T, *N_in)` with R = B T, to `(R, K N)`, filter-major."""
 
     def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]: ...
 

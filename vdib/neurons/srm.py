@@ -7,7 +7,7 @@ Filter and weights commute, so the weights come first: one product over all (bat
 the causal filter, then the scan. Whether the threshold is deterministic or stochastic is the
 business of `fire` (`vdib.dynamics.firing`); of a stochastic one `p(s = 1 | u) = sigmoid(v)`.
 
-Legend: B batch, T steps, K kernels, N neurons (dense: N; convolutional: C, H, W).
+Legend: B batch, T steps, K filters, N neurons (dense: N; convolutional: C, H, W).
 """
 
 import math
@@ -17,10 +17,10 @@ import torch
 from torch import Tensor, nn
 
 from vdib.backends import dispatch
-from vdib.dynamics.feedback import ExponentialFeedback, Feedback, KernelFeedback, over
+from vdib.dynamics.feedback import CosineFeedback, ExponentialFeedback, Feedback, over
 from vdib.dynamics.filters import ExponentialPair, Filter, RaisedCosines, State
 from vdib.dynamics.firing import Bernoulli, Fire, Threshold
-from vdib.dynamics.surrogate import Surrogate
+from vdib.dynamics.surrogate import Surrogate, fast_sigmoid
 from vdib.neurons.layer import Connect, Expansion, Synapses
 from vdib.neurons.synapses import Dense
 from vdib.noise import Draws
@@ -34,8 +34,8 @@ class SRM(nn.Module):
     Args:
         synapses: from one step's spikes to K currents per neuron.
         shape: of the layer's neurons, `(N,)` or `(C, H, W)`.
-        filter: the synaptic kernels eps.
-        feedback: the kernel nu of a neuron's own spikes.
+        filter: the synaptic filters eps.
+        feedback: the impulse response nu of a neuron's own spikes.
         fire: how the neurons fire, where a call does not say.
         threshold: theta, in units of the potential.
         width: Delta, the spread of a stochastic threshold, in units of the potential.
@@ -84,11 +84,11 @@ class SRM(nn.Module):
             out = torch.func.functional_call(cast(nn.Module, self.synapses), weights, (x,))
         else:
             out = self.synapses(x)
-        expected = (self.filter.num_kernels * self.shape[0], *self.shape[1:])
+        expected = (self.filter.num_filters * self.shape[0], *self.shape[1:])
         if out.shape[1:] != expected:
             got, came = tuple(out.shape[1:]), tuple(x.shape[1 if isinstance(x, Tensor) else 2 :])
             raise ValueError(f"inputs {came} make currents {got}, expected {expected}")
-        currents: Tensor = out.view(-1, self.filter.num_kernels, *self.shape)
+        currents: Tensor = out.view(-1, self.filter.num_filters, *self.shape)
         return currents
 
     def _distance(self, potential: Tensor) -> Tensor:
@@ -112,7 +112,8 @@ class SRM(nn.Module):
         Same shapes as `drive`; what e-prop lets a learning signal through.
         """
         currents = single(self._currents(x.flatten(0, 1), detach=True))
-        now = torch.einsum("k,rk...->r...", self.filter.kernel(1)[:, 0].to(currents), currents)
+        at_once = self.filter.impulse_response(1)[:, 0].to(currents)
+        now = torch.einsum("k,rk...->r...", at_once, currents)
         return now.view(*x.shape[:2], *self.shape) / self.width
 
     def forward(
@@ -123,7 +124,7 @@ class SRM(nn.Module):
         Args:
             x: `(B, T, *N_in)` spikes, dense or as lists.
             fire: how the neurons fire; as the layer was made by default.
-            noise: `(B, T, *N)`, uniform in (0, 1), or a stream of B rows, for a stochastic
+            noise: `(B, T, *N)`, uniform in (0, 1), or `LayerNoise` of B rows, for a stochastic
                 threshold.
 
         Returns:
@@ -174,26 +175,26 @@ class SRM(nn.Module):
         return s, v, (synaptic, self.feedback.write(own, s))
 
     def trace(self, x: Tensor, state: State | None) -> tuple[Tensor, State]:
-        """Each kernel applied to the spikes below, `(B, *N_in)` to `(B, K, *N_in)`, and its state.
+        """Each filter applied to the spikes below, `(B, *N_in)` to `(B, K, *N_in)`, and its state.
 
         They do not depend on the weights, as these commute with the filter.
         """
-        count = self.filter.num_kernels
+        count = self.filter.num_filters
         eye = torch.eye(count, dtype=x.dtype, device=x.device)
-        # The filter sums over kernels: give each of K copies of the input to one kernel alone.
+        # The filter sums over filters: give each of K copies of the input to one filter alone.
         alone = eye.view(1, count, count, *[1] * (x.dim() - 1)) * x[:, None, None]
         return self.filter.step(alone, state or ())
 
     def from_traces(self, traces: Tensor, fed_back: Tensor) -> Tensor:
         """v from traces `(R, K, *N_in)` and `(nu * s)[t - 1]`, `(R, *N)`; `(R, *N)`."""
-        count = self.filter.num_kernels
+        count = self.filter.num_filters
         currents = single(self.synapses(traces.flatten(0, 1))).view(-1, count, count, *self.shape)
-        potential = currents.diagonal(dim1=1, dim2=2).sum(-1)  # kernel k of the trace of kernel k
+        potential = currents.diagonal(dim1=1, dim2=2).sum(-1)  # filter k of the trace of filter k
         return (potential + self.bias - self.threshold + self.gain * fed_back) / self.width
 
     def expansion(self, longest: int) -> Expansion | None:
         """What spikes add to the coming v; None where that lasts, or the layer is not dense."""
-        eps, nu = self.filter.kernel(longest), self.feedback.kernel(longest)
+        eps, nu = self.filter.impulse_response(longest), self.feedback.impulse_response(longest)
         if not isinstance(self.synapses, Dense) or max(eps.shape[1], len(nu)) >= longest:
             return None
         weight = self.synapses.weight
@@ -239,12 +240,11 @@ def srm(
     filter: Filter | None = None,
 ) -> SRM:
     """A hidden layer of the reference neurons: `ExponentialPair`, exponential feedback."""
-    filter = filter or ExponentialPair()
-    fire = Threshold() if surrogate is None else Threshold(surrogate)
-    return SRM(connect(filter.num_kernels), shape, filter, ExponentialFeedback(), fire)
+    filter, fire = filter or ExponentialPair(), Threshold(surrogate or fast_sigmoid)
+    return SRM(connect(filter.num_filters), shape, filter, ExponentialFeedback(), fire)
 
 
 def stochastic_srm(connect: Connect, shape: tuple[int, ...], filter: Filter | None = None) -> SRM:
     """A readout of the reference neurons: raised cosines both ways, over 10 steps."""
     filter = filter or RaisedCosines()
-    return SRM(connect(filter.num_kernels), shape, filter, KernelFeedback(), Bernoulli())
+    return SRM(connect(filter.num_filters), shape, filter, CosineFeedback(), Bernoulli())

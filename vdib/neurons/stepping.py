@@ -1,8 +1,8 @@
 """Layers on a live input: one step in NumPy at a time, with what they remember of the past.
 
-A stochastic layer with finite kernels keeps what its spikes will still add to the coming steps,
+A stochastic layer with finite filters keeps what its spikes will still add to the coming steps,
 
-    coming[l] += sum_j (sum_k w_ij^k eps_k[l]) x_j          (now and up to the kernels' length)
+    coming[l] += sum_j (sum_k w_ij^k eps_k[l]) x_j          (now and up to the filters' length)
     s = fire(coming[0] + constant)
     coming[l] += gain nu[l - 1] s                           (from the next step on)
     coming[l] <- coming[l + 1]
@@ -10,7 +10,7 @@ A stochastic layer with finite kernels keeps what its spikes will still add to t
 so that a step is one small product and a handful of additions, which NumPy does in microseconds.
 Other layers go through their `step`. Readout spikes are hard.
 
-Legend: N neurons of a layer, L steps of its kernels.
+Legend: N neurons of a layer, L steps of its filters.
 """
 
 from typing import Any, Protocol

@@ -1,7 +1,7 @@
 """Connections from one layer to the next: linear maps from spikes to currents, without bias.
 
 Each maps `(R, *N_in)` spikes, dense or as lists of `(B, T, *N_in)` with R = B T, to `(R, K N)` or
-`(R, K C, H, W)` currents, K per neuron and kernel-major, and knows its `input_shape`.
+`(R, K C, H, W)` currents, K per neuron and filter-major, and knows its `input_shape`.
 """
 
 import math
@@ -29,7 +29,7 @@ class PooledConv2d(nn.Module):
     """Convolution, then average pooling of its currents: `(R, C_in, H, W)` to `(R, C_out, H', W')`.
 
     Pooling currents rather than spikes keeps spikes binary and commutes with the filter. It also
-    commutes with the convolution: kernels pooled by `p` beforehand, in steps of `p`, are the same
+    commutes with the convolution: weights pooled by `p` beforehand, in steps of `p`, are the same
     map for about a quarter of the time at p = 2.
     """
 

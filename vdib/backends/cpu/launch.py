@@ -20,7 +20,7 @@ from torch import Tensor
 from vdib.backends import kinds
 from vdib.backends.describe import Layer
 from vdib.backends.settings import settings
-from vdib.noise import Draws, Stream
+from vdib.noise import Draws, LayerNoise
 
 _NO_KEYS = np.zeros(0, np.uint64)
 
@@ -59,14 +59,14 @@ def in_threads(kernel: Callable[..., None], items: int, elements: int, *argument
         future.result()
 
 
-def uniform(stream: Stream, out: Tensor) -> None:
+def uniform(stream: LayerNoise, out: Tensor) -> None:
     """Fill `out`, `(B, T, *N)`, with the first numbers of the stream."""
     from vdib.backends.cpu.noise import draw
 
     in_threads(draw, len(out), out.numel(), _keys(stream), np.uint64(0), _rows(out, 1))
 
 
-def _keys(stream: Stream) -> NDArray[np.uint64]:
+def _keys(stream: LayerNoise) -> NDArray[np.uint64]:
     return stream.keys.contiguous().numpy().view(np.uint64)
 
 
@@ -87,7 +87,7 @@ def forward(
     filter, feedback, fire = layer.filter, layer.feedback, layer.fire
     distances = _rows(v)  # also in the place of what there is not, which that kind never touches
     noise_kind, given, keys = kinds.NO_NOISE, distances, _NO_KEYS
-    if isinstance(noise, Stream):
+    if isinstance(noise, LayerNoise):
         noise_kind, keys = kinds.ADDRESSED, _keys(noise)
     elif isinstance(noise, Tensor):
         noise_kind, given = kinds.GIVEN, _rows(noise.float())

@@ -15,7 +15,7 @@ from torch import Tensor
 from vdib.backends import kinds
 from vdib.backends.cuda import layer_kernels as triton_kernels
 from vdib.backends.describe import Layer
-from vdib.noise import Draws, Stream
+from vdib.noise import Draws, LayerNoise
 
 NEURON_BLOCK = 128
 """Neurons of a block, one for each thread of four warps; a guess, not measured."""
@@ -93,7 +93,7 @@ def forward(
 ) -> None:
     """Fill `spikes` and `v`, with shapes as in `vdib.backends.fused`."""
     kind, drawn = kinds.NO_NOISE, v
-    if isinstance(noise, Stream):
+    if isinstance(noise, LayerNoise):
         kind, drawn = kinds.ADDRESSED, noise.keys.contiguous()
     elif isinstance(noise, Tensor):
         kind, drawn = kinds.GIVEN, noise.float().contiguous()
