@@ -43,7 +43,7 @@ class Gates(torch.nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor, None]:
         soft = torch.tanh(x.flatten(-len(self.input_shape)) @ self.weight.T)
-        return (soft > 0).to(soft) + soft - soft.detach(), None
+        return (soft > 0).to(soft) + (soft - soft.detach()), None
 
     def step(self, x: Tensor, state: tuple[()] | None) -> tuple[Tensor, None, tuple[()]]:
         return *self(x), ()
