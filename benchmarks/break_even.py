@@ -30,7 +30,7 @@ from vdib.backends import event_conv
 from vdib.backends import event_linear as events
 from vdib.backends.settings import changed
 from vdib.neurons.synapses import Dense, PooledConv2d
-from vdib.spikes import SparseSpikes, Spikes
+from vdib.sparse import SparseSpikes, Spikes
 
 DENSITIES = 0.01, 0.02, 0.03, 0.04, 0.05, 0.06, 0.08, 0.1, 0.12, 0.15, 0.2
 PRODUCTS = [

@@ -28,7 +28,7 @@ from vdib.encoder import SpikingEncoder, build_encoder
 from vdib.neurons.srm import SRM, srm
 from vdib.neurons.synapses import Dense, dense, pooled_conv
 from vdib.noise import Noise
-from vdib.spikes import SparseSpikes
+from vdib.sparse import SparseSpikes
 
 Step = Callable[[], None]
 

@@ -34,7 +34,7 @@ from vdib.model import VDIB
 from vdib.noise import Noise
 from vdib.prior import BernoulliPrior
 from vdib.signal import Image
-from vdib.spikes import SparseSpikes
+from vdib.sparse import SparseSpikes
 from vdib.window import BasisWindow
 
 

@@ -22,7 +22,7 @@ from tqdm import tqdm  # type: ignore[import-untyped]
 from vdib.datasets.cache import Arrays, cached
 from vdib.datasets.preparation import Preparation
 from vdib.datasets.recording_set import RecordingSet
-from vdib.spikes import SparseSpikes
+from vdib.sparse import SparseSpikes
 
 _VERSION = 2
 """Part of every cache key: to be raised when the same settings come to mean other spikes."""

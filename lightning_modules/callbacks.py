@@ -27,15 +27,16 @@ class Metrics(CSVLogger):
         if not path.is_file():
             return
         with path.open(newline="", encoding="utf-8") as file:
-            reader = csv.DictReader(file)
-            # The last row may be torn, where the process was killed.
-            rows = [row for row in reader if (row["step"] or "").isdigit() and None not in row]
+            content = file.read()
+        # The last row may be torn, where the process was killed.
+        reader = csv.DictReader(io.StringIO(content[: content.rfind("\n") + 1], newline=""))
+        rows = [row for row in reader if int(row["step"]) < step]
         writer = self.experiment  # its construction deletes the file
         writer.metrics_keys = list(reader.fieldnames or [])
         text = io.StringIO()
         table = csv.DictWriter(text, writer.metrics_keys)
         table.writeheader()
-        table.writerows(row for row in rows if int(row["step"]) < step)
+        table.writerows(rows)
         with replacing(path) as whole:
             whole.write(text.getvalue().encode())
 

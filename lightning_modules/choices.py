@@ -7,7 +7,7 @@ README's list are made from these tables. To offer a new part, write it and add 
 import difflib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias, TypeVar
 
 from torch import nn
 
@@ -30,6 +30,7 @@ from vdib.signal import Signal
 from vdib.window import BasisWindow, FullWindow, RateWindow, Window
 
 Part = TypeVar("Part")
+Kind = TypeVar("Kind")
 
 
 @dataclass(frozen=True)
@@ -52,12 +53,14 @@ NEURONS: Choices[Neuron] = {
 }
 
 SURROGATES: Choices[Surrogate] = {
-    "fast_sigmoid": Choice(surrogate.fast_sigmoid, "1 / (1 + 5 |v|)^2 (SuperSpike)"),
+    "fast_sigmoid": Choice(surrogate.fast_sigmoid, "1 / (1 + 5 abs(v))^2 (SuperSpike)"),
     "arctan": Choice(surrogate.arctan, "a Cauchy density (snnTorch's default)"),
     "sigmoid": Choice(surrogate.sigmoid, "the logistic density"),
     "boxcar": Choice(surrogate.boxcar, "1 within 0.5 of the threshold"),
     "gaussian": Choice(surrogate.gaussian, "the normal density (spiking LSTM)"),
-    "exponential": Choice(surrogate.exponential, "exp(-2 |v|), the escape-rate density of SLAYER"),
+    "exponential": Choice(
+        surrogate.exponential, "exp(-2 abs(v)), the escape-rate density of SLAYER"
+    ),
 }
 
 CREDITS: Choices[type[Credit]] = {
@@ -109,6 +112,41 @@ EVENT_SETS: Choices[type[RecordingSplits]] = {
     "MNISTDVSData": Choice(MNISTDVSSplits, "MNIST-DVS, real or simulated"),
     "EventFolderData": Choice(EventFolderSplits, "a folder of your own recordings"),
 }
+
+
+MODEL: Mapping[str, Choices[Any]] = {
+    "neuron": NEURONS,
+    "surrogate": SURROGATES,
+    "credit": CREDITS,
+    "estimator": ESTIMATORS,
+    "window": WINDOWS,
+    "decoder": DECODERS,
+    "prior": PRIORS,
+}
+"""The settings of a model that are chosen by a word."""
+
+
+def with_words(kind: type[Kind]) -> type[Kind]:
+    """A class whose docstring, and so the command line's help, also says what the words mean."""
+    lines = []
+    for line in (kind.__doc__ or "").splitlines():
+        lines.append(line)
+        name = line.strip().split(":")[0]
+        if name in MODEL:
+            words = (f"`{word}`: {choice.words}" for word, choice in MODEL[name].items())
+            lines.append(f"            {'; '.join(words)}.")
+    kind.__doc__ = "\n".join(lines)
+    return kind
+
+
+def listing() -> str:
+    """The words in a table, as in the README."""
+    rows = [
+        f"| `--model.{setting}` | `{word}` | {choice.words} |"
+        for setting, choices in MODEL.items()
+        for word, choice in choices.items()
+    ]
+    return "\n".join(["| setting | word | what it does |", "|---|---|---|", *rows])
 
 
 def chosen(setting: str, word: str, choices: Choices[Part]) -> Part:

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, DistributedSampler
 
 from vdib.noise import EVALUATION
 from vdib.signal import Signal
-from vdib.spikes import Spikes
+from vdib.sparse import Spikes
 
 
 class SpikeBatch(NamedTuple):

@@ -22,12 +22,13 @@ def cosine(optimizer: Optimizer, steps: float) -> LambdaLR:
     )
 
 
-def follow_peaks(schedule: Any, peaks: Sequence[Any]) -> None:
-    """Have a schedule go on under these peaks.
+def follow_peaks(schedule: LambdaLR, peaks: Sequence[Any]) -> None:
+    """Have a schedule go on under these peaks, from where it is.
 
     A checkpoint restores the learning rates that it was trained with over those of now.
     """
     if schedule.base_lrs != peaks:
         schedule.base_lrs = list(peaks)
-        for group, rate in zip(schedule.optimizer.param_groups, schedule.get_lr(), strict=True):
-            group["lr"] = rate
+        groups = schedule.optimizer.param_groups
+        for group, peak, part in zip(groups, peaks, schedule.lr_lambdas, strict=True):
+            group["lr"] = peak * part(schedule.last_epoch)

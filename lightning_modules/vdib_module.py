@@ -13,12 +13,13 @@ import torch
 from matplotlib.figure import Figure
 from pytorch_lightning import LightningModule
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import LambdaLR
 
 from vdib.decoder import Decoder
 from vdib.encoder import build_encoder
 from vdib.estimator import Estimator
 from vdib.lightning_modules import choices
-from vdib.lightning_modules.choices import chosen
+from vdib.lightning_modules.choices import chosen, with_words
 from vdib.lightning_modules.data_module import DataModule, SpikeBatch
 from vdib.lightning_modules.schedule import cosine, follow_peaks
 from vdib.model import VDIB, Bottleneck
@@ -29,6 +30,7 @@ from vdib.signal import Signal
 from vdib.window import Window
 
 
+@with_words
 class VDIBModule(LightningModule):
     """Trains a `VDIB` model; what is measured and drawn is the business of the experiment.
 
@@ -189,6 +191,7 @@ class VDIBModule(LightningModule):
 
     def on_train_start(self) -> None:
         for config in self.trainer.lr_scheduler_configs:
+            assert isinstance(config.scheduler, LambdaLR)
             follow_peaks(config.scheduler, self._peaks)
 
     def training_step(self, batch: SpikeBatch, batch_idx: int) -> Tensor | None:

@@ -35,7 +35,7 @@ from vdib.neurons.stepping import stepped
 from vdib.noise import Noise
 from vdib.objective import rate
 from vdib.signal import Curve, Image, Label, Signal
-from vdib.spikes import SparseSpikes
+from vdib.sparse import SparseSpikes
 from vdib.window import FullWindow, RateWindow, Window, recent
 
 BATCH, STEPS = 2, 14

@@ -1,6 +1,7 @@
 """Every word of the tables of choices against the base suite of its kind."""
 
 from functools import partial
+from pathlib import Path
 
 import pytest
 import suites
@@ -8,6 +9,8 @@ import torch
 
 from vdib.dynamics.filters import ExponentialPair, RaisedCosines
 from vdib.lightning_modules import choices
+from vdib.lightning_modules.choices import MODEL, listing
+from vdib.lightning_modules.vdib_module import VDIBModule
 from vdib.neurons.srm import stochastic_srm
 from vdib.neurons.synapses import dense, pooled_conv
 
@@ -103,3 +106,14 @@ def test_a_wrong_word_is_answered_with_the_nearest(word, near):
     said = str(told.value).partition("; did you mean ")[2]
     assert said == ("" if near is None else f"{near}?")
     assert choices.chosen("decoder", "cnn", choices.DECODERS) is choices.DECODERS["cnn"].part
+
+
+def test_the_readme_lists_the_words():
+    readme = (Path(__file__).parent.parent / "README.md").read_text("utf-8")
+    assert listing() in readme, "paste what `choices.listing()` returns into the README"
+
+
+def test_help_says_what_the_words_mean():
+    for table in MODEL.values():
+        for word, choice in table.items():
+            assert f"`{word}`: {choice.words}" in (VDIBModule.__doc__ or "")

@@ -41,8 +41,11 @@ FIGURES = {"naturalised", "raster", "rate_distortion", "code_tsne"}
 
 @pytest.fixture(autouse=True)
 def elsewhere(tmp_path, monkeypatch):
-    """Every test runs in an empty folder."""
+    """Every test runs in an empty folder, and hears Ctrl-C even where a script started pytest."""
     monkeypatch.chdir(tmp_path)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture

@@ -50,12 +50,12 @@ def eligibility(layer, x):
 
 def test_eprop_is_learning_signal_times_eligibility():
     encoder, layer, x, _, delta = run(EProp())
-    weights = encoder.readout.synapses.weight.detach().view(-1, tiny.READOUT, *HIDDEN)
+    weights = encoder.readout.synapses.weight.detach().unflatten(0, (-1, tiny.READOUT))
     now = encoder.readout.filter.impulse_response(1)[:, 0]
     signal = torch.einsum("btn,k,knj->btj", delta, now, weights)
     expected = torch.einsum("btj,btji->ji", signal, eligibility(layer, x))
     assert expected.norm() > 1e-3
-    torch.testing.assert_close(layer.synapses.weight.grad, expected)
+    torch.testing.assert_close(layer.synapses.by_input.grad.t(), expected)
 
 
 def test_dfa_is_projected_signal_times_eligibility():
@@ -63,13 +63,13 @@ def test_dfa_is_projected_signal_times_eligibility():
     _, layer, x, _, delta = run(credit)
     expected = torch.einsum("btj,btji->ji", delta @ credit.matrix_0, eligibility(layer, x))
     assert expected.norm() > 1e-3
-    torch.testing.assert_close(layer.synapses.weight.grad, expected)
+    torch.testing.assert_close(layer.synapses.by_input.grad.t(), expected)
 
 
 def test_bptt_reaches_through_every_later_potential():
     encoder, layer, x, _, delta = run(BPTT())
     steps = x.shape[1]
-    weights = encoder.readout.synapses.weight.detach().view(-1, tiny.READOUT, *HIDDEN)
+    weights = encoder.readout.synapses.weight.detach().unflatten(0, (-1, tiny.READOUT))
     eps = encoder.readout.filter.impulse_response(steps)
     signal = torch.zeros(*x.shape[:2], *HIDDEN, dtype=x.dtype)
     for t in range(steps):
@@ -77,7 +77,7 @@ def test_bptt_reaches_through_every_later_potential():
             through = torch.einsum("bn,k,knj->bj", delta[:, t + lag], eps[:, lag], weights)
             signal[:, t] += through
     expected = torch.einsum("btj,btji->ji", signal, eligibility(layer, x))
-    torch.testing.assert_close(layer.synapses.weight.grad, expected)
+    torch.testing.assert_close(layer.synapses.by_input.grad.t(), expected)
 
 
 def test_the_rules_differ_below_the_readout_only():
@@ -86,9 +86,11 @@ def test_the_rules_differ_below_the_readout_only():
         assert torch.equal(other[3], runs[0][3])  # hidden spikes
         assert torch.equal(other[4], runs[0][4])  # dL/dv of the readout
         torch.testing.assert_close(
-            other[0].readout.synapses.weight.grad, runs[0][0].readout.synapses.weight.grad
+            other[0].readout.synapses.by_input.grad, runs[0][0].readout.synapses.by_input.grad
         )
-        assert not torch.allclose(other[1].synapses.weight.grad, runs[0][1].synapses.weight.grad)
+        assert not torch.allclose(
+            other[1].synapses.by_input.grad, runs[0][1].synapses.by_input.grad
+        )
 
 
 @pytest.mark.parametrize("name", ["bptt", "eprop", "dfa"])
@@ -101,7 +103,7 @@ def test_signals_of_the_score_function_carry_the_task(name):
     }[name]
     model = tiny.bottleneck(LeaveOneOut(4), credit)
     x, r = tiny.example()
-    weight = model.encoder.layers[0].synapses.weight
+    weight = model.encoder.layers[0].synapses.by_input
     grads = []
     for target in (r, 1 - r):
         loss, _ = model.training_loss(x, target, Noise(0, 0, torch.tensor([0])))

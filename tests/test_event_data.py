@@ -23,7 +23,7 @@ from vdib.lightning_modules.naturalisation.event_data import (
 from vdib.runs.folder import Run
 from vdib.runs.loading import rebuild
 from vdib.signal import Image
-from vdib.spikes import SparseSpikes
+from vdib.sparse import SparseSpikes
 
 # Lightning calls what jsonargparse has deprecated.
 pytestmark = [

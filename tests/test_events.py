@@ -15,7 +15,7 @@ from vdib.encoder import build_encoder
 from vdib.neurons.srm import srm
 from vdib.neurons.synapses import dense, pooled_conv
 from vdib.noise import Noise
-from vdib.spikes import SparseSpikes
+from vdib.sparse import SparseSpikes
 
 
 @pytest.fixture(params=[1, 2], autouse=True)
@@ -51,21 +51,21 @@ def test_currents_and_gradients_are_the_dense_ones(
     dense = spikes.flatten(0, 1).requires_grad_()
     upstream = torch.randn(36, num_outputs)
     expected = torch.nn.functional.linear(dense, weights.weight)
-    expected_grads = torch.autograd.grad(expected, (weights.weight, dense), upstream)
+    expected_grads = torch.autograd.grad(expected, (weights.by_input, dense), upstream)
     few = spikes.mean() <= events.DENSE[torch.float32]
     calls = counted(monkeypatch)
 
     lists = SparseSpikes.of(spikes)
     with dispatch.plain() if plain else torch.enable_grad():
         out = weights(lists)
-        (grad,) = torch.autograd.grad(out, weights.weight, upstream)
+        (grad,) = torch.autograd.grad(out, weights.by_input, upstream)
     torch.testing.assert_close(out, expected, rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(grad, expected_grads[0], rtol=1e-5, atol=1e-5)
     assert len(calls) == few
 
     if not plain:
         out = weights(dense)
-        grads = torch.autograd.grad(out, (weights.weight, dense), upstream)
+        grads = torch.autograd.grad(out, (weights.by_input, dense), upstream)
         torch.testing.assert_close(out, expected, rtol=1e-5, atol=1e-5)
         for grad, other in zip(grads, expected_grads, strict=True):
             torch.testing.assert_close(grad, other, rtol=1e-5, atol=1e-5)
@@ -79,8 +79,8 @@ def test_double_precision():
     out = weights(SparseSpikes.of(spikes))
     expected = torch.nn.functional.linear(spikes.flatten(0, 1), weights.weight)
     torch.testing.assert_close(out, expected)
-    (grad,) = torch.autograd.grad(out, weights.weight, upstream)
-    torch.testing.assert_close(grad, torch.autograd.grad(expected, weights.weight, upstream)[0])
+    (grad,) = torch.autograd.grad(out, weights.by_input, upstream)
+    torch.testing.assert_close(grad, torch.autograd.grad(expected, weights.by_input, upstream)[0])
 
 
 @pytest.mark.parametrize("rate", [0.02, 0.4])
@@ -91,8 +91,8 @@ def test_mixed_precision(rate, dense, monkeypatch):
     spikes = spike_train(4, 9, 50, rate=rate)
     rows = spikes.flatten(0, 1).bfloat16().requires_grad_()
     upstream = torch.randn(36, 131).bfloat16()
-    rounded = weights.weight.detach().bfloat16().double().requires_grad_()
-    expected = rows.double() @ rounded.t()
+    rounded = weights.by_input.detach().bfloat16().double().requires_grad_()
+    expected = rows.double() @ rounded
     expected_grads = torch.autograd.grad(expected, (rounded, rows), upstream.double())
     calls = counted(monkeypatch)
     with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -101,7 +101,7 @@ def test_mixed_precision(rate, dense, monkeypatch):
     assert len(calls) == (rate < 0.05)
     rounding = {"rtol": 2**-8, "atol": 1e-6}
     torch.testing.assert_close(out.double(), expected, **rounding)
-    wanted = (weights.weight, rows) if dense else (weights.weight,)
+    wanted = (weights.by_input, rows) if dense else (weights.by_input,)
     grad, *to_spikes = torch.autograd.grad(out, wanted, upstream)
     if calls:  # its gradient is never rounded
         assert grad.dtype == torch.float32
@@ -282,8 +282,8 @@ def test_dense_spikes_of_any_type_and_size(dtype, largest, mixed):
         assert out.dtype == conv.dtype == (torch.bfloat16 if mixed else torch.float32)
         torch.testing.assert_close(out.float(), expected, **tolerance)
         torch.testing.assert_close(conv.float(), expected_conv, **tolerance)
-        (grad,) = torch.autograd.grad(out.float().sum(), weights.weight)
-        torch.testing.assert_close(grad[0], spikes.flatten(1).sum(0), rtol=2**-7, atol=1e-5)
+        (grad,) = torch.autograd.grad(out.float().sum(), weights.by_input)
+        torch.testing.assert_close(grad[:, 0], spikes.flatten(1).sum(0), rtol=2**-7, atol=1e-5)
 
 
 def test_no_rows():

@@ -14,7 +14,7 @@ FOLDERS = ("vdib", "datasets", "lightning_modules", "configs")
 
 # From the ground up: a part imports from its own level and from those below.
 LEVELS = (
-    ("vdib.noise", "vdib.spikes", "vdib.precision", "vdib.files"),
+    ("vdib.noise", "vdib.sparse", "vdib.precision", "vdib.files"),
     ("vdib.dynamics",),
     ("vdib.backends",),
     ("vdib.neurons",),

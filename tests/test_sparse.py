@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from vdib.spikes import SparseSpikes
+from vdib.sparse import SparseSpikes
 
 
 def some(batch, *shape, seed=0, density=0.2):

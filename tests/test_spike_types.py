@@ -6,7 +6,7 @@ import torch
 from vdib.encoder import SpikingEncoder, build_encoder
 from vdib.estimator import Bernoulli
 from vdib.noise import Noise
-from vdib.spikes import SparseSpikes
+from vdib.sparse import SparseSpikes
 
 TYPES = (torch.bool, torch.uint8, torch.int64, torch.bfloat16, torch.float64)
 SHAPES = {"dense": (400,), "conv": (1, 20, 20)}

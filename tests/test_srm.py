@@ -88,8 +88,9 @@ def conv_weights(weight, s):
 
 def feed_forward(layer, x):
     """`sum_j sum_k w_ij^k (eps_k * x_j)[t]`, filter first."""
-    (weight,) = layer.synapses.parameters()
-    apply = conv_weights if len(layer.shape) == 3 else dense_weights
+    is_conv = len(layer.shape) == 3
+    weight = layer.synapses.conv.weight if is_conv else layer.synapses.weight
+    apply = conv_weights if is_conv else dense_weights
     per_kernel = weight.unflatten(0, (layer.filter.num_filters, layer.shape[0]))
     kernels = layer.filter.impulse_response(STEPS)
     return sum(apply(w, filtered(x, eps)) for w, eps in zip(per_kernel, kernels, strict=True))

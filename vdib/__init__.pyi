@@ -23,7 +23,7 @@ from vdib.runs.loading import load as load
 from vdib.signal import Curve as Curve
 from vdib.signal import Image as Image
 from vdib.signal import Label as Label
-from vdib.spikes import SparseSpikes as SparseSpikes
+from vdib.sparse import SparseSpikes as SparseSpikes
 from vdib.version import __version__ as __version__
 from vdib.window import BasisWindow as BasisWindow
 from vdib.window import FullWindow as FullWindow

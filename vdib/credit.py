@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from vdib.dynamics.firing import Fire
 from vdib.neurons.layer import CommutingLayer, Layer, commuting
 from vdib.noise import Draws
-from vdib.spikes import SparseSpikes, Spikes
+from vdib.sparse import SparseSpikes, Spikes
 
 
 class Credit(nn.Module, ABC):

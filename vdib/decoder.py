@@ -18,7 +18,7 @@ from torch.distributions import Distribution
 
 from vdib.encoder import SpikeCode
 from vdib.precision import single
-from vdib.signal import Signal
+from vdib.signal import Image, Signal
 from vdib.window import Window, recent
 
 
@@ -26,7 +26,7 @@ class Decoder(nn.Module, ABC):
     """From a code to a distribution over r; `-log_prob` is the distortion.
 
     Args:
-        signal: what r is.
+        signal: what r is; a number stands for as many values in [0, 1], pixels for instance.
 
     Attributes:
         DECODES: the kinds of signals it is for.
@@ -37,8 +37,9 @@ class Decoder(nn.Module, ABC):
 
     DECODES: ClassVar[tuple[type[Signal], ...]] = (Signal,)
 
-    def __init__(self, signal: Signal) -> None:
+    def __init__(self, signal: Signal | int) -> None:
         super().__init__()
+        signal = Image((signal,)) if isinstance(signal, int) else signal
         if not isinstance(signal, self.DECODES):
             nouns = " or ".join(kind.noun for kind in self.DECODES)
             raise ValueError(f"{type(self).__name__} decodes {nouns}, the data hold {signal.noun}")
@@ -68,11 +69,11 @@ class WindowDecoder(Decoder):
 
     head: nn.Linear  # the last layer
 
-    def __init__(self, window: Window, num_neurons: int, signal: Signal) -> None:
+    def __init__(self, window: Window, num_neurons: int, signal: Signal | int) -> None:
         super().__init__(signal)
         self.window = window
         self.num_neurons = num_neurons
-        self.num_outputs = signal.num_outputs
+        self.num_outputs = self.signal.num_outputs
 
     @abstractmethod
     def outputs(self, spikes: Tensor) -> Tensor:
@@ -109,7 +110,7 @@ class LogisticDecoder(WindowDecoder):
         self,
         window: Window,
         num_neurons: int,
-        signal: Signal,
+        signal: Signal | int,
     ) -> None:
         super().__init__(window, num_neurons, signal)
         self.head = self._lifted(self.num_outputs)
@@ -129,7 +130,7 @@ class MLPDecoder(WindowDecoder):
         self,
         window: Window,
         num_neurons: int,
-        signal: Signal,
+        signal: Signal | int,
         num_hidden: int = 512,
     ) -> None:
         super().__init__(window, num_neurons, signal)
@@ -159,7 +160,7 @@ class CNNDecoder(WindowDecoder):
         self,
         window: Window,
         num_neurons: int,
-        signal: Signal,
+        signal: Signal | int,
         num_channels: int = 128,
         kernel_size: int = 5,
     ) -> None:

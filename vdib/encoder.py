@@ -17,7 +17,7 @@ from vdib.neurons import synapses
 from vdib.neurons.layer import Layer, Neuron, State, commuting
 from vdib.neurons.srm import srm, stochastic_srm
 from vdib.noise import Noise
-from vdib.spikes import Spikes
+from vdib.sparse import Spikes
 
 
 @dataclass(frozen=True)

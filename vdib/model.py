@@ -16,7 +16,7 @@ from vdib.estimator import Estimator, returns
 from vdib.noise import Noise
 from vdib.objective import code_length, distortion, per_step, rate
 from vdib.penalty import Penalty
-from vdib.spikes import Spikes
+from vdib.sparse import Spikes
 from vdib.stream import Stream
 
 

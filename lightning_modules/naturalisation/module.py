@@ -25,7 +25,7 @@ from vdib.noise import EVALUATION, Noise
 from vdib.objective import BITS_PER_NAT, distortion, rate
 from vdib.precision import single
 from vdib.signal import Image, Label
-from vdib.spikes import SparseSpikes, Spikes
+from vdib.sparse import SparseSpikes, Spikes
 from vdib.window import recent
 
 

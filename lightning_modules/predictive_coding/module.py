@@ -28,7 +28,7 @@ from vdib.model import VDIB, Bottleneck
 from vdib.noise import EVALUATION, Noise
 from vdib.objective import BITS_PER_NAT, distortion, rate
 from vdib.precision import single
-from vdib.spikes import Spikes
+from vdib.sparse import Spikes
 from vdib.stream import NOISE_STEPS, Stream
 
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")

@@ -16,7 +16,7 @@ from torch.nn.grad import conv2d_input
 
 from vdib.backends.cpu.launch import array, in_threads
 from vdib.backends.event_linear import driven, listed, product_type, worth_counting
-from vdib.spikes import SparseSpikes, Spikes
+from vdib.sparse import SparseSpikes, Spikes
 
 DENSE = {torch.float32: 0.06, torch.bfloat16: 0.05}
 """Spikes per neuron and step above which lists go to the dense convolution, by the product's type.

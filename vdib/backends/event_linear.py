@@ -19,7 +19,7 @@ from torch.nn.functional import embedding_bag, linear
 from vdib.backends.available import on_cpu
 from vdib.backends.cpu.launch import array, in_threads
 from vdib.backends.settings import settings
-from vdib.spikes import SparseSpikes
+from vdib.sparse import SparseSpikes
 
 DENSE = {torch.float32: 0.15, torch.bfloat16: 0.08}
 """Spikes per neuron and step above which lists go to the dense product, by the product's type.
@@ -67,19 +67,28 @@ def listed(spikes: Tensor, most: float) -> SparseSpikes | None:
     return SparseSpikes(offset, neuron, (len(rows), 1, rows.shape[1]))
 
 
-class EventLinear(nn.Linear):
-    """Weights without bias, `(R, N_in)` to `(R, N)`, that skip silent neurons where it pays."""
+class EventLinear(nn.Module):
+    """Weights without bias, `(R, N_in)` to `(R, N)`, that skip silent neurons where it pays.
+
+    Attributes:
+        by_input: the weights, `(N_in, N)`: what a spike adds lies in one piece.
+    """
 
     def __init__(self, num_inputs: int, num_outputs: int) -> None:
-        super().__init__(num_inputs, num_outputs, bias=False)
-        # What a spike adds lies in one piece: the transpose is contiguous.
-        self.weight = nn.Parameter(self.weight.detach().t().contiguous().t())
+        super().__init__()
+        drawn = nn.Linear(num_inputs, num_outputs, bias=False).weight.detach()
+        self.by_input = nn.Parameter(drawn.t().contiguous())
+
+    @property
+    def weight(self) -> Tensor:
+        """The same as `(N, N_in)`, a view."""
+        return self.by_input.t()
 
     def forward(self, x: Tensor | SparseSpikes) -> Tensor:
         """Currents of spikes `(R, N_in)` of any type, or of lists of `(B, T, *N_in)`, R = B T."""
         size = x.num_neurons if isinstance(x, SparseSpikes) else x.shape[-1]
-        if size != self.in_features:
-            raise ValueError(f"expected {self.in_features} inputs, got {size}")
+        if size != len(self.by_input):
+            raise ValueError(f"expected {len(self.by_input)} inputs, got {size}")
         dtype = product_type(self.weight)
         if isinstance(x, SparseSpikes):
             if x.density <= DENSE.get(dtype, DENSE[torch.float32]):

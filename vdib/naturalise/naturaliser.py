@@ -22,7 +22,7 @@ from vdib.lightning_modules.naturalisation.event_data import EventData
 from vdib.runs.command import UserError
 from vdib.runs.folder import Run
 from vdib.runs.loading import rebuild, take_best
-from vdib.spikes import SparseSpikes
+from vdib.sparse import SparseSpikes
 
 Transform = Callable[[Recording], Recording]
 Binned = tuple[NDArray[np.int64], NDArray[np.int64]]

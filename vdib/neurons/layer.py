@@ -20,7 +20,7 @@ from vdib.dynamics.feedback import Feedback
 from vdib.dynamics.firing import Fire
 from vdib.dynamics.surrogate import Surrogate
 from vdib.noise import Draws
-from vdib.spikes import Spikes
+from vdib.sparse import Spikes
 
 State = Any
 """What a layer remembers between steps: tensors in nested tuples; None before the first step."""

@@ -25,7 +25,7 @@ from vdib.neurons.layer import Connect, Expansion, Synapses
 from vdib.neurons.synapses import Dense
 from vdib.noise import Draws
 from vdib.precision import single
-from vdib.spikes import Spikes
+from vdib.sparse import Spikes
 
 
 class SRM(nn.Module):
@@ -103,14 +103,11 @@ class SRM(nn.Module):
         Returns:
             `(B, T, *N)`.
         """
-        shift = self.bias - self.threshold
-        return dispatch.drive(self.currents(x), self.filter, shift, self.width)
+        currents = self.currents(x)
+        return dispatch.drive(currents, self.filter, self.bias - self.threshold, self.width)
 
     def same_step_drive(self, x: Tensor) -> Tensor:
-        """The part of the drive at t that spikes at t cause, with the weights held constant.
-
-        Same shapes as `drive`; what e-prop lets a learning signal through.
-        """
+        """The part of the drive at t that spikes at t cause, with the weights held constant."""
         currents = single(self._currents(x.flatten(0, 1), detach=True))
         at_once = self.filter.impulse_response(1)[:, 0].to(currents)
         now = torch.einsum("k,rk...->r...", at_once, currents)
@@ -131,9 +128,12 @@ class SRM(nn.Module):
             Spikes and v, each `(B, T, *N)`.
         """
         fire = self._firing(fire, noise)
+        # Named, so that they are freed last: otherwise the allocator gives their pages back to the
+        # system and asks for them again at every step, a tenth of its time.
+        currents = self.currents(x)
         shift, gain = self.bias - self.threshold, self.gain / self.width
         return dispatch.respond(
-            self.currents(x), self.filter, shift, self.width, gain, self.feedback, fire, noise
+            currents, self.filter, shift, self.width, gain, self.feedback, fire, noise
         )
 
     def _firing(self, fire: Fire | None, noise: Draws | None) -> Fire:
@@ -175,10 +175,7 @@ class SRM(nn.Module):
         return s, v, (synaptic, self.feedback.write(own, s))
 
     def trace(self, x: Tensor, state: State | None) -> tuple[Tensor, State]:
-        """Each filter applied to the spikes below, `(B, *N_in)` to `(B, K, *N_in)`, and its state.
-
-        They do not depend on the weights, as these commute with the filter.
-        """
+        """Each filter applied to the spikes below, `(B, *N_in)` to `(B, K, *N_in)`, and its state."""
         count = self.filter.num_filters
         eye = torch.eye(count, dtype=x.dtype, device=x.device)
         # The filter sums over filters: give each of K copies of the input to one filter alone.
@@ -198,9 +195,9 @@ class SRM(nn.Module):
         if not isinstance(self.synapses, Dense) or max(eps.shape[1], len(nu)) >= longest:
             return None
         weight = self.synapses.weight
-        by_kernel = weight.view(len(eps), self.shape[0], -1)
+        by_filter = weight.unflatten(0, (len(eps), self.shape[0]))
         return Expansion(
-            torch.einsum("knj,kl->jln", by_kernel, eps.to(weight)) / self.width,
+            torch.einsum("knj,kl->jln", by_filter, eps.to(weight)) / self.width,
             torch.outer(nu.to(weight), self.gain / self.width),
             (self.bias - self.threshold) / self.width,
         )

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from vdib.backends.event_conv import event_conv2d
 from vdib.backends.event_linear import EventLinear
 from vdib.neurons.layer import Connect
-from vdib.spikes import Spikes
+from vdib.sparse import Spikes
 
 
 class Dense(EventLinear):

@@ -28,7 +28,8 @@ from vdib.runs.arguments import (
 from vdib.runs.command import UserError
 from vdib.runs.complaints import one_line, settings_of
 from vdib.runs.folder import Run
-from vdib.runs.limits import check_limits
+from vdib.runs.portable_yaml import portable_yaml
+from vdib.runs.trainer_settings import check_trainer
 
 LINKED = tuple(dict.fromkeys(name for kind in EXPERIMENTS for name in kind.TAKES))
 """Settings of some model that follow from attributes of the data."""
@@ -42,6 +43,9 @@ def _follows_from(option: str) -> str | None:
     if group != "--model" or name not in LINKED:
         return None
     return f"--data.{name}" if any(name in settings_of(kind) for kind in DATA) else "the data"
+
+
+jsonargparse.set_dumper("yaml", portable_yaml)  # of `--print_config` as well
 
 
 class VDIBCLI(LightningCLI):
@@ -102,9 +106,8 @@ class VDIBCLI(LightningCLI):
             raise UserError("--experiment: say in which folder the run belongs")
         # To the microsecond: runs of a job array begin in one second.
         config.name = config.name or datetime.now().strftime("%Y-%m-%d_%H-%M-%S_%f")
-        self.folder = (
-            self._given or Path(config.runs).expanduser() / config.experiment / config.name
-        )
+        runs = Path(config.runs).expanduser()
+        self.folder = self._given or runs / config.experiment / config.name
         own = Run(self.folder).config_file
         if config.ckpt_path == "last" and own.is_file() and not self.finished:
             configs, rest = configs_first(args)
@@ -117,6 +120,11 @@ class VDIBCLI(LightningCLI):
                 if isinstance(value, str):
                     part.init_args[name] = os.path.expanduser(value)
 
+    def dump(self) -> str:
+        """The settings as they go into a `config.yaml`."""
+        text: str = self.parser.dump(self.config)
+        return text
+
     def _set_seed(self) -> None:
         seed = self.config.seed
         if not 0 <= seed < 2**32:
@@ -125,17 +133,11 @@ class VDIBCLI(LightningCLI):
 
     def before_instantiate_classes(self) -> None:
         trainer, logger = self.config.trainer, self.config.trainer.logger
-        check_limits(trainer)
+        check_trainer(trainer)
         if isinstance(logger, jsonargparse.Namespace) and "save_dir" in logger.init_args:
             logger.init_args.save_dir = str(self.folder)
         if trainer.precision is None and not trainer.plugins:  # which may be a precision
             trainer.precision, self.why = precision_for(trainer.accelerator)
-        if trainer.precision in ("bf16-true", "16-true"):
-            mixed = trainer.precision.replace("true", "mixed")
-            raise UserError(
-                f"--trainer.precision {trainer.precision}: potentials and weights need single "
-                f"precision; {mixed} rounds products only"
-            )
 
     def instantiate_trainer(self, **kwargs: Any) -> Any:
         return None if self.finished else super().instantiate_trainer(**kwargs)

@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING, Any
 
 from vdib.files import SCRATCH, replacing
 from vdib.runs.command import UserError, tell
-from vdib.runs.portable_yaml import portable_yaml
 from vdib.version import __version__
 
 if TYPE_CHECKING:  # takes seconds to import
@@ -92,9 +91,9 @@ class Run:
         return content
 
     def write_config(self, text: str) -> None:
-        """Write its settings; `text` as a parser dumps them."""
+        """Write its settings; `text` as `portable_yaml` has them."""
         with replacing(self.config_file) as file:
-            file.write(f"{WRITER}{__version__}\n{portable_yaml(text)}".encode("ascii"))
+            file.write(f"{WRITER}{__version__}\n{text}".encode("ascii"))
 
     def of_another_version(self) -> str:
         """Words for complaints: empty where this version wrote its settings."""

@@ -131,7 +131,7 @@ def _write_config(cli: VDIBCLI, run: Run) -> None:
     cli.config.ckpt_path = None  # of this call, not of the run
     for name, value in getattr(cli.datamodule, "found", {}).items():
         cli.config.data.init_args[name] = value
-    run.write_config(cli.parser.dump(cli.config, skip_unset=False, skip_validation=True))
+    run.write_config(cli.dump())
 
 
 @contextmanager

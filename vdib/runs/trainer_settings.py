@@ -1,12 +1,18 @@
-"""Limits of training that would end in a run without figures: said before it begins."""
+"""Settings of a Trainer under which a run comes to nothing: said before it begins."""
 
 from typing import Any
 
 from vdib.runs.command import UserError
 
 
-def check_limits(trainer: Any) -> None:
-    """Raise a `UserError` for settings of a trainer under which there is nothing to evaluate."""
+def check_trainer(trainer: Any) -> None:
+    """Raise a `UserError` where nothing would be evaluated, or potentials be rounded."""
+    if trainer.precision in ("bf16-true", "16-true"):
+        mixed = trainer.precision.replace("true", "mixed")
+        raise UserError(
+            f"--trainer.precision {trainer.precision}: potentials and weights need single "
+            f"precision; {mixed} rounds products only"
+        )
     why = {
         "train": "weights are to be trained",
         "val": "the best epoch is chosen on validation data",
