@@ -372,7 +372,7 @@ WRONG = {
     "--model.num_readout -3": "num_readout: got -3, expected at least 1",
     "--model.lr 0": "lr and encoder_lr: got 0.0 and None, expected above 0",
     "--data.dataset cifar": "--data.dataset: got 'cifar', expected digits, mnist",
-    "--data.batch_size 0": "data needs batch_size >= 1 and num_workers >= 0, got 30, 0 and 0",
+    "--data.batch_size 0": "data needs batch_size >= 1 and num_workers >= 0, got 0 and 0",
     "--seed -1": "--seed: got -1, expected 0 to 4294967295",
     "--config nope": "--config nope: neither a file nor one of digits, mnist, mnist_dvs",
     "--trainer.max_epochs few": "--trainer.max_epochs: got 'few', expected int",

@@ -6,6 +6,7 @@ import torch
 
 from vdib.credit import BPTT, DirectFeedback, EProp
 from vdib.dynamics.firing import PassThrough
+from vdib.encoder import SpikingEncoder
 from vdib.estimator import LeaveOneOut
 from vdib.noise import Noise
 
@@ -108,3 +109,31 @@ def test_signals_of_the_score_function_carry_the_task(name):
         loss, _ = model.training_loss(x, target, Noise(0, 0, torch.tensor([0])))
         grads.append(torch.autograd.grad(loss, weight)[0])
     assert (grads[0] - grads[1]).norm() > 0.02 * grads[0].norm() > 0
+
+
+@pytest.mark.parametrize("rule", [EProp, DirectFeedback])
+@pytest.mark.parametrize("which", ["hidden", "readout"])
+def test_rules_by_the_drive_refuse_layers_without_one(rule, which):
+    gates = tiny.Gates((3,), 4)
+    hidden, readout = [gates], tiny.encoder().readout
+    if which == "readout":
+        hidden, readout = tiny.encoder().layers, tiny.Gates((4,), 2)
+    wanted = f"{rule.__name__} needs layers whose weights and filters commute, .* Gates is none"
+    with pytest.raises(ValueError, match=wanted):
+        SpikingEncoder(hidden, readout, rule.of(hidden, readout, 0))
+
+
+def test_back_propagation_takes_any_layer():
+    """Its gradient is that of the two layers one after the other."""
+    torch.manual_seed(0)
+    gates, readout = tiny.Gates((3,), 4).double(), tiny.encoder().readout
+    encoder, x = SpikingEncoder([gates], readout), tiny.example()[0]
+    noise = torch.rand(1, tiny.STEPS, tiny.READOUT, dtype=torch.float64)
+    code = encoder(x, noise, PassThrough())
+    (grad,) = torch.autograd.grad(code.v.square().sum() + code.spikes.sum(), gates.weight)
+    below = gates(x)[0]
+    spikes, v = readout(below, PassThrough(), noise)
+    (expected,) = torch.autograd.grad(v.square().sum() + spikes.sum(), gates.weight)
+    assert expected.norm() > 0.01
+    torch.testing.assert_close(grad, expected)
+    assert torch.equal(code.hidden[0], below)

@@ -7,7 +7,9 @@ import tiny
 import torch
 
 from vdib.dynamics.firing import Bernoulli, Concrete, PassThrough
-from vdib.encoder import SpikeCode, build_encoder
+from vdib.encoder import SpikeCode, SpikingEncoder, build_encoder
+from vdib.neurons import synapses
+from vdib.neurons.srm import srm, stochastic_srm
 from vdib.noise import Noise
 
 BATCH, STEPS, READOUT = 3, 12, 4
@@ -222,3 +224,60 @@ def test_encoders_refuse():
     encoder, shape = dense()
     with pytest.raises(ValueError, match="spikes that move no potential"):
         encoder.calibrate(torch.zeros(BATCH, STEPS, *shape), rate=0.1)
+
+
+def test_only_the_readout_is_drawn():
+    encoder, _ = dense()
+    with pytest.raises(ValueError, match="hidden layers are deterministic: only the readout"):
+        SpikingEncoder([stochastic_srm(*synapses.dense((6,), 7))], encoder.readout)
+    image = srm(*synapses.pooled_conv((1, 4, 4), 2))
+    with pytest.raises(ValueError, match=r"got a layer of shape \(2, 2, 2\), expected \(N_y,\)"):
+        SpikingEncoder([], image)
+
+
+def test_noise_has_to_be_given_and_to_fit():
+    encoder, x = ready(dense)
+    with pytest.raises(ValueError, match="a stochastic readout needs noise"):
+        encoder(x)
+    for wrong in (Noise(0, 0, IDS[:2]), torch.rand(BATCH, STEPS, 3), torch.rand(4, STEPS, READOUT)):
+        with pytest.raises(ValueError, match=r"does not fit drives \(3, 12, 4\)"):
+            encoder(x, wrong)
+
+
+def test_several_codes_need_a_readout_with_a_drive():
+    class Chance(tiny.Gates):
+        stochastic = True
+
+    encoder = SpikingEncoder([], Chance((6,), READOUT))
+    with pytest.raises(ValueError, match=r"several codes per input needs .* Chance is none"):
+        encoder(spike_train((6,)), Noise(0, 0, IDS, samples=2))
+
+
+def deterministic(dtype=torch.float64):
+    torch.manual_seed(0)
+    hidden = srm(*synapses.dense((6,), 7))
+    encoder = SpikingEncoder([hidden], srm(*synapses.dense((7,), READOUT))).to(dtype)
+    x = spike_train((6,), dtype=dtype)
+    for layer in (*encoder.layers, encoder.readout):
+        torch.nn.init.constant_(layer.bias, 0.5)
+    encoder.calibrate(x, rate=0.3)
+    return encoder, x
+
+
+def test_a_deterministic_readout_needs_no_noise_and_has_no_probabilities():
+    encoder, x = deterministic()
+    code = encoder(x)
+    assert not code.stochastic
+    spikes, v = encoder.readout(code.hidden[0])
+    assert torch.equal(code.spikes, spikes)
+    assert torch.equal(code.v, v)
+    assert torch.equal(encoder(x, Noise(0, 0, IDS), Bernoulli()).spikes, spikes)
+    assert 0.02 < spikes.mean() < 0.9
+    for ask in (lambda: code.logits, code.log_prob, SpikeCode(spikes, None).log_prob):
+        with pytest.raises(ValueError, match="a deterministic code has no probabilities"):
+            ask()
+    state = None
+    for t in range(STEPS):
+        now, state = encoder.step(x[:, t], state)
+        assert torch.equal(now.spikes, spikes[:, t])
+        assert not now.stochastic

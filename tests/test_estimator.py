@@ -9,6 +9,7 @@ import torch
 from vdib.dynamics.firing import Bernoulli, Concrete
 from vdib.estimator import LeaveOneOut, RelaxedBernoulli, ScoreFunction, StraightThrough, returns
 from vdib.noise import Noise
+from vdib.penalty import PENALTIES
 
 
 def expected_gradient(model, x, r):
@@ -50,6 +51,20 @@ def test_score_function_has_the_exact_gradient_in_expectation():
         exact = tiny.gradient(model, tiny.exact_loss(model, x, r))
         assert exact.norm() > 0.1
         torch.testing.assert_close(expected_gradient(model, x, r), exact, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", PENALTIES)
+def test_penalties_are_credited_to_the_spikes(name):
+    """Of which some cause them: the gradient is that of the expected penalty, by enumeration."""
+    x, r = tiny.example()
+    model, plain = (
+        tiny.bottleneck(FixedBaseline(1.5), penalties=penalties)
+        for penalties in ({name: (PENALTIES[name], 0.8)}, None)
+    )
+    exact = tiny.gradient(model, tiny.exact_loss(model, x, r))
+    torch.testing.assert_close(expected_gradient(model, x, r), exact, rtol=1e-9, atol=1e-9)
+    without = tiny.gradient(plain, tiny.exact_loss(plain, x, r))
+    assert (exact - without).norm() > 0.05
 
 
 def test_the_full_gradient_needs_both_terms():

@@ -6,6 +6,7 @@ from functools import partial
 
 import numpy
 import pytest
+import tiny
 import torch
 
 from vdib.backends import dispatch, fused
@@ -56,9 +57,7 @@ def layer_of(filter, feedback, num_inputs, num_neurons, width=1.6):
     return layer
 
 
-def spike_train(*shape, rate=0.3):
-    generator = torch.Generator().manual_seed(1)
-    return (torch.rand(shape, generator=generator) < rate).float()
+spike_train = partial(tiny.spike_train, seed=1, dtype=torch.float32)
 
 
 def close(value, expected, tolerance=1e-5):

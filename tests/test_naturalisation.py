@@ -1,14 +1,27 @@
-"""Data and module as Lightning sees them."""
+"""The naturalisation module: what it measures, and what it refuses."""
+
+import json
+from pathlib import Path
 
 import pytest
 import torch
 
+import vdib
+from vdib import fit
 from vdib.lightning_modules.naturalisation.image_data import ImageData
 from vdib.lightning_modules.naturalisation.module import NaturalisationModule
-from vdib.noise import EVALUATION
+from vdib.metrics import wilson_interval
+from vdib.noise import EVALUATION, Noise
 from vdib.signal import Image
 
 DIGITS = Image((28, 28), digits=True)
+TINY = [
+    *("--model.hidden", "[20]", "--model.num_readout", "16", "--data.num_steps", "6"),
+    *("--trainer.max_epochs", "1", "--trainer.limit_train_batches", "60", "--figures_every", "-1"),
+    *("--trainer.enable_progress_bar", "false", "--trainer.precision", "32-true"),
+]
+# Lightning calls what jsonargparse has deprecated.
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
 
 def small(**settings):
@@ -18,34 +31,12 @@ def small(**settings):
     )
 
 
-@pytest.mark.parametrize("coding", ["rate", "time"])
-def test_spikes_of_an_example_do_not_depend_on_its_batch(coding):
-    data = ImageData(coding=coding, num_steps=5, seed=3)
-    images = data.split("validation")
-    whole = data.code(images.__getitems__(range(20)), step=7)
-    some = data.code(images.__getitems__([11, 2]), step=7)
-    assert torch.equal(some.spikes, whole.spikes[[11, 2]])
-    assert torch.equal(some.id, whole.id[[11, 2]])
-
-
 def test_rate_coding_is_drawn_anew_at_each_step_and_fixed_in_evaluation():
     data = ImageData(coding="rate", num_steps=5)
     batch = data.split("validation").__getitems__(range(20))
     at = [data.code(batch, step).spikes for step in (0, 1, EVALUATION, EVALUATION)]
     assert not torch.equal(at[0], at[1])
     assert torch.equal(at[2], at[3])
-
-
-def test_the_order_of_examples_is_a_function_of_seed_and_epoch():
-    def order(seed, epoch):
-        loader = ImageData(seed=seed, batch_size=100).train_dataloader()
-        loader.sampler.set_epoch(epoch)
-        return torch.cat([batch.id for batch in loader])
-
-    assert torch.equal(order(0, 2), order(0, 2))
-    assert not torch.equal(order(0, 2), order(0, 3))
-    assert not torch.equal(order(0, 1), order(1, 0))  # seeds do not meet at later epochs
-    assert order(0, 2).unique().numel() == 4000
 
 
 def test_naturalised_images_are_pixels():
@@ -78,3 +69,51 @@ def test_a_loss_that_is_not_finite_stops_before_the_weights_are_touched():
     weight.grad = torch.full_like(weight, float("nan"))
     with pytest.raises(FloatingPointError, match="gradient"):
         module.on_before_optimizer_step(None)
+
+
+def figures_of(module, batch, monkeypatch):
+    """What a module measures of a batch."""
+    seen = {}
+    monkeypatch.setattr(module, "log_figures", lambda stage, figures, count: seen.update(figures))
+    with torch.no_grad():
+        module.evaluate("test", batch)
+        out = module.vdib(batch.spikes, batch.target, Noise(module.seed, EVALUATION, batch.id))
+    return seen, out
+
+
+def test_penalties_are_logged_under_their_names_and_in_the_loss(monkeypatch):
+    weights = {"hidden_spikes": 0.5, "readout_spikes": 2.0}
+    module, batch = small(penalties=weights), ImageData(num_steps=5).examples("validation", 20)
+    module.vdib.encoder.calibrate(batch.spikes, 0.3)
+    seen, out = figures_of(module, batch, monkeypatch)
+    hidden = 0.5 * out.code.hidden[0].sum((1, 2)).mean()
+    readout = 2.0 * out.code.spikes.sum((1, 2)).mean()
+    torch.testing.assert_close(seen["hidden_spikes_nats"], hidden)
+    torch.testing.assert_close(seen["readout_spikes_nats"], readout)
+    assert hidden > 0
+    rest = out.distortion.sum(1).mean() + module.vdib.beta * out.rate.sum(1).mean()
+    torch.testing.assert_close(seen["loss"], rest + hidden + readout)
+    with pytest.raises(ValueError, match="got 'silence', expected some of hidden_spikes, readout"):
+        small(penalties={"silence": 1.0})
+
+
+def test_class_accuracy_is_the_share_of_right_classes(tmp_path, monkeypatch):
+    """Of a run, recomputed from its weights: spike counts into the layers of its decoder."""
+    monkeypatch.chdir(tmp_path)
+    args = ["--data.target", "label", "--model.decoder", "logistic", "--model.window", "rate"]
+    assert fit.main([*args, *TINY, "--name", "labels"]) == 0
+    run = Path("runs", "naturalise_digits", "labels")
+    summary = json.loads((run / "summary.json").read_text())
+    model, batch = vdib.load(run), ImageData(num_steps=6).examples("test", 500)
+    with torch.no_grad():
+        counts = model.encode(batch.spikes, Noise(0, EVALUATION, batch.id)).spikes.sum(1)
+        answers = counts @ model.decoder.head.weight.T + model.decoder.head.bias
+    right = int((answers.argmax(1) == batch.label).sum())
+    assert right > 75  # one in ten by chance
+    assert summary["class_accuracy"] == pytest.approx(right / 500)
+    ends = [summary[f"class_accuracy_{end}"] for end in ("low", "high")]
+    assert ends == pytest.approx(wilson_interval(right, 500))
+    costs = torch.nn.functional.cross_entropy(answers, batch.label)
+    assert summary["distortion_nats"] == pytest.approx(float(costs), rel=1e-4)
+    assert "judge_accuracy" not in summary
+    assert "ssim" not in summary

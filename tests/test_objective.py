@@ -7,7 +7,9 @@ import pytest
 import torch
 from torch.distributions import Bernoulli, Independent, kl_divergence
 
-from vdib.objective import BITS_PER_NAT, bernoulli_kl, distortion, per_step, rate
+from vdib.dynamics.filters import RaisedCosines
+from vdib.objective import BITS_PER_NAT, bernoulli_kl, code_length, distortion, per_step, rate
+from vdib.prior import AutoregressivePrior
 
 F64 = torch.float64
 
@@ -124,3 +126,25 @@ def test_costs_fall_due_when_they_are_decoded():
     final, always = torch.tensor([[5.0]]), torch.tensor([[1.0, 2.0, 3.0]])
     assert per_step(final, 3).tolist() == [[0.0, 0.0, 5.0]]
     assert per_step(always, 3) is always
+
+
+def test_code_lengths_are_those_of_a_distribution_over_codes():
+    """Kraft with equality: under a causal prior the probabilities of all codes add up to 1."""
+    prior = AutoregressivePrior(2, 0.3, RaisedCosines(2, 3)).double()
+    torch.manual_seed(0)
+    torch.nn.init.normal_(prior.linear.weight)
+    codes = torch.tensor(list(itertools.product((0.0, 1.0), repeat=8)), dtype=F64).view(-1, 4, 2)
+    length = code_length(codes, prior(codes))
+    assert length.shape == (256, 4)
+    assert (length > 0).all()
+    torch.testing.assert_close(torch.exp(-length.sum(1)).sum(), torch.ones((), dtype=F64))
+    expected = -Bernoulli(logits=prior(codes)).log_prob(codes).sum(-1)
+    torch.testing.assert_close(length, expected)
+
+
+def test_a_code_length_is_the_rate_of_a_code_that_is_certain():
+    spikes, prior = torch.tensor([[[1.0, 0.0]]], dtype=F64), torch.tensor([0.3, -2.0], dtype=F64)
+    certain = 1e3 * (2 * spikes - 1)
+    torch.testing.assert_close(code_length(spikes, prior), rate(certain, prior))
+    far = code_length(spikes, torch.tensor([-400.0, 400.0], dtype=F64))
+    assert far.tolist() == [[800.0]]

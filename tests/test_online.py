@@ -5,8 +5,8 @@ import tiny
 import torch
 
 from vdib import online
-from vdib.decoder import LogisticDecoder
-from vdib.encoder import SpikeCode, build_encoder
+from vdib.decoder import Decoder, LogisticDecoder
+from vdib.encoder import SpikeCode, SpikingEncoder, build_encoder
 from vdib.estimator import RelaxedBernoulli, StraightThrough
 from vdib.model import VDIB
 from vdib.objective import distortion, rate
@@ -117,3 +117,19 @@ def test_memory_is_of_constant_size():
         sizes.append(sum(part.numel() for part in parts))
         assert not any(part.requires_grad for part in parts)
     assert len(set(sizes)) == 1
+
+
+def test_layers_and_decoders_it_cannot_do_with_are_refused():
+    bottleneck, (x, _, _) = model(), batch()
+    gates = SpikingEncoder([tiny.Gates((INPUTS,), INPUTS).double()], bottleneck.encoder.readout)
+    decoder, prior, estimator = bottleneck.decoder, bottleneck.prior, bottleneck.estimator
+    with pytest.raises(ValueError, match=r"online learning needs layers whose .* Gates is none"):
+        online.begin(VDIB(gates, decoder, prior, estimator), x[:, 0])
+
+    class ByCounts(Decoder):
+        def forward(self, code, every_step=False):
+            raise NotImplementedError
+
+    by_counts = VDIB(bottleneck.encoder, ByCounts(Label(6)), prior, estimator)
+    with pytest.raises(ValueError, match="needs a decoder of a window of recent spikes"):
+        online.begin(by_counts, x[:, 0])

@@ -147,19 +147,19 @@ def test_errors():
         module(data(), mode="online", estimator="score")
     with pytest.raises(ValueError, match="got credit BPTT, expected eprop"):
         module(data(), mode="online", hidden=[4])
+    with pytest.raises(ValueError, match="mode online has no penalties: got readout_spikes"):
+        module(data(), mode="online", penalties={"readout_spikes": 1.0})
 
 
 # --- the reference ----------------------------------------------------------------------------
 
 
-def test_the_reference_learns_what_can_be_known(monkeypatch):
+def test_the_reference_learns_what_can_be_known():
     """At lag 0 the input is in its history: it can be told for certain."""
-    monkeypatch.setattr(reference, "WIDTHS", (32,))
-    monkeypatch.setattr(reference, "BATCH", 64)
-    monkeypatch.setattr(reference, "RATE", 0.02)
     blobs = data(num_neurons=5, num_train=600)
     splits = {name: blobs.common(name) for name in ("train", "validation", "test")}
-    nats = reference.reference_nats(splits, scored_steps(40, 0, 20), Pattern(5, 2), num_neurons=5)
+    small = {"num_neurons": 5, "widths": (32,), "batch": 64, "rate": 0.02}
+    nats = reference.reference_nats(splits, scored_steps(40, 0, 20), Pattern(5, 2), **small)
     assert nats < 0.1
 
 

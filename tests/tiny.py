@@ -1,6 +1,7 @@
 """A network small enough to enumerate every code it can emit, and spikes for any other."""
 
 import itertools
+import math
 
 import torch
 from torch import Tensor
@@ -28,6 +29,27 @@ def spike_train(
     """Independent spikes of one probability, of any shape."""
     generator = torch.Generator().manual_seed(seed)
     return (torch.rand(shape, generator=generator) < rate).to(dtype)
+
+
+class Gates(torch.nn.Module):
+    """`1[W x > 0]`, step by step: a layer that has no v, no memory, no drive and no traces."""
+
+    stochastic = False
+
+    def __init__(self, input_shape: tuple[int, ...], num_neurons: int) -> None:
+        super().__init__()
+        self.input_shape, self.shape = input_shape, (num_neurons,)
+        self.weight = torch.nn.Parameter(torch.randn(num_neurons, math.prod(input_shape)))
+
+    def forward(self, x: Tensor) -> tuple[Tensor, None]:
+        soft = torch.tanh(x.flatten(-len(self.input_shape)) @ self.weight.T)
+        return (soft > 0).to(soft) + (soft - soft.detach()), None
+
+    def step(self, x: Tensor, state: tuple[()] | None) -> tuple[Tensor, None, tuple[()]]:
+        return *self(x), ()
+
+    def calibrate(self, x: Tensor, spread: float = 1.0, rate: float | None = None) -> None:
+        pass
 
 
 def encoder(

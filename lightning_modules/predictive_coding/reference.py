@@ -11,7 +11,7 @@ import hashlib
 import inspect
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -25,8 +25,6 @@ from vdib.lightning_modules.predictive_coding.signals import ActiveInputs
 
 HISTORY = 14
 """H, steps: tau_e + tau_d - 1 of the reference settings, what windowed decoding can draw on."""
-WIDTHS = (64, 256)
-BATCH, RATE = 512, 5e-3
 
 
 class HistoryMLP(nn.Module):
@@ -70,6 +68,9 @@ def reference_nats(
     signal: ActiveInputs,
     num_neurons: int,
     seed: int = 0,
+    widths: Sequence[int] = (64, 256),
+    batch: int = 512,
+    rate: float = 5e-3,
 ) -> float:
     """Test loss of the best width on validation data, nats per step.
 
@@ -79,15 +80,18 @@ def reference_nats(
         signal: what is predicted.
         num_neurons: N.
         seed: of weights and order.
+        widths: of the hidden layer, to choose from.
+        batch: steps in a batch.
+        rate: of Adam at first.
     """
     data = {name: histories(*split, scored) for name, split in splits.items()}
     generator = torch.Generator().manual_seed(seed)
     found = []
-    for width in WIDTHS:
+    for width in widths:
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             model = HistoryMLP(num_neurons, width, signal.constant(signal.of(data["train"][1])))
-        _train(model, *data["train"], signal, generator)
+        _train(model, *data["train"], signal, generator, batch, rate)
         found.append([_nats(model, *data[name], signal) for name in ("validation", "test")])
     return min(found)[1]
 
@@ -98,13 +102,15 @@ def _train(
     bins: Tensor,
     signal: ActiveInputs,
     generator: torch.Generator,
+    batch: int,
+    rate: float,
 ) -> None:
     """One epoch of Adam, its rate falling to zero along a cosine."""
-    optimizer = torch.optim.Adam(model.parameters(), RATE, fused=True)
-    batches = torch.split(torch.randperm(len(history), generator=generator), BATCH)
+    optimizer = torch.optim.Adam(model.parameters(), rate, fused=True)
+    batches = torch.split(torch.randperm(len(history), generator=generator), batch)
     for i, rows in enumerate(batches):
         for group in optimizer.param_groups:
-            group["lr"] = RATE * 0.5 * (1 + math.cos(math.pi * i / len(batches)))
+            group["lr"] = rate * 0.5 * (1 + math.cos(math.pi * i / len(batches)))
         log_prob = signal.likelihood(model(history[rows])).log_prob(signal.of(bins[rows]))
         optimizer.zero_grad()
         torch.autograd.backward(-log_prob.mean())
