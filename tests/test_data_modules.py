@@ -15,7 +15,7 @@ from vdib.lightning_modules.naturalisation.image_data import ImageData
 from vdib.lightning_modules.predictive_coding.data import BlobData
 from vdib.noise import EVALUATION
 from vdib.signal import Label
-from vdib.spikes import SparseSpikes
+from vdib.sparse import SparseSpikes
 
 pytestmark = pytest.mark.usefixtures("small_world")
 
