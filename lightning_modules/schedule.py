@@ -22,7 +22,7 @@ def cosine(optimizer: Optimizer, steps: float) -> LambdaLR:
     )
 
 
-def follow_peaks(schedule: LambdaLR, peaks: Sequence[Any]) -> None:
+def follow_peaks(schedule: Any, peaks: Sequence[Any]) -> None:
     """Have a schedule go on under these peaks, from where it is.
 
     A checkpoint restores the learning rates that it was trained with over those of now.

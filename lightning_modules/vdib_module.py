@@ -13,7 +13,6 @@ import torch
 from matplotlib.figure import Figure
 from pytorch_lightning import LightningModule
 from torch import Tensor, nn
-from torch.optim.lr_scheduler import LambdaLR
 
 from vdib.decoder import Decoder
 from vdib.encoder import build_encoder
@@ -191,7 +190,6 @@ class VDIBModule(LightningModule):
 
     def on_train_start(self) -> None:
         for config in self.trainer.lr_scheduler_configs:
-            assert isinstance(config.scheduler, LambdaLR)
             follow_peaks(config.scheduler, self._peaks)
 
     def training_step(self, batch: SpikeBatch, batch_idx: int) -> Tensor | None:
@@ -241,13 +239,11 @@ class VDIBModule(LightningModule):
             {"params": rest},
             {"params": encoder, "lr": self.encoder_lr},
         ]
-        trainer = self.trainer  # in mixed precision Lightning clips for no fused optimiser
-        fused = not (trainer.gradient_clip_val and "mixed" in str(trainer.precision))
+        # In mixed precision Lightning clips for no fused optimiser.
+        fused = not (self.trainer.gradient_clip_val and "mixed" in str(self.trainer.precision))
         optimizer = torch.optim.Adam([g for g in groups if g["params"]], lr=self.lr, fused=fused)
         steps = self.trainer.estimated_stepping_batches * self.updates_per_batch
         schedule = cosine(optimizer, steps)
         self._peaks = list(schedule.base_lrs)
-        return {
-            "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
-        }
+        each_step = {"scheduler": schedule, "interval": "step"}
+        return {"optimizer": optimizer, "lr_scheduler": each_step}

@@ -175,7 +175,7 @@ class SRM(nn.Module):
         return s, v, (synaptic, self.feedback.write(own, s))
 
     def trace(self, x: Tensor, state: State | None) -> tuple[Tensor, State]:
-        """Each filter applied to the spikes below, `(B, *N_in)` to `(B, K, *N_in)`, and its state."""
+        """Each filter of one step's spikes, `(B, *N_in)` to `(B, K, *N_in)`, and their state."""
         count = self.filter.num_filters
         eye = torch.eye(count, dtype=x.dtype, device=x.device)
         # The filter sums over filters: give each of K copies of the input to one filter alone.
@@ -195,7 +195,7 @@ class SRM(nn.Module):
         if not isinstance(self.synapses, Dense) or max(eps.shape[1], len(nu)) >= longest:
             return None
         weight = self.synapses.weight
-        by_filter = weight.unflatten(0, (len(eps), self.shape[0]))
+        by_filter = weight.reshape(len(eps), self.shape[0], -1)
         return Expansion(
             torch.einsum("knj,kl->jln", by_filter, eps.to(weight)) / self.width,
             torch.outer(nu.to(weight), self.gain / self.width),
