@@ -122,7 +122,7 @@ class LayerSuite:
         torch.manual_seed(0)
         layer = part().to(dtype)
         x = spike_train(BATCH, STEPS, *layer.input_shape, dtype=dtype)
-        layer.calibrate(x, 2.0, 0.3 if layer.stochastic else None)
+        layer.calibrate(x, 3.0, 0.3 if layer.stochastic else None)
         noise = uniform(BATCH, STEPS, *layer.shape).to(dtype)
         return disturbed(layer, 0.2), x, (PassThrough(), noise) if layer.stochastic else ()
 
