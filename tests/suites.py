@@ -110,6 +110,11 @@ def looked_at(out: tuple[Tensor, Tensor | None], upstream: Tensor) -> Tensor:
     return torch.stack([(x.sin() * weight).sum() for x, weight in parts if x is not None]).sum()
 
 
+def learnt(layer: Any) -> dict[str, Tensor]:
+    """The parameters that are not held fixed, by name."""
+    return {name: p for name, p in layer.named_parameters() if p.requires_grad}
+
+
 class LayerSuite:
     """A layer, hidden or readout. `part` is called without arguments and makes one in float32."""
 
@@ -119,12 +124,16 @@ class LayerSuite:
 
     def ready(self, part: Any, dtype: torch.dtype = torch.float64) -> tuple[Any, Tensor, Any]:
         """A layer that neither is silent nor saturates, its input, and its other arguments."""
-        torch.manual_seed(0)
-        layer = part().to(dtype)
-        x = spike_train(BATCH, STEPS, *layer.input_shape, dtype=dtype)
-        layer.calibrate(x, 2.0, 0.3 if layer.stochastic else None)
-        noise = uniform(BATCH, STEPS, *layer.shape).to(dtype)
-        return disturbed(layer, 0.2), x, (PassThrough(), noise) if layer.stochastic else ()
+        for spread in (2.0, 4.0, 8.0):  # neurons that reset for long need more to fire at all
+            torch.manual_seed(0)
+            layer = part().to(dtype)
+            x = spike_train(BATCH, STEPS, *layer.input_shape, dtype=dtype)
+            layer.calibrate(x, spread, 0.3 if layer.stochastic else None)
+            noise = uniform(BATCH, STEPS, *layer.shape).to(dtype)
+            given = (PassThrough(), noise) if layer.stochastic else ()
+            if disturbed(layer, 0.2)(x, *given)[0].detach().mean() > 0.05:
+                break
+        return layer, x, given
 
     def fires_as_told(self, part: Any) -> tuple[Any, Tensor, Any]:
         layer, x, given = self.ready(part)
@@ -178,7 +187,7 @@ class LayerSuite:
         """Every path of the gradient, through the layer's own spikes as well, by differences."""
         layer, x, _ = self.fires_as_told(part)
         x, upstream = x[:1, :5].clone(), uniform(2, 1, 5, *layer.shape) - 0.5
-        parameters = dict(layer.named_parameters())
+        parameters = learnt(layer)
 
         def loss() -> Tensor:
             return looked_at(layer(x, Soft()), upstream)
@@ -195,7 +204,8 @@ class LayerSuite:
 
         def run() -> tuple[Tensor, tuple[Tensor, ...]]:
             out = layer(x, *given)
-            return out[0], torch.autograd.grad(looked_at(out, upstream), list(layer.parameters()))
+            loss = looked_at(out, upstream)
+            return out[0], torch.autograd.grad(loss, list(learnt(layer).values()))
 
         spikes, grads = run()
         with dispatch.plain():
