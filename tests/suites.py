@@ -27,15 +27,17 @@ from torch import Tensor
 from vdib.backends import dispatch
 from vdib.decoder import Decoder, WindowDecoder
 from vdib.dynamics.firing import Bernoulli, PassThrough
-from vdib.encoder import SpikeCode
+from vdib.encoder import SpikeCode, SpikingEncoder
 from vdib.estimator import Estimator
 from vdib.neurons.layer import Layer
-from vdib.neurons.srm import SRM
+from vdib.neurons.srm import SRM, stochastic_srm
 from vdib.neurons.stepping import stepped
-from vdib.noise import Noise
+from vdib.neurons.synapses import dense
+from vdib.noise import EVALUATION, Noise
 from vdib.objective import rate
 from vdib.signal import Curve, Image, Label, Signal
 from vdib.sparse import SparseSpikes
+from vdib.stream import Stream
 from vdib.window import FullWindow, RateWindow, Window, recent
 
 BATCH, STEPS = 2, 14
@@ -459,6 +461,18 @@ class DecoderSuite:
         # ... and in float32, as it is trained.
         outputs = decoder.float().outputs(spikes.float())
         torch.testing.assert_close(outputs, expected.float(), rtol=0, atol=1e-5)
+
+    def test_streams_decode_alike(self, part: DecoderCase) -> None:
+        decoder = disturbed(part.build(), 0.3)
+        if not isinstance(decoder, WindowDecoder):
+            pytest.skip("streams are decoded from a window of recent spikes")
+        encoder = disturbed(SpikingEncoder([], stochastic_srm(*dense((3,), NEURONS))).double(), 0.5)
+        x = spike_train(1, 9, 3)
+        code = encoder(x, Noise(0, EVALUATION, torch.tensor([0])))
+        stream = Stream(encoder, decoder, seed=0)
+        outputs = torch.stack([stream.push(now).outputs for now in x[0]])
+        expected = decoder.outputs(recent(code.spikes, LENGTH, every_step=True))[0]
+        torch.testing.assert_close(outputs, expected.detach(), rtol=1e-10, atol=1e-10)
 
     def test_the_seed_decides_the_weights(self, part: DecoderCase) -> None:
         code, r = code_of(2, 9), part.examples(2, 1)
