@@ -122,7 +122,8 @@ class VDIBModule(LightningModule):
             chosen("credit", credit, choices.CREDITS),
             seed,
         )
-        encoder.requires_grad_(not frozen_encoder)
+        if frozen_encoder:  # else as the layers say: a neuron may hold a number fixed
+            encoder.requires_grad_(False)
         if isinstance(decoder, str):
             decoder = chosen("decoder", decoder, choices.DECODERS)
         if isinstance(estimator, str):

@@ -85,11 +85,11 @@ def test_the_surrogate_that_is_asked_for_is_the_slope(word, neuron):
     upstream = suites.uniform(20, 1, 4)
     spikes, v = layer(x)
     grads = torch.autograd.grad(
-        (spikes * upstream).sum(), list(layer.parameters()), allow_unused=True
+        (spikes * upstream).sum(), list(suites.learnt(layer).values()), allow_unused=True
     )
     _, v = layer(x)
     through_v = (v * upstream * surrogate(v.detach())).sum()
-    wanted = torch.autograd.grad(through_v, list(layer.parameters()), allow_unused=True)
+    wanted = torch.autograd.grad(through_v, list(suites.learnt(layer).values()), allow_unused=True)
     for grad, other in zip(grads, wanted, strict=True):
         torch.testing.assert_close(grad, other)
     assert wanted[0].abs().max() > 1e-4

@@ -291,33 +291,42 @@ def test_named_configs_and_paths():
     assert (cli.model.rho, cli.config.data.init_args.dataset) == (0.2, "mnist")
 
 
-CHOICES = [
-    ("straight_through", "bptt", "full", "bernoulli", "fast_sigmoid", "cnn", "time"),
-    ("relaxed", "eprop", "basis", "marginal", "arctan", "logistic", "rate"),
-    ("leave_one_out", "dfa", "rate", "past", "sigmoid", "mlp", "time"),
-    ("score", "bptt", "full", "past", "boxcar", "mlp", "rate"),
-    ("straight_through", "dfa", "basis", "bernoulli", "gaussian", "cnn", "time"),
-    ("relaxed", "eprop", "rate", "marginal", "exponential", "cnn", "time"),
-]
+TABLES = {
+    "estimator": choices.ESTIMATORS,
+    "credit": choices.CREDITS,
+    "window": choices.WINDOWS,
+    "prior": choices.PRIORS,
+    "surrogate": choices.SURROGATES,
+    "decoder": choices.DECODERS,
+}
 
 
-@pytest.mark.parametrize("names", CHOICES, ids="-".join)
-def test_every_name_runs(names):
-    kinds = ("estimator", "credit", "window", "prior", "surrogate", "decoder")
-    args = [
-        word for kind in zip(kinds, names, strict=False) for word in (f"--model.{kind[0]}", kind[1])
-    ]
-    folder = run("any", *args, "--data.coding", names[-1], "--trainer.limit_train_batches", "2")
+def together(run):
+    """A word of every table, all of them in turn; each time a table begins anew, it is shifted."""
+    words = {}
+    for shift, (kind, table) in enumerate(TABLES.items()):
+        words[kind] = list(table)[(run + shift * (run // len(table))) % len(table)]
+    return words
+
+
+RUNS = [together(run) for run in range(max(map(len, TABLES.values())))]
+
+
+@pytest.mark.parametrize("words", RUNS, ids=lambda words: "-".join(words.values()))
+def test_every_name_runs(words):
+    args = [word for kind, name in words.items() for word in (f"--model.{kind}", name)]
+    coding = ("time", "rate")[RUNS.index(words) % 2]
+    folder = run("any", *args, "--data.coding", coding, "--trainer.limit_train_batches", "2")
     assert summary(folder).keys() >= KEYS
     before = summary(folder)
     assert evaluate.main([str(folder)]) == 0
     assert summary(folder) == before
 
 
-def test_every_name_is_among_those_that_run():
-    kinds = ("ESTIMATORS", "CREDITS", "WINDOWS", "PRIORS", "SURROGATES", "DECODERS")
-    for index, kind in enumerate(kinds):
-        assert {names[index] for names in CHOICES} == set(getattr(choices, kind))
+@pytest.mark.parametrize("neuron", choices.NEURONS)
+def test_every_neuron_runs(neuron):
+    folder = run("any", "--model.neuron", neuron, "--trainer.limit_train_batches", "2")
+    assert summary(folder).keys() >= KEYS
 
 
 def test_convolutional_layers_before_the_dense_ones():

@@ -12,7 +12,8 @@ import pytest
 CHECKOUT = Path(__file__).parent.parent
 FOLDERS = ("vdib", "datasets", "lightning_modules", "configs")
 
-# From the ground up: a part imports from its own level and from those below.
+# From the ground up: a part imports from its own level and from those below. Above them all are the
+# commands, which are found: what `python -m vdib.NAME` runs.
 LEVELS = (
     ("vdib.noise", "vdib.sparse", "vdib.precision", "vdib.files"),
     ("vdib.dynamics",),
@@ -29,13 +30,6 @@ LEVELS = (
     ("vdib.lightning_modules",),
     ("vdib.runs",),
     ("vdib.configs",),
-    (
-        "vdib.fit",
-        "vdib.evaluate",
-        "vdib.judge",
-        "vdib.naturalise",
-        "vdib.sweep",
-    ),
 )
 
 
@@ -51,6 +45,12 @@ def modules() -> dict[str, Path]:
 
 
 MODULES = modules()
+COMMANDS = {
+    name.removesuffix(".__main__")
+    for name, path in MODULES.items()
+    if name.removesuffix(".__main__").count(".") == 1
+    and '__name__ == "__main__"' in path.read_text("utf-8")
+}
 
 
 def imported(name: str) -> set[str]:
@@ -71,7 +71,7 @@ def level(name: str) -> int:
     """Where a module stands, by the longest entry that it lies under."""
     places = [
         (len(entry), i)
-        for i, entries in enumerate(LEVELS)
+        for i, entries in enumerate((*LEVELS, COMMANDS))
         for entry in entries
         if name == entry or name.startswith(f"{entry}.")
     ]

@@ -8,9 +8,11 @@ import torch
 
 import vdib
 from vdib import fit
+from vdib.lightning_modules.choices import NEURONS, Choice
 from vdib.lightning_modules.naturalisation.image_data import ImageData
 from vdib.lightning_modules.naturalisation.module import NaturalisationModule
 from vdib.metrics import wilson_interval
+from vdib.neurons.srm import srm
 from vdib.noise import EVALUATION, Noise
 from vdib.signal import Image
 
@@ -51,6 +53,18 @@ def test_a_frozen_encoder_has_nothing_to_learn():
     module = small(frozen_encoder=True)
     assert not any(p.requires_grad for p in module.vdib.encoder.parameters())
     assert all(p.requires_grad for p in module.vdib.decoder.parameters())
+
+
+def test_what_a_neuron_holds_fixed_is_not_learnt(monkeypatch):
+    def stiff(*how):
+        layer = srm(*how)
+        layer.gain.requires_grad_(False)
+        return layer
+
+    monkeypatch.setitem(NEURONS, "stiff", Choice(stiff, "a gain that stays"))
+    encoder = small(neuron="stiff").vdib.encoder
+    fixed = [name for name, p in encoder.named_parameters() if not p.requires_grad]
+    assert fixed == ["hidden.0.gain"]
 
 
 def test_the_judge_is_no_part_of_the_model():

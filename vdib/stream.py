@@ -144,7 +144,7 @@ class Stream:
 
 def _linear(decoder: Decoder) -> tuple[Array, Array] | None:
     """The weights `(O, L N_y)` and bias `(O)` that a logistic decoder comes to, window included."""
-    if not isinstance(decoder, LogisticDecoder):
+    if type(decoder) is not LogisticDecoder:  # what extends it need not be linear
         return None
     bias = decoder.head.bias
     size = decoder.window.length * decoder.num_neurons
