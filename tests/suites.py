@@ -126,14 +126,6 @@ class LayerSuite:
 
     def ready(self, part: Any, dtype: torch.dtype = torch.float64) -> tuple[Any, Tensor, Any]:
         """A layer that neither is silent nor saturates, its input, and its other arguments."""
-<<<<<<< HEAD
-        torch.manual_seed(0)
-        layer = part().to(dtype)
-        x = spike_train(BATCH, STEPS, *layer.input_shape, dtype=dtype)
-        layer.calibrate(x, 3.0, 0.3 if layer.stochastic else None)
-        noise = uniform(BATCH, STEPS, *layer.shape).to(dtype)
-        return disturbed(layer, 0.2), x, (PassThrough(), noise) if layer.stochastic else ()
-=======
         for spread in (2.0, 4.0, 8.0):  # neurons that reset for long need more to fire at all
             torch.manual_seed(0)
             layer = part().to(dtype)
@@ -144,7 +136,6 @@ class LayerSuite:
             if disturbed(layer, 0.2)(x, *given)[0].detach().mean() > 0.05:
                 break
         return layer, x, given
->>>>>>> h-contrib
 
     def fires_as_told(self, part: Any) -> tuple[Any, Tensor, Any]:
         layer, x, given = self.ready(part)
