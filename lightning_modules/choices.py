@@ -24,6 +24,7 @@ from vdib.dynamics import surrogate
 from vdib.dynamics.surrogate import Surrogate
 from vdib.estimator import Estimator, LeaveOneOut, RelaxedBernoulli, ScoreFunction, StraightThrough
 from vdib.neurons.layer import Neuron
+from vdib.neurons.lif import lif
 from vdib.neurons.srm import srm
 from vdib.prior import AutoregressivePrior, BernoulliPrior, MarginalPrior
 from vdib.signal import Signal
@@ -50,6 +51,7 @@ Choices = Mapping[str, Choice[Part]]
 
 NEURONS: Choices[Neuron] = {
     "srm": Choice(srm, "spike response model: double-exponential synapses, refractoriness"),
+    "lif": Choice(lif, "leaky integrate-and-fire, reset by subtraction (snnTorch)"),
 }
 
 SURROGATES: Choices[Surrogate] = {
