@@ -10,12 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from vdib.credit import BPTT, Credit
-from vdib.dynamics.filters import RaisedCosines
 from vdib.dynamics.firing import Fire
 from vdib.dynamics.surrogate import Surrogate
 from vdib.neurons import synapses
 from vdib.neurons.layer import Layer, Neuron, State, commuting
-from vdib.neurons.srm import srm, stochastic_srm
+from vdib.neurons.readout import Readout, sampled
+from vdib.neurons.srm import srm
 from vdib.noise import Noise
 from vdib.sparse import Spikes
 
@@ -211,19 +211,21 @@ def build_encoder(
     surrogate: Surrogate | None = None,
     credit: type[Credit] = BPTT,
     seed: int = 0,
+    readout: Readout = sampled,
 ) -> SpikingEncoder:
-    """An encoder of one kind of hidden neurons under the paper's stochastic readout.
+    """An encoder of one kind of hidden neurons under a readout.
 
     Args:
         input_shape: `(N_x,)` or `(C, H, W)`; the latter where `conv` is not empty.
         num_readout: N_y.
         hidden: sizes of the dense hidden layers.
         conv: channels of convolutional layers before them (5x5, pooled by 2).
-        num_filters: K, raised cosines of the readout's synapses.
+        num_filters: K, raised cosines of a sampled readout's synapses.
         neuron: of the hidden layers.
-        surrogate: derivative of the hidden spikes; the neuron's own by default.
+        surrogate: derivative of deterministic spikes; the neuron's own by default.
         credit: how the loss reaches the hidden layers.
         seed: of what the credit rule draws.
+        readout: how the readout fires; the paper's is sampled.
 
     Raises:
         ValueError: sizes below 1, or convolutions of inputs that are not (C, H, W).
@@ -242,5 +244,6 @@ def build_encoder(
     for size in hidden:
         layers.append(neuron(*synapses.dense(below, size), surrogate))
         below = layers[-1].shape
-    readout = stochastic_srm(*synapses.dense(below, num_readout), RaisedCosines(num_filters))
-    return SpikingEncoder(layers, readout, credit.of(layers, readout, seed))
+    connection = synapses.dense(below, num_readout)
+    last = readout(*connection, neuron, surrogate, num_filters)
+    return SpikingEncoder(layers, last, credit.of(layers, last, seed))

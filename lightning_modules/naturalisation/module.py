@@ -37,6 +37,7 @@ class NaturalisationModule(VDIBModule):
         "class_accuracy": "class accuracy on test examples",
         "distortion_nats": "distortion (nats/sample)",
         "rate_bits": "rate under the training prior (bits/sample)",
+        "code_length_bits": "code length under the training prior (bits/sample)",
         "rate_bits_marginal": "rate under a fitted marginal (bits/sample)",
         "spikes_per_sample": "readout spikes per sample",
         "hidden_rate": "hidden spikes per neuron and step",
@@ -74,26 +75,27 @@ class NaturalisationModule(VDIBModule):
         probabilities: Tensor = decoded.probs[:, 0]  # type: ignore[attr-defined]
         return probabilities
 
-    def evaluate(self, stage: str, batch: SpikeBatch) -> Tensor:
+    def evaluate(self, stage: str, batch: SpikeBatch) -> Tensor | None:
         out: Bottleneck = self.vdib(
             batch.spikes, batch.target, Noise(self.seed, EVALUATION, batch.id)
         )
-        beside = rate(out.code.logits, torch.logit(self.marginal)).sum(1).mean()
         hidden = [single(spikes).mean() for spikes in out.code.hidden]
         figures = {
             "loss": out.loss(self.vdib.beta),
             "distortion_nats": out.distortion.mean(),
-            "rate_bits": out.rate.sum(1).mean() * BITS_PER_NAT,
+            self.cost_name("rate_bits"): out.rate.sum(1).mean() * BITS_PER_NAT,
             "spikes_per_sample": out.code.spikes.sum((1, 2)).mean(),
             "readout_rate": out.code.spikes.mean(),
             "hidden_rate": sum(hidden) / max(1, len(hidden)),
             **out.penalty_nats(),
             **self._quality(out, batch),
         }
-        if stage != "val":  # the marginal is being fitted on the validation data
+        logits = out.code.logits if out.code.stochastic else None
+        if stage != "val" and logits is not None:  # it is being fitted on the validation data
+            beside = rate(logits, torch.logit(self.marginal)).sum(1).mean()
             figures["rate_bits_marginal"] = beside * BITS_PER_NAT
         self.log_figures(stage, figures, len(batch.id))
-        return out.code.logits
+        return logits
 
     def _quality(self, out: Bottleneck, batch: SpikeBatch) -> dict[str, Tensor]:
         """How good what was decoded is, beside its distortion."""
