@@ -23,6 +23,7 @@ from vdib.decoder import CNNDecoder, Decoder, LogisticDecoder, MLPDecoder
 from vdib.dynamics import surrogate
 from vdib.dynamics.surrogate import Surrogate
 from vdib.estimator import Estimator, LeaveOneOut, RelaxedBernoulli, ScoreFunction, StraightThrough
+from vdib.handmade import CountDecoder, FirstSpikeDecoder, MembraneDecoder
 from vdib.neurons.layer import Neuron
 from vdib.neurons.lif import lif
 from vdib.neurons.readout import Readout, sampled, threshold
@@ -102,6 +103,9 @@ DECODERS: Choices[Callable[[Window, int, Signal], Decoder]] = {
     "logistic": Choice(LogisticDecoder, "logistic regression"),
     "mlp": Choice(MLPDecoder, "one hidden layer of rectified units"),
     "cnn": Choice(CNNDecoder, "two convolutions over time, then a dense layer"),
+    "counts": Choice(CountDecoder, "labels, by hand: target spike counts (SLAYER)"),
+    "membrane": Choice(MembraneDecoder, "labels, by hand: v at every step (snnTorch)"),
+    "first_spike": Choice(FirstSpikeDecoder, "labels, by hand: who fires first, exactly"),
 }
 
 PRIORS: Choices[Callable[[int, float], nn.Module]] = {

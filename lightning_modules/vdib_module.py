@@ -163,8 +163,12 @@ class VDIBModule(TrainedModule):
         """What a run shows of some examples, by file name without `.png`."""
 
     @abstractmethod
-    def constant(self, data: Any) -> tuple[str, float]:
-        """What the best constant answer on the validation data is called, and costs in nats."""
+    def constant(self, data: Any) -> tuple[str, float] | None:
+        """What the best constant answer on the validation data is called, and costs in nats.
+
+        Returns:
+            None where the decoder's costs are not to be compared with it.
+        """
 
     def cost_name(self, rate: str) -> str:
         """The key of what a code costs: a deterministic one has a length where others have a rate.

@@ -54,6 +54,7 @@ DECODINGS = {
     for word, choice in choices.DECODERS.items()
     for view, window in choices.WINDOWS.items()
     for kind, signal in suites.SIGNALS.items()
+    if isinstance(signal[0], choice.part.DECODES)
 }
 
 
@@ -104,7 +105,7 @@ def test_the_surrogate_that_is_asked_for_is_the_slope(word, neuron):
 )
 def test_a_wrong_word_is_answered_with_the_nearest(word, near):
     with pytest.raises(
-        ValueError, match=f"^decoder: got '{word}', expected logistic, mlp, cnn"
+        ValueError, match=f"^decoder: got '{word}', expected logistic, mlp, cnn, counts"
     ) as told:
         choices.chosen("decoder", word, choices.DECODERS)
     said = str(told.value).partition("; did you mean ")[2]
