@@ -355,10 +355,11 @@ WRONG = {
     "bogus": "bogus: no such option",
     "--model.seed 1": "--model.seed: follows from --seed",
     "--model.num_steps 9": "--model.num_steps: follows from --data.num_steps",
-    "--model.decoder mpl": "--model.decoder: got 'mpl', expected logistic, mlp, cnn, a class; "
+    "--model.decoder mpl": "--model.decoder: got 'mpl', expected logistic, mlp, cnn, "
+    "counts, membrane, first_spike, a class; "
     "did you mean mlp?",
     "--model.decoder MLPDecodr": "--model.decoder: got 'MLPDecodr', expected logistic, mlp, cnn, "
-    "a class; did you mean MLPDecoder?",
+    "counts, membrane, first_spike, a class; did you mean MLPDecoder?",
     "--model.decoder torch.nn.Linear": "--model.decoder: got torch.nn.Linear, expected a Decoder",
     "--model.decoder mlp --model.decoder.num_hidden 9": "--model.decoder.num_hidden: no such "
     "setting; --model.decoder MLPDecoder has one",
@@ -383,7 +384,7 @@ WRONG = {
     "--data.dataset cifar": "--data.dataset: got 'cifar', expected digits, mnist",
     "--data.batch_size 0": "data needs batch_size >= 1 and num_workers >= 0, got 0 and 0",
     "--seed -1": "--seed: got -1, expected 0 to 4294967295",
-    "--config nope": "--config nope: neither a file nor one of digits, mnist, mnist_dvs",
+    "--config nope": "--config nope: neither a file nor one of digits, lif_mnist, mnist",
     "--trainer.max_epochs few": "--trainer.max_epochs: got 'few', expected int",
     "--trainer.accelerator abacus": "--trainer: You selected an invalid accelerator name",
     "--trainer.devices 0": "--trainer: `Trainer(devices='0')` value is not a valid input",
