@@ -64,7 +64,7 @@ class HandmadeDecoder(Decoder):
                 f"{type(self).__name__} has one readout neuron a class: got num_readout "
                 f"{num_neurons}, expected {signal.num_outputs}"
             )
-        self.length = window.length
+        self.num_neurons, self.length = num_neurons, window.length
 
     @abstractmethod
     def scores(self, code: SpikeCode, every_step: bool) -> Tensor:
