@@ -348,6 +348,7 @@ def test_classes_with_settings_of_their_own():
 WRONG = {
     "--model.num_redout 8": "--model.num_redout: no such setting; did you mean num_readout?",
     "--data.codng rate": "--data.codng: no such setting; did you mean coding?",
+    "--model.neuron.beta 0.9": "--model.neuron.beta: no such setting",
     "--trainer.max_epoch 1": "--trainer.max_epoch: no such option; did you mean "
     "--trainer.max_epochs?",
     "--window rate": "--window: no such option; did you mean --model.window?",
