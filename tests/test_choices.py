@@ -50,6 +50,7 @@ DECODINGS = {
     for word, choice in choices.DECODERS.items()
     for view, window in choices.WINDOWS.items()
     for kind, signal in suites.SIGNALS.items()
+    if isinstance(signal[0], choice.part.DECODES)
 }
 
 
