@@ -88,6 +88,24 @@ Draws = Tensor | LayerNoise
 """The noise of one layer: uniform numbers in (0, 1), `(B, T, *N)`, or those still to be drawn."""
 
 
+def check_draws(noise: Draws | None, shape: tuple[int, ...], who: str) -> None:
+    """Whether a stochastic threshold was given noise that fits: kernels read it unchecked.
+
+    Args:
+        noise: of a layer.
+        shape: `(B, T, *N)`, or `(B, *N)` of one step.
+        who: needs it, for the message.
+
+    Raises:
+        ValueError: there is none, or of another shape.
+    """
+    if noise is None:
+        raise ValueError(f"{who} needs noise: uniform numbers in (0, 1)")
+    got = (len(noise), *shape[1:]) if isinstance(noise, LayerNoise) else tuple(noise.shape)
+    if got != shape:
+        raise ValueError(f"{who} needs noise of shape {shape}, got {got}")
+
+
 @dataclass(frozen=True)
 class Noise:
     """The address of the noise of a batch, down to the example.
