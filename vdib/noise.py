@@ -4,7 +4,7 @@ Every number is a hash of (seed, step, example, sample, layer, time, neuron). So
 the same spikes in whatever batch it sits, with any number of loader workers or ranks, and after
 any resume. The hash is SplitMix64 (Steele, Lea & Flood, "Fast splittable pseudorandom number
 generators", 2014, https://doi.org/10.1145/2660193.2660195): the address down to the layer is mixed
-into a 64-bit key, field by field, and (time, neuron) counts along the key's own stream.
+into a 64-bit key, field by field, and (time, neuron) counts along the key's own sequence.
 """
 
 import math
