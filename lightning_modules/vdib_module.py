@@ -61,6 +61,7 @@ class VDIBModule(LightningModule):
 
     Attributes:
         TAKES: settings that follow from the data.
+        MEASURES: the kinds of signals that it is for.
         TABLE: what a run is summed up by: keys of its summary, and their words.
         PLANE: what of the validation figures are rate (bits) and distortion (nats), and per what.
         EVERY_STEP: whether every step is decoded.
@@ -68,6 +69,7 @@ class VDIBModule(LightningModule):
     """
 
     TAKES: ClassVar[tuple[str, ...]] = ("num_steps", "input_shape", "signal")
+    MEASURES: ClassVar[tuple[type[Signal], ...]] = (Signal,)
     TABLE: ClassVar[Mapping[str, str]]
     PLANE: ClassVar[tuple[str, str, str]] = ("rate_bits", "distortion_nats", "sample")
     EVERY_STEP: ClassVar[bool] = False
@@ -102,6 +104,10 @@ class VDIBModule(LightningModule):
         seed: int = 0,
     ) -> None:
         super().__init__()
+        if not isinstance(signal, self.MEASURES):
+            nouns = " or ".join(kind.noun for kind in self.MEASURES)
+            got = getattr(signal, "noun", signal)
+            raise ValueError(f"{type(self).__name__} decodes {nouns}, the data hold {got}")
         if not lr > 0 or not (encoder_lr is None or encoder_lr >= 0):
             raise ValueError(f"lr and encoder_lr: got {lr} and {encoder_lr}, expected above 0")
         steps = num_steps if window_steps is None else window_steps

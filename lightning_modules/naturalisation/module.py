@@ -32,6 +32,7 @@ from vdib.window import recent
 class NaturalisationModule(VDIBModule):
     """Turns spike trains into natural signals: images, or labels."""
 
+    MEASURES: ClassVar = (Image, Label)
     TABLE: ClassVar = {
         "judge_accuracy": "judge accuracy on naturalised test images",
         "class_accuracy": "class accuracy on test examples",
@@ -110,7 +111,7 @@ class NaturalisationModule(VDIBModule):
 
     def constant(self, data: Any) -> tuple[str, float]:
         """The best constant answer: the mean of the images, or the frequencies of the labels."""
-        r = data.examples("validation", len(data.split("validation"))).target
+        r = data.targets("validation")
         answer = self.signal.likelihood(self.signal.constant(r))
         name = "image" if isinstance(self.signal, Image) else "answer"
         return f"best constant {name}", float(distortion(answer.expand(r.shape[:1]), r).mean())
