@@ -157,3 +157,28 @@ class Noise:
             `(M B, T, *N)` float32.
         """
         return self.of_layer(layer).uniform(num_steps, shape, start)
+
+
+def codes_per_input(noise: Noise | Tensor | None, drives: tuple[int, ...]) -> int:
+    """M, how many codes of each input some noise draws.
+
+    Args:
+        noise: an address, or uniform numbers, `(M B, T, N)`.
+        drives: B, T and N.
+
+    Raises:
+        ValueError: it does not fit, or there is none.
+    """
+    if noise is None:
+        raise ValueError("a stochastic readout needs noise: `Noise`, or numbers in (0, 1)")
+    if isinstance(noise, Noise):
+        shape: tuple[int, ...] = (len(noise.ids) * noise.samples, *drives[1:])
+    else:
+        shape = tuple(noise.shape)
+    samples = shape[0] // drives[0]
+    if shape != (samples * drives[0], *drives[1:]) or samples < 1:
+        raise ValueError(
+            f"noise of shape {shape} does not fit drives {drives}: "
+            "expected a multiple of the rows and the rest alike"
+        )
+    return samples

@@ -2,10 +2,10 @@
 
     U[t] = beta U[t-1] + I[t] - theta S[t-1],     S[t] = 1[U[t] > theta]
 
-Unrolled, U is the current through `beta^t` less theta times `beta^k` of the own spikes k + 1
-steps ago: a filter, a feedback of the same decay, and a gain that is theta and not learned. The
-reset carries gradient. Defaults are those of snnTorch (Eshraghian et al., "Training Spiking Neural
-Networks Using Lessons from Deep Learning", 2023, https://arxiv.org/abs/2109.12894).
+Unrolled, U is the current through `beta^t` less theta times `beta^k` of the neuron's own spikes
+k + 1 steps ago: a filter, a feedback of the same decay, and a gain that is theta and not learned.
+The reset carries gradient. Defaults are those of snnTorch (Eshraghian et al., "Training Spiking
+Neural Networks Using Lessons from Deep Learning", 2023, https://arxiv.org/abs/2109.12894).
 """
 
 from vdib.dynamics.feedback import ExponentialFeedback
