@@ -25,7 +25,7 @@ from vdib.model import VDIB, Bottleneck
 from vdib.noise import Noise
 from vdib.penalty import PENALTIES
 from vdib.runs.folder import checkpoint_of, read_checkpoint, take_weights
-from vdib.signal import Signal
+from vdib.signal import Signal, check_signal
 from vdib.window import Window
 
 
@@ -104,10 +104,7 @@ class VDIBModule(LightningModule):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        if not isinstance(signal, self.MEASURES):
-            nouns = " or ".join(kind.noun for kind in self.MEASURES)
-            got = getattr(signal, "noun", signal)
-            raise ValueError(f"{type(self).__name__} decodes {nouns}, the data hold {got}")
+        check_signal(signal, self.MEASURES, type(self).__name__)
         if not lr > 0 or not (encoder_lr is None or encoder_lr >= 0):
             raise ValueError(f"lr and encoder_lr: got {lr} and {encoder_lr}, expected above 0")
         steps = num_steps if window_steps is None else window_steps
@@ -241,17 +238,11 @@ class VDIBModule(LightningModule):
     def configure_optimizers(self) -> Any:
         encoder = [p for p in self.vdib.encoder.parameters() if p.requires_grad]
         rest = [*self.vdib.decoder.parameters(), *self.vdib.prior.parameters()]
-        groups: list[dict[str, Any]] = [
-            {"params": rest},
-            {"params": encoder, "lr": self.encoder_lr},
-        ]
+        groups = [dict[str, Any](params=rest), dict[str, Any](params=encoder, lr=self.encoder_lr)]
         # In mixed precision Lightning clips for no fused optimiser.
         fused = not (self.trainer.gradient_clip_val and "mixed" in str(self.trainer.precision))
         optimizer = torch.optim.Adam([g for g in groups if g["params"]], lr=self.lr, fused=fused)
         steps = self.trainer.estimated_stepping_batches * self.updates_per_batch
         schedule = cosine(optimizer, steps)
         self._peaks = list(schedule.base_lrs)
-        return {
-            "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
-        }
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
