@@ -97,7 +97,7 @@ class WindowDecoder(Decoder):
         """A linear layer on the features `(F N)` that starts as one on the spike counts `(N)`."""
         drawn = nn.Linear(self.num_neurons, num_outputs)
         num_inputs = self.window.num_features * self.num_neurons
-        layer = nn.utils.skip_init(nn.Linear, num_inputs, num_outputs)
+        layer = nn.Linear(num_inputs, num_outputs, device="meta").to_empty(device="cpu")
         with torch.no_grad():
             layer.weight.copy_(self.window.lift(drawn.weight).flatten(1))
             layer.bias.copy_(drawn.bias)

@@ -75,8 +75,8 @@ def _parts(model: VDIB) -> tuple[list[CommutingLayer], list[Fire], WindowDecoder
     layers = commuting([*encoder.layers, encoder.readout], "online learning")
     if not isinstance(decoder, WindowDecoder):
         raise ValueError("online learning needs a decoder of a window of recent spikes")
-    readout = model.estimator.fire if encoder.readout.stochastic else encoder.readout.fire
-    return layers, [*(layer.fire for layer in layers[:-1]), readout], decoder
+    *fires, own = (layer.fire for layer in layers)
+    return layers, [*fires, model.estimator.fire if own.stochastic else own], decoder
 
 
 def begin(model: VDIB, x: Tensor) -> Memory:
