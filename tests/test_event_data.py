@@ -149,7 +149,7 @@ def test_the_mean_target_counts_repetitions(weights: list[int]) -> None:
     many = np.array(weights)
     zeros = np.zeros(len(many), np.int64)
     data = MNISTDVSData(**SIZES)
-    data.load = lambda split: SpikeSet(
+    data.open_split = lambda split: SpikeSet(
         zeros[:, None], zeros[:0].astype(np.uint16), (2, 26, 26), images, many, zeros, zeros
     )
     expected = images[many].mean(0).ravel() / 255
