@@ -24,7 +24,7 @@ from vdib.model import VDIB, Bottleneck
 from vdib.noise import Noise
 from vdib.penalty import PENALTIES
 from vdib.runs.folder import checkpoint_of, read_checkpoint, take_weights
-from vdib.signal import Signal
+from vdib.signal import Signal, check_signal
 from vdib.window import Window
 
 
@@ -104,10 +104,7 @@ class VDIBModule(TrainedModule):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        if not isinstance(signal, self.MEASURES):
-            nouns = " or ".join(kind.noun for kind in self.MEASURES)
-            got = getattr(signal, "noun", signal)
-            raise ValueError(f"{type(self).__name__} decodes {nouns}, the data hold {got}")
+        check_signal(signal, self.MEASURES, type(self).__name__)
         if not lr > 0 or not (encoder_lr is None or encoder_lr >= 0):
             raise ValueError(f"lr and encoder_lr: got {lr} and {encoder_lr}, expected above 0")
         steps = num_steps if window_steps is None else window_steps

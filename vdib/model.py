@@ -122,7 +122,7 @@ class VDIB(nn.Module):
                 decoded; 1 by default.
 
         Raises:
-            ValueError: weights without `every_step`.
+            ValueError: weights without `every_step`, noise that does not fit, r of another shape.
         """
         return self._measure(self.encode(x, noise), r, weights)
 
@@ -132,6 +132,15 @@ class VDIB(nn.Module):
         """A scalar whose gradient is the estimator's, and what it was made from.
 
         The scalar's own value means nothing; `Bottleneck.loss` is the loss.
+
+        Args:
+            x: `(B, T, *N_x)` spikes, dense or as lists.
+            r: the natural signal, `(B, ...)`.
+            noise: as of `forward`; M is the estimator's, so that numbers come as `(M B, T, N_y)`.
+            weights: as of `forward`.
+
+        Raises:
+            ValueError: weights without `every_step`, noise of another M, or r of another shape.
         """
         if not self._learns_from_samples():
             out = self._measure(self.encode(x, noise), r, weights)

@@ -27,6 +27,9 @@ def recent(spikes: Tensor, length: int, every_step: bool = False) -> Tensor:
 
     Returns:
         `(B, S, length, N)`.
+
+    Raises:
+        ValueError: a length below 1.
     """
     if length < 1:
         raise ValueError(f"a decoding window needs at least one step, got {length}")
@@ -52,6 +55,9 @@ class Window(nn.Module, ABC):
 
     Args:
         length: tau_d, in steps.
+
+    Raises:
+        ValueError: a length below 1.
     """
 
     def __init__(self, length: int) -> None:
@@ -124,6 +130,9 @@ class BasisWindow(Window):
     Args:
         length: tau_d, in steps.
         num_features: F, at most `length`.
+
+    Raises:
+        ValueError: a length below 1, or F outside of 1 to `length`.
     """
 
     basis: Tensor
