@@ -1,6 +1,8 @@
 """What holds of every data module: stable ids, disjoint splits, an order of its own, batches."""
 
+import inspect
 from functools import partial
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -55,6 +57,13 @@ MAKERS = {
     "blobs, inputs": (BlobData, partial(BlobData, lag=-2, target="inputs", **BLOBS)),
 }
 """A data module's class, and a small one of it, by more settings."""
+for name, kind in EVENT_DATA.items():  # those that are made by code need no line above
+    if kind not in {known for known, _ in MAKERS.values()}:
+        taken = inspect.signature(kind).parameters
+        some = {key: value for key, value in SIMULATED.items() if key in taken}
+        MAKERS[name] = (kind, partial(kind, **some))
+        if "target" in taken and "label" in get_args(taken["target"].annotation):
+            MAKERS[f"{name}, labels"] = (kind, partial(kind, target="label", **some))
 
 
 @pytest.fixture(params=MAKERS.values(), ids=list(MAKERS), scope="module")
