@@ -1,6 +1,7 @@
 """What holds of every data module: stable ids, disjoint splits, an order of its own, batches."""
 
 import inspect
+import re
 from functools import partial
 from typing import get_args
 
@@ -91,6 +92,12 @@ def test_every_data_module_is_here():
     assert {kind for kind, _ in MAKERS.values()} == set(DATA)
     assert set(choices.EVENT_SETS) == set(EVENT_DATA)
     assert all(issubclass(kind, DataModule) for kind in DATA)
+
+
+@pytest.mark.parametrize("name", EVENT_DATA)
+def test_help_describes_every_setting(name):
+    described = set(re.findall(r"^    (\w+):", EVENT_DATA[name].__doc__, re.MULTILINE))
+    assert set(inspect.signature(EVENT_DATA[name]).parameters) <= described
 
 
 def same(one, other):
