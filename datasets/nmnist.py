@@ -179,6 +179,7 @@ class NMNISTSplits(RecordingSplits):
             real ones to validate and test on.
         target: one image per `class`, each digit's own `source` image, or its `label`.
         num_train, num_validation, num_test: simulated recordings.
+        simulation_seed: of the simulated recordings, apart from the run's seed.
         real_weight: how often an epoch shows each real recording to train on.
         source: of the simulated digits: `mnist`, the `digits` that come along, or `auto`; beside
             real recordings only `mnist`, because those may show digits that come along.

@@ -389,7 +389,7 @@ WRONG = {
     "--data.dataset cifar": "--data.dataset: got 'cifar', expected digits, mnist",
     "--data.batch_size 0": "data needs batch_size >= 1 and num_workers >= 0, got 0 and 0",
     "--seed -1": "--seed: got -1, expected 0 to 4294967295",
-    "--config nope": "--config nope: neither a file nor one of digits, mnist, mnist_dvs",
+    "--config nope": "--config nope: neither a file nor one of ",
     "--trainer.max_epochs few": "--trainer.max_epochs: got 'few', expected int",
     "--trainer.accelerator abacus": "--trainer: You selected an invalid accelerator name",
     "--trainer.devices 0": "--trainer: `Trainer(devices='0')` value is not a valid input",
