@@ -24,7 +24,9 @@ from vdib.dynamics import surrogate
 from vdib.dynamics.surrogate import Surrogate
 from vdib.estimator import Estimator, LeaveOneOut, RelaxedBernoulli, ScoreFunction, StraightThrough
 from vdib.handmade import CountDecoder, FirstSpikeDecoder, MembraneDecoder
+from vdib.lightning_modules.schedule import Schedule, constant, cosine
 from vdib.neurons.layer import Neuron
+from vdib.neurons.leaky import leaky
 from vdib.neurons.lif import lif
 from vdib.neurons.readout import Readout, sampled, threshold
 from vdib.neurons.srm import srm
@@ -53,7 +55,8 @@ Choices = Mapping[str, Choice[Part]]
 
 NEURONS: Choices[Neuron] = {
     "srm": Choice(srm, "spike response model: double-exponential synapses, refractoriness"),
-    "lif": Choice(lif, "leaky integrate-and-fire, reset by subtraction (snnTorch)"),
+    "lif": Choice(lif, "leaky integrate-and-fire, reset by subtraction"),
+    "leaky": Choice(leaky, "the same as snnTorch has it: bias current, no gradient by the reset"),
 }
 
 READOUTS: Choices[Readout] = {
@@ -116,6 +119,11 @@ PRIORS: Choices[Callable[[int, float], nn.Module]] = {
     "past": Choice(AutoregressivePrior, "spikes predicted from all neurons' past spikes"),
 }
 
+SCHEDULES: Choices[Schedule] = {
+    "cosine": Choice(cosine, "from its peak to zero along a cosine"),
+    "constant": Choice(constant, "as it is"),
+}
+
 IMAGE_SETS: Choices[Callable[[Literal["train", "validation", "test"]], ImageSet]] = {
     "digits": Choice(Digits, "5,000 digits that come along"),
     "mnist": Choice(MNIST, "all of MNIST"),
@@ -137,6 +145,7 @@ MODEL: Mapping[str, Choices[Any]] = {
     "window": WINDOWS,
     "decoder": DECODERS,
     "prior": PRIORS,
+    "schedule": SCHEDULES,
 }
 """The settings of a model that are chosen by a word."""
 
@@ -191,6 +200,7 @@ if TYPE_CHECKING:  # which knows no types made of tables
     WindowName: TypeAlias = str
     DecoderName: TypeAlias = str
     PriorName: TypeAlias = str
+    ScheduleName: TypeAlias = str
     ImageSetName: TypeAlias = str
 else:
     NeuronName = Literal[tuple(NEURONS)]
@@ -201,4 +211,5 @@ else:
     WindowName = Literal[tuple(WINDOWS)]
     DecoderName = Literal[tuple(DECODERS)]
     PriorName = Literal[tuple(PRIORS)]
+    ScheduleName = Literal[tuple(SCHEDULES)]
     ImageSetName = Literal[tuple(IMAGE_SETS)]

@@ -63,6 +63,7 @@ class DataModule(LightningDataModule, Generic[Batch]):
         batch_size: B, in training.
         seed: of the order of the examples.
         num_workers: loader processes, spawned; 0 loads in the main one.
+        drop_last: leave out a last batch of training that is smaller.
 
     Attributes:
         num_steps: T.
@@ -79,7 +80,9 @@ class DataModule(LightningDataModule, Generic[Batch]):
     input_shape: tuple[int, ...]
     signal: Signal
 
-    def __init__(self, batch_size: int, seed: int, num_workers: int = 0) -> None:
+    def __init__(
+        self, batch_size: int, seed: int, num_workers: int = 0, drop_last: bool = False
+    ) -> None:
         super().__init__()
         if batch_size < 1 or num_workers < 0:
             raise ValueError(
@@ -89,6 +92,7 @@ class DataModule(LightningDataModule, Generic[Batch]):
         self.batch_size = batch_size
         self.seed = seed
         self.num_workers = num_workers
+        self.drop_last = drop_last
         self._splits: dict[str, Examples[Batch]] = {}
 
     def __str__(self) -> str:
@@ -150,6 +154,7 @@ class DataModule(LightningDataModule, Generic[Batch]):
             self.split(split),  # type: ignore[arg-type]  # batches are taken as a whole
             batch_size,
             sampler=sampler,
+            drop_last=self.drop_last and split == "train",
             num_workers=self.num_workers,
             collate_fn=_whole,
             multiprocessing_context="spawn" if self.num_workers else None,

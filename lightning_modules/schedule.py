@@ -1,11 +1,19 @@
 """The learning rate over a training, and what becomes of it when a run goes on."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
+
+Schedule = Callable[[Optimizer, float], LambdaLR]
+"""`(optimizer with the peaks as its rates, steps of the whole training) -> schedule`."""
+
+
+def constant(optimizer: Optimizer, steps: float) -> LambdaLR:
+    """Each group's peak throughout."""
+    return LambdaLR(optimizer, lambda step: 1.0)
 
 
 def cosine(optimizer: Optimizer, steps: float) -> LambdaLR:

@@ -7,7 +7,7 @@ import torch
 from pytorch_lightning import LightningModule
 from torch import Tensor, nn
 
-from vdib.lightning_modules.schedule import cosine, follow_peaks
+from vdib.lightning_modules.schedule import Schedule, follow_peaks
 from vdib.model import VDIB
 
 
@@ -18,12 +18,14 @@ class TrainedModule(LightningModule):
         vdib: the model.
         lr: peak learning rate of Adam.
         encoder_lr: the encoder's.
+        schedule: of both over a training.
         updates_per_batch: of the weights.
     """
 
     vdib: VDIB
     lr: float
     encoder_lr: float
+    schedule: Schedule
     updates_per_batch: int = 1
 
     def on_train_start(self) -> None:
@@ -55,7 +57,7 @@ class TrainedModule(LightningModule):
         fused = not (self.trainer.gradient_clip_val and "mixed" in str(self.trainer.precision))
         optimizer = torch.optim.Adam([g for g in groups if g["params"]], lr=self.lr, fused=fused)
         steps = self.trainer.estimated_stepping_batches * self.updates_per_batch
-        schedule = cosine(optimizer, steps)
+        schedule = self.schedule(optimizer, steps)
         self._peaks = list(schedule.base_lrs)
         each_step = {"scheduler": schedule, "interval": "step"}
         return {"optimizer": optimizer, "lr_scheduler": each_step}

@@ -53,9 +53,12 @@ class VDIBModule(TrainedModule):
         beta: nats of distortion that a nat of rate is worth (default: 0.01, for labels 0.0001).
         rho: firing probability per step that the prior and the readout start from.
         penalties: functions of `vdib.penalty` and their weights, `{hidden_spikes: 0.01}`.
-        lr: peak learning rate of Adam, which falls to zero along a cosine.
+        lr: peak learning rate of Adam.
+        schedule: of the learning rates over a training.
         encoder_lr: the encoder's, where it is to differ.
         frozen_encoder: leave the encoder as it was drawn: the baseline.
+        calibrate: scale freshly drawn weights on a batch, so that potentials are of the threshold's
+            order; else they are as PyTorch draws them.
         init_from: a run, or a checkpoint, whose weights to start from.
         seed: of the noise.
 
@@ -99,7 +102,9 @@ class VDIBModule(TrainedModule):
         penalties: Mapping[str, float] | None = None,
         lr: float = 2e-3,
         encoder_lr: float | None = None,
+        schedule: choices.ScheduleName = "cosine",
         frozen_encoder: bool = False,
+        calibrate: bool = True,
         init_from: str | None = None,
         seed: int = 0,
     ) -> None:
@@ -146,6 +151,8 @@ class VDIBModule(TrainedModule):
         self.rho = rho
         self.lr = lr
         self.encoder_lr = lr if encoder_lr is None else encoder_lr
+        self.schedule = chosen("schedule", schedule, choices.SCHEDULES)
+        self.calibrate = calibrate
         self.seed = seed
         self.init_from = None if init_from is None else os.path.abspath(init_from)
         # Firing probabilities of the code averaged over the validation set, per neuron, and per
@@ -207,7 +214,8 @@ class VDIBModule(TrainedModule):
 
     def start(self, data: DataModule[Any]) -> None:
         """Bring freshly drawn weights to where training had better start."""
-        self.vdib.encoder.calibrate(data.examples("train", 256).spikes, self.rho)
+        if self.calibrate:
+            self.vdib.encoder.calibrate(data.examples("train", 256).spikes, self.rho)
         self.vdib.decoder.start_from(data.constant())
 
     def training_step(self, batch: SpikeBatch, batch_idx: int) -> Tensor | None:

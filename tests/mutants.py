@@ -169,6 +169,13 @@ MUTANTS = [
         f"{DECODERS}::test_a_start_from_given_outputs",
     ),
     Mutant(
+        "vdib/neurons/leaky.py",
+        "self.synapses(x).view(-1, *self.shape) + self.bias",
+        "self.synapses(x).view(-1, *self.shape)",
+        "leaky neurons receive no bias current",
+        "tests/test_leaky.py::test_the_reset_carries_no_gradient",
+    ),
+    Mutant(
         "vdib/handmade.py",
         "before = silent.cumsum(1) - silent",
         "before = silent.cumsum(1)",

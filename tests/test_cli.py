@@ -361,10 +361,11 @@ WRONG = {
     "bogus": "bogus: no such option",
     "--model.seed 1": "--model.seed: follows from --seed",
     "--model.num_steps 9": "--model.num_steps: follows from --data.num_steps",
-    "--model.decoder mpl": "--model.decoder: got 'mpl', expected logistic, mlp, cnn, a class; "
+    "--model.decoder mpl": "--model.decoder: got 'mpl', expected logistic, mlp, cnn, "
+    "counts, membrane, first_spike, a class; "
     "did you mean mlp?",
     "--model.decoder MLPDecodr": "--model.decoder: got 'MLPDecodr', expected logistic, mlp, cnn, "
-    "a class; did you mean MLPDecoder?",
+    "counts, membrane, first_spike, a class; did you mean MLPDecoder?",
     "--model.decoder torch.nn.Linear": "--model.decoder: got torch.nn.Linear, expected a Decoder",
     "--model.decoder mlp --model.decoder.num_hidden 9": "--model.decoder.num_hidden: no such "
     "setting; --model.decoder MLPDecoder has one",

@@ -10,6 +10,7 @@ import pytest
 import recordings as make
 import torch
 
+from vdib.coding import constant_code
 from vdib.lightning_modules import choices
 from vdib.lightning_modules.data_module import DataModule, SpikeBatch
 from vdib.lightning_modules.experiments import DATA
@@ -44,6 +45,7 @@ MAKERS = {
     "digits": (ImageData, partial(ImageData, "digits", num_steps=4)),
     "digits, labels": (ImageData, partial(ImageData, "digits", "label", num_steps=4)),
     "digits, rate": (ImageData, partial(ImageData, "digits", coding="rate", num_steps=4)),
+    "digits, currents": (ImageData, partial(ImageData, "digits", coding="constant", num_steps=4)),
     **{
         name: (EVENT_DATA[name], partial(EVENT_DATA[name], **SIMULATED))
         for name in ("NMNISTData", "MNISTDVSData")
@@ -127,7 +129,11 @@ def test_batches_are_what_the_module_says_of_itself(made):
         assert batch.label.shape == (count,)
         assert batch.id.dtype == torch.int64
         shown = batch.spikes.dense() if isinstance(batch.spikes, SparseSpikes) else batch.spikes
-        assert ((shown == 0) | (shown == 1)).all()
+        if getattr(data, "coding", None) is constant_code:  # currents: pixels in every step
+            assert torch.equal(shown, shown[:, :1].expand_as(shown))
+            assert ((shown >= 0) & (shown <= 1)).all()
+        else:
+            assert ((shown == 0) | (shown == 1)).all()
         assert 0 < shown.mean() < 0.9
         # The signal can tell what each target costs, of outputs as many as it says.
         outputs = data.constant()

@@ -37,6 +37,20 @@ def rate_code(pixels: Tensor, num_steps: int, noise: Noise) -> Tensor:
     return (uniform < pixels[:, None]).to(pixels.dtype)
 
 
+def constant_code(pixels: Tensor, num_steps: int, noise: Noise | None = None) -> Tensor:
+    """No spikes: the pixel itself as a constant current, `x[t] = p`; `noise` is not used.
+
+    A view that does not repeat the pixels in memory.
+
+    >>> constant_code(torch.tensor([[1.0, 0.5]]), 3)[0]
+    tensor([[1.0000, 0.5000],
+            [1.0000, 0.5000],
+            [1.0000, 0.5000]])
+    """
+    _check(pixels)
+    return pixels[:, None].expand(-1, num_steps, -1)
+
+
 def time_code(pixels: Tensor, num_steps: int, noise: Noise | None = None) -> Tensor:
     """One spike, the earlier the brighter: at step `T - 1 - n` with `n = round(p (T - 1))`.
 

@@ -7,14 +7,14 @@ from typing import Literal
 
 from torch import Tensor
 
-from vdib.coding import rate_code, time_code
+from vdib.coding import constant_code, rate_code, time_code
 from vdib.datasets.images import ImageBatch, ImageSet
 from vdib.lightning_modules.choices import IMAGE_SETS, ImageSetName, chosen
 from vdib.lightning_modules.data_module import DataModule, SpikeBatch
 from vdib.noise import Noise
 from vdib.signal import Image, Label, Signal
 
-CODINGS = {"rate": rate_code, "time": time_code}
+CODINGS = {"rate": rate_code, "time": time_code, "constant": constant_code}
 
 
 class ImageData(DataModule[ImageBatch]):
@@ -23,10 +23,12 @@ class ImageData(DataModule[ImageBatch]):
     Args:
         dataset: `digits` (5,000, shipped) or `mnist` (70,000).
         target: what the spikes are to become: the `image` itself, or its `label`.
-        coding: `time` (one spike a pixel, the earlier the brighter) or `rate` (Bernoulli).
+        coding: `time` (one spike a pixel, the earlier the brighter), `rate` (Bernoulli) or
+            `constant` (no spikes: the pixels as currents, in every step).
         num_steps: T.
         batch_size: B, in training.
         num_workers: loader processes, spawned; 0 loads in the main one, which is fastest here.
+        drop_last: leave out the last batch of an epoch where it is smaller.
         seed: of the order of the examples and of rate coding.
     """
 
@@ -37,13 +39,14 @@ class ImageData(DataModule[ImageBatch]):
         self,
         dataset: ImageSetName = "digits",
         target: Literal["image", "label"] = "image",
-        coding: Literal["rate", "time"] = "time",
+        coding: Literal["rate", "time", "constant"] = "time",
         num_steps: int = 30,
         batch_size: int = 32,
         num_workers: int = 0,
+        drop_last: bool = False,
         seed: int = 0,
     ) -> None:
-        super().__init__(batch_size, seed, num_workers)
+        super().__init__(batch_size, seed, num_workers, drop_last)
         if num_steps < 2:
             raise ValueError(f"num_steps: got {num_steps}, expected at least 2")
         self.dataset = chosen("dataset", dataset, IMAGE_SETS)

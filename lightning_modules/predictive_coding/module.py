@@ -44,8 +44,8 @@ class PredictiveCodingModule(VDIBModule):
         unscored: steps at the beginning that do not count (taken from the data).
         mode: learn from whole `sequences`, or `online`: an update at every step of a batch of
             parallel streams, with credit for the last tau_d steps (`vdib.online`).
-        lr: peak learning rate of Adam, which falls to zero along a cosine (default: 0.03 for
-            `sequences`, 0.01 `online`, where the gradient of every single step is followed).
+        lr: peak learning rate of Adam (default: 0.03 for `sequences`, 0.01 `online`, where the
+            gradient of every single step is followed).
         encoder_lr: the encoder's (default: 0.1 and 0.03, whatever `lr`).
         reference: measure beside it what a network without a bottleneck reaches
             (`reference.py`); computed once for all runs.
