@@ -1,7 +1,7 @@
 """When following the spikes is faster than the dense product: what the constants rest on.
 
     python benchmarks/break_even.py                   # of vdib/backends/event_*.py
-    python benchmarks/break_even.py --threads 2 --turns 15
+    OMP_WAIT_POLICY=passive python benchmarks/break_even.py --threads 2 --turns 15
 
 Forward pass and weight gradient. Each cell is the time of the event-driven product over that of the
 dense one, medians of CPU time (on two threads wall time) of both in turns: for spikes that come as

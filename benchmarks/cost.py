@@ -1,7 +1,7 @@
 """What a step costs against steps, batch, neurons and density: the figure of docs/performance.md.
 
     python benchmarks/cost.py            # cost.png and cost.json, one core
-    python benchmarks/cost.py --cores    # one thread against two, wall time
+    OMP_WAIT_POLICY=passive python benchmarks/cost.py --cores    # one thread against two, wall time
 
 Forward and backward pass, medians of CPU time in turns, around 784-600-256, T = 100, B = 16 at 2 %;
 memory is what a step adds to a process of its own.

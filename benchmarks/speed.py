@@ -2,7 +2,7 @@
 
     python benchmarks/speed.py                     # the tables, and speed.json
     python benchmarks/speed.py --settings mnist    # some of it
-    python benchmarks/speed.py --threads 2         # on two cores: compare wall times
+    OMP_WAIT_POLICY=passive python benchmarks/speed.py --threads 2   # two cores, wall time
     python benchmarks/speed.py --profile dvs       # where a training step of ours spends its time
 
 Rows of a setting take turns, so that whatever else the machine does disturbs all of them alike; a

@@ -78,6 +78,7 @@ class Figures(Callback):
         self.path = [point for point in self.path if point[0] < epoch]
         assert isinstance(pl_module, VDIBModule)
         bits, nats, _ = pl_module.PLANE
+        bits = pl_module.cost_name(bits)
         self.path.append((epoch, float(seen[f"val/{bits}"]), float(seen[f"val/{nats}"])))
         if self.every and epoch % self.every == 0:
             self._write(trainer, pl_module, "validation", self.folder / f"epoch_{epoch:03d}")
@@ -94,7 +95,7 @@ class Figures(Callback):
             epochs, bits, nats = (torch.tensor(column) for column in zip(*self.path, strict=True))
             constant = module.constant(module.data)
             figures["rate_distortion"] = rate_distortion(
-                bits, nats, epochs, constant, module.PLANE[2]
+                bits, nats, epochs, constant, module.PLANE[2], module.cost_name("rate")
             )
         for name, figure in figures.items():
             path = folder / f"{name}.png"

@@ -23,7 +23,10 @@ from vdib.decoder import CNNDecoder, Decoder, LogisticDecoder, MLPDecoder
 from vdib.dynamics import surrogate
 from vdib.dynamics.surrogate import Surrogate
 from vdib.estimator import Estimator, LeaveOneOut, RelaxedBernoulli, ScoreFunction, StraightThrough
+from vdib.handmade import CountDecoder, FirstSpikeDecoder, MembraneDecoder
 from vdib.neurons.layer import Neuron
+from vdib.neurons.lif import lif
+from vdib.neurons.readout import Readout, sampled, threshold
 from vdib.neurons.srm import srm
 from vdib.prior import AutoregressivePrior, BernoulliPrior, MarginalPrior
 from vdib.signal import Signal
@@ -50,6 +53,14 @@ Choices = Mapping[str, Choice[Part]]
 
 NEURONS: Choices[Neuron] = {
     "srm": Choice(srm, "spike response model: double-exponential synapses, refractoriness"),
+    "lif": Choice(lif, "leaky integrate-and-fire, reset by subtraction (snnTorch)"),
+}
+
+READOUTS: Choices[Readout] = {
+    "sampled": Choice(sampled, "stochastic SRM neurons, whose code has a rate"),
+    "threshold": Choice(
+        threshold, "deterministic, neurons like the hidden ones; the code has a length, no rate"
+    ),
 }
 
 SURROGATES: Choices[Surrogate] = {
@@ -92,6 +103,9 @@ DECODERS: Choices[Callable[[Window, int, Signal], Decoder]] = {
     "logistic": Choice(LogisticDecoder, "logistic regression"),
     "mlp": Choice(MLPDecoder, "one hidden layer of rectified units"),
     "cnn": Choice(CNNDecoder, "two convolutions over time, then a dense layer"),
+    "counts": Choice(CountDecoder, "labels, by hand: target spike counts (SLAYER)"),
+    "membrane": Choice(MembraneDecoder, "labels, by hand: v at every step (snnTorch)"),
+    "first_spike": Choice(FirstSpikeDecoder, "labels, by hand: who fires first, exactly"),
 }
 
 PRIORS: Choices[Callable[[int, float], nn.Module]] = {
@@ -116,6 +130,7 @@ EVENT_SETS: Choices[type[RecordingSplits]] = {
 
 MODEL: Mapping[str, Choices[Any]] = {
     "neuron": NEURONS,
+    "readout": READOUTS,
     "surrogate": SURROGATES,
     "credit": CREDITS,
     "estimator": ESTIMATORS,
@@ -169,6 +184,7 @@ def chosen(setting: str, word: str, choices: Choices[Part]) -> Part:
 
 if TYPE_CHECKING:  # which knows no types made of tables
     NeuronName: TypeAlias = str
+    ReadoutName: TypeAlias = str
     SurrogateName: TypeAlias = str
     CreditName: TypeAlias = str
     EstimatorName: TypeAlias = str
@@ -178,6 +194,7 @@ if TYPE_CHECKING:  # which knows no types made of tables
     ImageSetName: TypeAlias = str
 else:
     NeuronName = Literal[tuple(NEURONS)]
+    ReadoutName = Literal[tuple(READOUTS)]
     SurrogateName = Literal[tuple(SURROGATES)]
     CreditName = Literal[tuple(CREDITS)]
     EstimatorName = Literal[tuple(ESTIMATORS)]

@@ -1,4 +1,4 @@
-"""What the experiments share: building, training, checking and optimising a `VDIB` model.
+"""What the experiments share: building and training a `VDIB` model, and the code's marginal.
 
 Legend: B batch, T steps, N_y readout neurons.
 """
@@ -11,8 +11,7 @@ from typing import Any, ClassVar
 
 import torch
 from matplotlib.figure import Figure
-from pytorch_lightning import LightningModule
-from torch import Tensor, nn
+from torch import Tensor
 
 from vdib.decoder import Decoder
 from vdib.encoder import build_encoder
@@ -20,7 +19,7 @@ from vdib.estimator import Estimator
 from vdib.lightning_modules import choices
 from vdib.lightning_modules.choices import chosen, with_words
 from vdib.lightning_modules.data_module import DataModule, SpikeBatch
-from vdib.lightning_modules.schedule import cosine, follow_peaks
+from vdib.lightning_modules.trained_module import TrainedModule
 from vdib.model import VDIB, Bottleneck
 from vdib.noise import Noise
 from vdib.penalty import PENALTIES
@@ -30,7 +29,7 @@ from vdib.window import Window
 
 
 @with_words
-class VDIBModule(LightningModule):
+class VDIBModule(TrainedModule):
     """Trains a `VDIB` model; what is measured and drawn is the business of the experiment.
 
     Args:
@@ -38,17 +37,18 @@ class VDIBModule(LightningModule):
         input_shape: of one step's spikes (taken from the data).
         signal: what they are to become (taken from the data).
         neuron: of the hidden layers.
+        readout: how the readout fires.
         hidden: sizes of the dense hidden layers.
         conv: channels of convolutional layers before them.
-        num_readout: N_y, stochastic readout neurons.
-        num_filters: K, synaptic filters of the readout.
+        num_readout: N_y, readout neurons.
+        num_filters: K, synaptic filters of a sampled readout.
         decoder: a name, or a decoder class.
         window: what the decoder sees of the spikes: every step, a temporal basis, or their rate.
         window_steps: tau_d; all T by default.
         num_basis: elements of the temporal basis.
-        estimator: gradient through the readout: a name, or an estimator class.
+        estimator: gradient through a sampled readout: a name, or an estimator class.
         credit: how the loss reaches the hidden layers.
-        surrogate: derivative of the hidden spikes; the neuron's own by default.
+        surrogate: derivative of deterministic spikes; the neuron's own by default.
         prior: q(y), against which the rate is measured.
         beta: nats of distortion that a nat of rate is worth (default: 0.01, for labels 0.0001).
         rho: firing probability per step that the prior and the readout start from.
@@ -61,17 +61,18 @@ class VDIBModule(LightningModule):
 
     Attributes:
         TAKES: settings that follow from the data.
+        MEASURES: the kinds of signals that it is for.
         TABLE: what a run is summed up by: keys of its summary, and their words.
-        PLANE: what of the validation figures are rate (bits) and distortion (nats), and per what.
+        PLANE: what of the validation figures are rate (bits) and distortion (nats), and per what;
+            see `cost_name`.
         EVERY_STEP: whether every step is decoded.
-        updates_per_batch: of the weights.
     """
 
     TAKES: ClassVar[tuple[str, ...]] = ("num_steps", "input_shape", "signal")
+    MEASURES: ClassVar[tuple[type[Signal], ...]] = (Signal,)
     TABLE: ClassVar[Mapping[str, str]]
     PLANE: ClassVar[tuple[str, str, str]] = ("rate_bits", "distortion_nats", "sample")
     EVERY_STEP: ClassVar[bool] = False
-    updates_per_batch: int = 1
     marginal: Tensor
 
     def __init__(
@@ -80,6 +81,7 @@ class VDIBModule(LightningModule):
         input_shape: Sequence[int],
         signal: Signal,
         neuron: choices.NeuronName = "srm",
+        readout: choices.ReadoutName = "sampled",
         hidden: Sequence[int] = (600,),
         conv: Sequence[int] = (),
         num_readout: int = 256,
@@ -102,6 +104,10 @@ class VDIBModule(LightningModule):
         seed: int = 0,
     ) -> None:
         super().__init__()
+        if not isinstance(signal, self.MEASURES):
+            nouns = " or ".join(kind.noun for kind in self.MEASURES)
+            got = getattr(signal, "noun", signal)
+            raise ValueError(f"{type(self).__name__} decodes {nouns}, the data hold {got}")
         if not lr > 0 or not (encoder_lr is None or encoder_lr >= 0):
             raise ValueError(f"lr and encoder_lr: got {lr} and {encoder_lr}, expected above 0")
         steps = num_steps if window_steps is None else window_steps
@@ -121,6 +127,7 @@ class VDIBModule(LightningModule):
             None if surrogate is None else chosen("surrogate", surrogate, choices.SURROGATES),
             chosen("credit", credit, choices.CREDITS),
             seed,
+            chosen("readout", readout, choices.READOUTS),
         )
         if frozen_encoder:  # else as the layers say: a neuron may hold a number fixed
             encoder.requires_grad_(False)
@@ -150,16 +157,33 @@ class VDIBModule(LightningModule):
         self.register_buffer("marginal", torch.full((steps, num_readout), rho))
 
     @abstractmethod
-    def evaluate(self, stage: str, batch: SpikeBatch) -> Tensor:
-        """Measure a batch, log `{stage}/...` and return the code's logits `(B, T, N_y)`."""
+    def evaluate(self, stage: str, batch: SpikeBatch) -> Tensor | None:
+        """Measure a batch, log `{stage}/...` and return the code's logits `(B, T, N_y)`.
+
+        Returns:
+            None where the code is deterministic: it has no probabilities.
+        """
 
     @abstractmethod
     def figures(self, batch: SpikeBatch) -> dict[str, Figure]:
         """What a run shows of some examples, by file name without `.png`."""
 
     @abstractmethod
-    def constant(self, data: Any) -> tuple[str, float]:
-        """What the best constant answer on the validation data is called, and costs in nats."""
+    def constant(self, data: Any) -> tuple[str, float] | None:
+        """What the best constant answer on the validation data is called, and costs in nats.
+
+        Returns:
+            None where the decoder's costs are not to be compared with it.
+        """
+
+    def cost_name(self, rate: str) -> str:
+        """The key of what a code costs: a deterministic one has a length where others have a rate.
+
+        Args:
+            rate: the key of a rate under the training prior.
+        """
+        stochastic = self.vdib.encoder.readout.stochastic
+        return rate if stochastic else rate.replace("rate", "code_length", 1)
 
     def settings(self) -> dict[str, float | str]:
         """What the summary says beside what was measured."""
@@ -189,10 +213,6 @@ class VDIBModule(LightningModule):
         self.vdib.encoder.calibrate(data.examples("train", 256).spikes, self.rho)
         self.vdib.decoder.start_from(data.constant())
 
-    def on_train_start(self) -> None:
-        for config in self.trainer.lr_scheduler_configs:
-            follow_peaks(config.scheduler, self._peaks)
-
     def training_step(self, batch: SpikeBatch, batch_idx: int) -> Tensor | None:
         noise = Noise(self.seed, self.global_step, batch.id)
         surrogate_loss, out = self.training_loss(batch, noise)
@@ -202,49 +222,22 @@ class VDIBModule(LightningModule):
         self.log("train/loss", loss, prog_bar=True)
         return surrogate_loss
 
-    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
-        grads = [p.grad for p in self.vdib.parameters() if p.grad is not None]
-        if not torch.isfinite(nn.utils.get_total_norm(grads)):
-            raise FloatingPointError(f"a gradient is not finite at step {self.global_step}")
-
     def on_validation_epoch_start(self) -> None:
         self._probabilities = torch.zeros_like(self.marginal)
         self._count = self.marginal.new_zeros(())
 
     def validation_step(self, batch: SpikeBatch, batch_idx: int) -> None:
         logits = self.evaluate("val", batch)
-        self._probabilities += torch.sigmoid(logits).sum(0)
-        self._count += len(batch.id)
+        if logits is not None:
+            self._probabilities += torch.sigmoid(logits).sum(0)
+            self._count += len(batch.id)
 
     def on_validation_epoch_end(self) -> None:
+        if not self.vdib.encoder.readout.stochastic:
+            return  # no probabilities, no marginal
         reduce = self.trainer.strategy.reduce
         total = reduce(self._probabilities, reduce_op="sum")
         self.marginal = (total / reduce(self._count, reduce_op="sum")).clamp(1e-6, 1 - 1e-6)
 
     def test_step(self, batch: SpikeBatch, batch_idx: int) -> None:
         self.evaluate("test", batch)
-
-    def log_figures(self, stage: str, figures: Mapping[str, Tensor | float], count: int) -> None:
-        """Means over the epoch of what `count` examples of a batch measured."""
-        self.log_dict(
-            {f"{stage}/{name}": value for name, value in figures.items()},
-            batch_size=count,
-            on_epoch=True,
-            sync_dist=True,
-        )
-
-    def configure_optimizers(self) -> Any:
-        encoder = [p for p in self.vdib.encoder.parameters() if p.requires_grad]
-        rest = [*self.vdib.decoder.parameters(), *self.vdib.prior.parameters()]
-        groups: list[dict[str, Any]] = [
-            {"params": rest},
-            {"params": encoder, "lr": self.encoder_lr},
-        ]
-        # In mixed precision Lightning clips for no fused optimiser.
-        fused = not (self.trainer.gradient_clip_val and "mixed" in str(self.trainer.precision))
-        optimizer = torch.optim.Adam([g for g in groups if g["params"]], lr=self.lr, fused=fused)
-        steps = self.trainer.estimated_stepping_batches * self.updates_per_batch
-        schedule = cosine(optimizer, steps)
-        self._peaks = list(schedule.base_lrs)
-        each_step = {"scheduler": schedule, "interval": "step"}
-        return {"optimizer": optimizer, "lr_scheduler": each_step}

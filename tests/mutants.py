@@ -93,8 +93,8 @@ MUTANTS = [
     ),
     Mutant(
         "vdib/encoder.py",
-        "drive.repeat(samples, 1, 1)",
-        "drive.repeat_interleave(samples, 0)",
+        "once.repeat(samples, 1, 1)",
+        "once.repeat_interleave(samples, 0)",
         "codes of one input lie beside each other, their noise does not",
         "tests/test_encoder.py::test_samples_are_sample_major_and_share_one_hidden_pass",
     ),
@@ -169,6 +169,13 @@ MUTANTS = [
         f"{DECODERS}::test_a_start_from_given_outputs",
     ),
     Mutant(
+        "vdib/handmade.py",
+        "before = silent.cumsum(1) - silent",
+        "before = silent.cumsum(1)",
+        "who fires first is also silent in that step",
+        "tests/test_handmade.py::test_the_first_to_spike_has_the_probability_of_its_codes",
+    ),
+    Mutant(
         "vdib/signal.py",
         "r.std(0, correction=0)",
         "r.std(0)",
@@ -184,8 +191,8 @@ MUTANTS = [
     ),
     Mutant(
         "vdib/model.py",
-        "if not out.code.stochastic:",
-        "if False:",
+        "return self.encoder.readout.stochastic and looks",
+        "return looks",
         "an estimator is asked about spikes that were not drawn",
         "tests/test_model.py::"
         "test_a_deterministic_readout_costs_its_code_length_and_is_trained_without_an_estimator",
@@ -241,9 +248,9 @@ MUTANTS = [
     ),
     Mutant(
         "lightning_modules/naturalisation/module.py",
-        "(natural.argmax(1) == batch.target).float().mean()",
-        "(natural.argmin(1) == batch.target).float().mean()",
-        "class accuracy is of the least likely class",
+        "right = (label == batch.target).float()",
+        "right = (label != batch.target).float()",
+        "class accuracy is the share of wrong classes",
         "tests/test_naturalisation.py::test_class_accuracy_is_the_share_of_right_classes",
     ),
 ]

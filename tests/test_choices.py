@@ -11,7 +11,7 @@ from vdib.dynamics.filters import ExponentialPair, RaisedCosines
 from vdib.lightning_modules import choices
 from vdib.lightning_modules.choices import MODEL, listing
 from vdib.lightning_modules.vdib_module import VDIBModule
-from vdib.neurons.srm import stochastic_srm
+from vdib.neurons.srm import srm, stochastic_srm
 from vdib.neurons.synapses import dense, pooled_conv
 
 PLACES = {"dense": dense((5,), 4), "conv": pooled_conv((2, 5, 4), 3, kernel_size=3)}
@@ -21,6 +21,10 @@ HIDDEN = {
     for place, connection in PLACES.items()
 }
 READOUTS = {
+    f"{word}, {place}": partial(how.part, *connection, srm, None, 3)
+    for word, how in choices.READOUTS.items()
+    for place, connection in PLACES.items()
+} | {
     f"{name}, {place}": partial(stochastic_srm, *connection, filter)
     for name, filter in {"a bank": RaisedCosines(3, 8), "a pair": ExponentialPair()}.items()
     for place, connection in PLACES.items()
@@ -115,7 +119,7 @@ def test_the_surrogate_that_is_asked_for_is_the_slope(word, neuron):
 )
 def test_a_wrong_word_is_answered_with_the_nearest(word, near):
     with pytest.raises(
-        ValueError, match=f"^decoder: got '{word}', expected logistic, mlp, cnn"
+        ValueError, match=f"^decoder: got '{word}', expected logistic, mlp, cnn, counts"
     ) as told:
         choices.chosen("decoder", word, choices.DECODERS)
     said = str(told.value).partition("; did you mean ")[2]

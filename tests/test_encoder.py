@@ -204,7 +204,7 @@ def test_building_what_was_asked_for():
     assert [layer.shape for layer in encoder.layers] == [(3, 4, 3), (4, 2, 1), (8,), (7,)]
     assert encoder.num_readout == 5
     weights = [tuple(p.shape) for p in encoder.parameters() if p.dim() > 1 and p.numel() > 4]
-    assert weights == [(3, 2, 5, 5), (4, 3, 5, 5), (8, 8), (7, 8), (8 * 5, 7)]
+    assert weights == [(3, 2, 5, 5), (4, 3, 5, 5), (8, 8), (8, 7), (7, 8 * 5)]
 
 
 def test_images_into_dense_layers_are_flattened():

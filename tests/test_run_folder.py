@@ -57,14 +57,14 @@ def test_a_run_is_loaded_as_a_model(folder):
     assert not any(module.training for module in model.modules())
     kept = {n.removeprefix("vdib."): w for n, w in weights(folder, "best").items() if "vdib" in n}
     assert same(model.state_dict(), kept)
-    x = (torch.rand(1, 6, 784, generator=torch.Generator().manual_seed(0)) < 0.2).float()
+    x = (torch.rand(1, 6, 1, 28, 28, generator=torch.Generator().manual_seed(0)) < 0.2).float()
     noise = vdib.Noise(0, -1, torch.tensor([0]))
     stream = model.stream(seed=0)
-    (whole,) = model.encode(x, noise).spikes
+    code = model.encode(x, noise)
     for t in range(6):
         stream.push(x[0, t])
-        assert stream.spikes.shape == whole[t].shape
-    assert torch.isfinite(model.decode(whole[None]).mean).all()
+        assert stream.spikes.shape == code.spikes[0, t].shape
+    assert torch.isfinite(model.decode(code).mean).all()
 
 
 TRAINERS = {

@@ -10,7 +10,7 @@ Legend: B batch, S decodings per sequence, L window, N readout neurons, F featur
 
 import math
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -30,12 +30,18 @@ class Decoder(nn.Module, ABC):
 
     Attributes:
         DECODES: the kinds of signals it is for.
+        SAMPLES: whether it looks at the drawn spikes; otherwise at the readout's drive, and the
+            readout is a sampled one.
+        PROBABILITY: whether `log_prob` is that of a probability (or density) of r, which may be
+            compared with that of an answer without spikes.
 
     Raises:
         ValueError: another kind of signal.
     """
 
     DECODES: ClassVar[tuple[type[Signal], ...]] = (Signal,)
+    SAMPLES: ClassVar[bool] = True
+    PROBABILITY: ClassVar[bool] = True
 
     def __init__(self, signal: Signal | int) -> None:
         super().__init__()
@@ -53,6 +59,19 @@ class Decoder(nn.Module, ABC):
             code: of whole sequences.
             every_step: decode at every step (S = T) rather than once at the end (S = 1).
         """
+
+    def decide(self, code: SpikeCode) -> tuple[Tensor, Tensor]:
+        """The label that a code is taken for, and when.
+
+        Returns:
+            `(B,)` each: labels, and how many steps were needed, all T where it decides at the end.
+        """
+        decoded: Any = self(code)
+        return self._at_the_end(code, decoded.probs[:, 0])
+
+    def _at_the_end(self, code: SpikeCode, evidence: Tensor) -> tuple[Tensor, Tensor]:
+        label = evidence.argmax(-1)  # B, of (B, O)
+        return label, torch.full_like(label, code.spikes.shape[1])
 
     def start_from(self, outputs: Tensor) -> None:
         """Have it answer with these outputs `(O)`, to which the spikes add, if it learns to."""

@@ -10,13 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from vdib.credit import BPTT, Credit
-from vdib.dynamics.filters import RaisedCosines
 from vdib.dynamics.firing import Fire
 from vdib.dynamics.surrogate import Surrogate
 from vdib.neurons import synapses
 from vdib.neurons.layer import Layer, Neuron, State, commuting
-from vdib.neurons.srm import srm, stochastic_srm
-from vdib.noise import Noise
+from vdib.neurons.readout import Readout, sampled
+from vdib.neurons.srm import srm
+from vdib.noise import Noise, codes_per_input
 from vdib.sparse import Spikes
 
 
@@ -30,6 +30,7 @@ class SpikeCode:
             have none. Of a stochastic readout, `log p(y = 1) / p(y = 0)`.
         hidden: spikes of each hidden layer, `(B, T, *N_h)`.
         stochastic: whether the readout is.
+        drive: v but for the readout's own feedback, the same shape, where it was asked for.
 
     A single step of a stream has no time axis.
     """
@@ -38,6 +39,7 @@ class SpikeCode:
     v: Tensor | None
     hidden: tuple[Tensor, ...] = ()
     stochastic: bool = True
+    drive: Tensor | None = None
 
     @property
     def logits(self) -> Tensor:
@@ -112,7 +114,11 @@ class SpikingEncoder(nn.Module):
         return tuple(hidden)
 
     def forward(
-        self, x: Spikes, noise: Tensor | Noise | None = None, fire: Fire | None = None
+        self,
+        x: Spikes,
+        noise: Tensor | Noise | None = None,
+        fire: Fire | None = None,
+        drive: bool = False,
     ) -> SpikeCode:
         """Encode a batch of whole sequences.
 
@@ -121,6 +127,7 @@ class SpikingEncoder(nn.Module):
             noise: of a stochastic readout: an address, or uniform numbers in (0, 1),
                 `(M B, T, N_y)`; the hidden layers run once per input whatever M.
             fire: how its spikes are drawn, and what gradient they carry.
+            drive: whether the code is to hold the drive of a stochastic readout.
 
         Raises:
             ValueError: noise that does not fit, or none for a stochastic readout.
@@ -130,32 +137,16 @@ class SpikingEncoder(nn.Module):
         if not self.readout.stochastic:
             spikes, v = self.credit.respond(self.readout, below, hidden=hidden)
             return SpikeCode(spikes, v, hidden, stochastic=False)
-        samples = self._samples(x, noise)
+        samples = codes_per_input(noise, (*x.shape[:2], *self.readout.shape))
         drawn = noise.of_layer(len(self.hidden)) if isinstance(noise, Noise) else noise
-        if samples == 1:
+        if samples == 1 and not drive:
             spikes, v = self.credit.respond(self.readout, below, fire, drawn, hidden)
-        else:
-            (readout,) = commuting([self.readout], "several codes per input")
-            drive = self.credit.feed_back(self.credit.drive(readout, below), hidden)
-            spikes, v = readout.respond(drive.repeat(samples, 1, 1), fire, drawn)
-        return SpikeCode(spikes, v, hidden)
-
-    def _samples(self, x: Spikes, noise: Tensor | Noise | None) -> int:
-        """M, codes per input, by the noise."""
-        if noise is None:
-            raise ValueError("a stochastic readout needs noise: `Noise`, or numbers in (0, 1)")
-        expected = (*x.shape[:2], *self.readout.shape)
-        if isinstance(noise, Noise):
-            shape: tuple[int, ...] = (len(noise.ids) * noise.samples, *expected[1:])
-        else:
-            shape = tuple(noise.shape)
-        samples = shape[0] // expected[0]
-        if shape != (samples * expected[0], *expected[1:]) or samples < 1:
-            raise ValueError(
-                f"noise of shape {shape} does not fit drives {expected}: "
-                "expected a multiple of the rows and the rest alike"
-            )
-        return samples
+            return SpikeCode(spikes, v, hidden)
+        rule = "decoding the drive" if drive else "several codes per input"
+        (readout,) = commuting([self.readout], rule)
+        once = self.credit.feed_back(self.credit.drive(readout, below), hidden)
+        of_all = once.repeat(samples, 1, 1)
+        return SpikeCode(*readout.respond(of_all, fire, drawn), hidden, drive=of_all)
 
     def step(
         self,
@@ -211,19 +202,21 @@ def build_encoder(
     surrogate: Surrogate | None = None,
     credit: type[Credit] = BPTT,
     seed: int = 0,
+    readout: Readout = sampled,
 ) -> SpikingEncoder:
-    """An encoder of one kind of hidden neurons under the paper's stochastic readout.
+    """An encoder of one kind of hidden neurons under a readout.
 
     Args:
         input_shape: `(N_x,)` or `(C, H, W)`; the latter where `conv` is not empty.
         num_readout: N_y.
         hidden: sizes of the dense hidden layers.
         conv: channels of convolutional layers before them (5x5, pooled by 2).
-        num_filters: K, raised cosines of the readout's synapses.
+        num_filters: K, raised cosines of a sampled readout's synapses.
         neuron: of the hidden layers.
-        surrogate: derivative of the hidden spikes; the neuron's own by default.
+        surrogate: derivative of deterministic spikes; the neuron's own by default.
         credit: how the loss reaches the hidden layers.
         seed: of what the credit rule draws.
+        readout: how the readout fires; the paper's is sampled.
 
     Raises:
         ValueError: sizes below 1, or convolutions of inputs that are not (C, H, W).
@@ -242,5 +235,6 @@ def build_encoder(
     for size in hidden:
         layers.append(neuron(*synapses.dense(below, size), surrogate))
         below = layers[-1].shape
-    readout = stochastic_srm(*synapses.dense(below, num_readout), RaisedCosines(num_filters))
-    return SpikingEncoder(layers, readout, credit.of(layers, readout, seed))
+    connection = synapses.dense(below, num_readout)
+    last = readout(*connection, neuron, surrogate, num_filters)
+    return SpikingEncoder(layers, last, credit.of(layers, last, seed))

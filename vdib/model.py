@@ -6,13 +6,15 @@ Legend: B batch, M codes per input, T steps, S decodings per sequence, N_x, N_y 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from vdib.decoder import Decoder
-from vdib.dynamics.firing import Bernoulli
+from vdib.dynamics.firing import Bernoulli, Fire
 from vdib.encoder import SpikeCode, SpikingEncoder
 from vdib.estimator import Estimator, returns
+from vdib.neurons.layer import commuting
 from vdib.noise import Noise
 from vdib.objective import code_length, distortion, per_step, rate
 from vdib.penalty import Penalty
@@ -66,7 +68,7 @@ class VDIB(nn.Module):
         penalties: by name, each with its weight.
 
     Raises:
-        ValueError: a negative beta.
+        ValueError: a negative beta, or a decoder of the drive over a readout that has none.
     """
 
     def __init__(
@@ -82,6 +84,10 @@ class VDIB(nn.Module):
         super().__init__()
         if not beta >= 0:
             raise ValueError(f"beta must not be negative, got {beta}")
+        if not decoder.SAMPLES:
+            (readout,) = commuting([encoder.readout], type(decoder).__name__)
+            if not readout.stochastic:
+                raise ValueError(f"{type(decoder).__name__} needs the readout sampled")
         self.encoder = encoder
         self.decoder = decoder
         self.prior = prior
@@ -92,7 +98,10 @@ class VDIB(nn.Module):
 
     def encode(self, x: Spikes, noise: Noise | Tensor) -> SpikeCode:
         """Spikes `(B, T, *N_x)`, dense or as lists, to a code of hard readout spikes."""
-        code: SpikeCode = self.encoder(x, noise, Bernoulli())
+        return self._code(x, noise, Bernoulli())
+
+    def _code(self, x: Spikes, noise: Noise | Tensor, fire: Fire) -> SpikeCode:
+        code: SpikeCode = self.encoder(x, noise, fire, drive=not self.decoder.SAMPLES)
         return code
 
     def decode(self, code: SpikeCode) -> Distribution:
@@ -124,22 +133,33 @@ class VDIB(nn.Module):
 
         The scalar's own value means nothing; `Bottleneck.loss` is the loss.
         """
+        if not self._learns_from_samples():
+            out = self._measure(self.encode(x, noise), r, weights)
+            return out.loss(self.beta), out
         if isinstance(noise, Noise):
             noise = noise.with_samples(self.estimator.num_samples)
-        out = self._measure(self.encoder(x, noise, self.estimator.fire), r, weights)
+        out = self._measure(self._code(x, noise, self.estimator.fire), r, weights)
         loss = out.loss(self.beta)
-        if not out.code.stochastic:  # its spikes carry their gradient themselves
-            return loss, out
         if len(out.rate) != self.estimator.num_samples * len(x):
             raise ValueError(
                 f"noise: got {len(out.rate)} rows for {len(x)} inputs, "
                 f"expected {self.estimator.num_samples} per input"
             )
         due = per_step(out.distortion, x.shape[1])
+        if not self.decoder.SAMPLES:
+            due = torch.zeros_like(due)  # of which the drawn spikes are no cause
         for penalty in out.penalties.values():
             due = due + penalty
         to_go = returns(due, out.rate, self.beta).detach()
         return loss + self.estimator.term(out.code.log_prob(), to_go), out
+
+    def _learns_from_samples(self) -> bool:
+        """Whether some cost depends on spikes that were drawn.
+
+        Those of a threshold carry their gradient themselves.
+        """
+        looks = self.decoder.SAMPLES or self.beta > 0 or bool(self.penalties)
+        return self.encoder.readout.stochastic and looks
 
     def stream(self, seed: int, id: int = 0) -> Stream:
         """A live input under the weights of now, decoded at every step; see `vdib.stream`."""

@@ -110,7 +110,15 @@ class Label(Signal):
         return categorical(outputs)
 
     def constant(self, r: Tensor) -> Tensor:
-        """The logarithms of how often each class occurs, none of them impossible."""
+        """The logarithms of how often each class occurs, none of them impossible.
+
+        Raises:
+            ValueError: a label that is none of the classes.
+        """
+        low, high = int(r.min()), int(r.max())
+        if low < 0 or high >= self.num_classes:
+            wrong = low if low < 0 else high
+            raise ValueError(f"labels: got {wrong}, expected 0 to {self.num_classes - 1}")
         counts = torch.bincount(r.flatten(), minlength=self.num_classes) + 1
         return torch.log(counts / counts.sum())
 

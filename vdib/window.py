@@ -108,9 +108,9 @@ class FullWindow(Window):
 
     def linear(self, spikes: Tensor, layer: nn.Linear) -> Tensor:
         # A causal convolution: no window is copied.
-        kernel = layer.weight.view(-1, self.length, spikes.shape[2]).transpose(1, 2)
+        weight = layer.weight.view(-1, self.length, spikes.shape[2]).transpose(1, 2)
         seen = _after_silence(spikes, self.length).transpose(1, 2)
-        return nn.functional.conv1d(seen, kernel, layer.bias).transpose(1, 2)
+        return nn.functional.conv1d(seen, weight, layer.bias).transpose(1, 2)
 
 
 class BasisWindow(Window):
@@ -151,9 +151,9 @@ class BasisWindow(Window):
 
     def linear(self, spikes: Tensor, layer: nn.Linear) -> Tensor:
         seen = _after_silence(spikes, self.length).transpose(1, 2)  # B, N, L - 1 + T
-        kernel = self.basis.to(spikes.dtype)[:, None]
+        weight = self.basis.to(spikes.dtype)[:, None]
         with _exact(spikes):
-            features = nn.functional.conv1d(seen.flatten(0, 1)[:, None], kernel)  # B N, F, T
+            features = nn.functional.conv1d(seen.flatten(0, 1)[:, None], weight)  # B N, F, T
         features = features.view(*seen.shape[:2], *features.shape[1:]).permute(0, 3, 2, 1)
         out: Tensor = layer(features.flatten(2))
         return out

@@ -32,11 +32,14 @@ from vdib.window import recent
 class NaturalisationModule(VDIBModule):
     """Turns spike trains into natural signals: images, or labels."""
 
+    MEASURES: ClassVar = (Image, Label)
     TABLE: ClassVar = {
         "judge_accuracy": "judge accuracy on naturalised test images",
         "class_accuracy": "class accuracy on test examples",
+        "decision_step": "steps until the class is decided",
         "distortion_nats": "distortion (nats/sample)",
         "rate_bits": "rate under the training prior (bits/sample)",
+        "code_length_bits": "code length under the training prior (bits/sample)",
         "rate_bits_marginal": "rate under a fitted marginal (bits/sample)",
         "spikes_per_sample": "readout spikes per sample",
         "hidden_rate": "hidden spikes per neuron and step",
@@ -74,33 +77,35 @@ class NaturalisationModule(VDIBModule):
         probabilities: Tensor = decoded.probs[:, 0]  # type: ignore[attr-defined]
         return probabilities
 
-    def evaluate(self, stage: str, batch: SpikeBatch) -> Tensor:
+    def evaluate(self, stage: str, batch: SpikeBatch) -> Tensor | None:
         out: Bottleneck = self.vdib(
             batch.spikes, batch.target, Noise(self.seed, EVALUATION, batch.id)
         )
-        beside = rate(out.code.logits, torch.logit(self.marginal)).sum(1).mean()
         hidden = [single(spikes).mean() for spikes in out.code.hidden]
         figures = {
             "loss": out.loss(self.vdib.beta),
             "distortion_nats": out.distortion.mean(),
-            "rate_bits": out.rate.sum(1).mean() * BITS_PER_NAT,
+            self.cost_name("rate_bits"): out.rate.sum(1).mean() * BITS_PER_NAT,
             "spikes_per_sample": out.code.spikes.sum((1, 2)).mean(),
             "readout_rate": out.code.spikes.mean(),
             "hidden_rate": sum(hidden) / max(1, len(hidden)),
             **out.penalty_nats(),
             **self._quality(out, batch),
         }
-        if stage != "val":  # the marginal is being fitted on the validation data
+        logits = out.code.logits if out.code.stochastic else None
+        if stage != "val" and logits is not None:  # it is being fitted on the validation data
+            beside = rate(logits, torch.logit(self.marginal)).sum(1).mean()
             figures["rate_bits_marginal"] = beside * BITS_PER_NAT
         self.log_figures(stage, figures, len(batch.id))
-        return out.code.logits
+        return logits
 
     def _quality(self, out: Bottleneck, batch: SpikeBatch) -> dict[str, Tensor]:
         """How good what was decoded is, beside its distortion."""
-        natural = self._natural(out.decoded)
         if isinstance(self.signal, Label):
-            return {"class_accuracy": (natural.argmax(1) == batch.target).float().mean()}
-        figures = {}
+            label, step = self.vdib.decoder.decide(out.code)
+            right = (label == batch.target).float()
+            return {"class_accuracy": right.mean(), "decision_step": step.float().mean()}
+        figures, natural = {}, self._natural(out.decoded)
         if min(natural.shape[1:]) >= SSIM_SIDE:
             figures["ssim"] = ssim(natural, batch.target.view_as(natural)).mean()
         judged = self.judge(natural)
@@ -108,9 +113,11 @@ class NaturalisationModule(VDIBModule):
             figures["judge_accuracy"] = (judged == batch.label).float().mean()
         return figures
 
-    def constant(self, data: Any) -> tuple[str, float]:
+    def constant(self, data: Any) -> tuple[str, float] | None:
         """The best constant answer: the mean of the images, or the frequencies of the labels."""
-        r = data.examples("validation", len(data.split("validation"))).target
+        if not self.vdib.decoder.PROBABILITY:
+            return None
+        r = data.targets("validation")
         answer = self.signal.likelihood(self.signal.constant(r))
         name = "image" if isinstance(self.signal, Image) else "answer"
         return f"best constant {name}", float(distortion(answer.expand(r.shape[:1]), r).mean())
@@ -120,26 +127,30 @@ class NaturalisationModule(VDIBModule):
 
     def figures(self, batch: SpikeBatch) -> dict[str, Figure]:
         """Originals over images, or who was taken for whom; a code; the codes' t-SNE."""
-        spikes, natural = [], []
+        spikes, decided = [], []
         # A few at a time: what layers keep of all of them, on a large sensor, fits no memory.
         for start in range(0, len(batch.id), 50):
             code = self._code(batch, slice(start, start + 50))
             spikes.append(code.spikes)
-            natural.append(self._natural(self.vdib.decode(code)).cpu())
-        decided = torch.cat(natural)
+            if isinstance(self.signal, Label):
+                decided.append(self.vdib.decoder.decide(code)[0].cpu())
+            else:
+                decided.append(self._natural(self.vdib.decode(code)).cpu())
+        natural = torch.cat(decided)
         x, code = batch.spikes[:1], self._code(batch, slice(1))
         dense = x.dense() if isinstance(x, SparseSpikes) else x
         hidden = code.hidden[-1][0].flatten(1).cpu() if code.hidden else None
         figures = {"raster": raster(dense[0].flatten(1).cpu(), code.spikes[0].cpu(), hidden)}
         decoder = self.vdib.decoder
+        features = torch.cat(spikes).sum(1)
         if isinstance(decoder, WindowDecoder):
-            features = decoder.window(recent(torch.cat(spikes), decoder.window.length))
-            figures["code_tsne"] = tsne(features.flatten(1).cpu(), batch.label.cpu())
+            features = decoder.window(recent(torch.cat(spikes), decoder.window.length)).flatten(1)
+        figures["code_tsne"] = tsne(features.cpu(), batch.label.cpu())
         if isinstance(self.signal, Label):
             size = self.signal.num_classes
-            figures["confusion"] = confusion(decided.argmax(1), batch.target.cpu(), size)
+            figures["confusion"] = confusion(natural, batch.target.cpu(), size)
             return figures
-        images = decided[:20]
+        images = natural[:20]
         judged = self.judge(images.to(self.device))
         figures["naturalised"] = reconstructions(
             batch.target[:20].view_as(images).cpu(),

@@ -52,6 +52,7 @@ class PredictiveCodingModule(VDIBModule):
     """
 
     TAKES: ClassVar = (*VDIBModule.TAKES, "lag", "unscored")
+    MEASURES: ClassVar = (ActiveInputs,)
     EVERY_STEP: ClassVar = True
     signal: ActiveInputs
 
@@ -59,6 +60,7 @@ class PredictiveCodingModule(VDIBModule):
         "nats_per_step": "distortion (nats/step)",
         "mse": "MSE of the likeliest inputs",
         "rate_bits_per_step": "rate (bits/step)",
+        "code_length_bits_per_step": "code length (bits/step)",
         "rate_bits_marginal_per_step": "rate under a fitted marginal (bits/step)",
         "marginal_nats_per_step": "distortion without spikes (nats/step)",
         "reference_nats_per_step": "distortion without a bottleneck (nats/step)",
@@ -145,27 +147,30 @@ class PredictiveCodingModule(VDIBModule):
         self.log("train/loss", total / self.updates_per_batch, prog_bar=True)
         return None
 
-    def evaluate(self, stage: str, batch: SpikeBatch) -> Tensor:
+    def evaluate(self, stage: str, batch: SpikeBatch) -> Tensor | None:
         weights = self.weights(batch.target.shape[1])
         noise = Noise(self.seed, EVALUATION, batch.id)
         out: Bottleneck = self.vdib(batch.spikes, batch.target, noise, weights)
-        beside = weights * rate(out.code.logits, torch.logit(self.marginal))
         wrong = self.signal.guess(out.decoded) - self.signal.active(batch.target)
-        # B, N_y: mean over the scored steps; a sum, as mixed precision would round a product.
-        per_step = (weights[:, None] * out.code.logits.sigmoid()).sum(1)
         hidden = [single(h).mean() for h in out.code.hidden]
         figures = {
             "loss": out.loss(self.vdib.beta),
             "nats_per_step": out.distortion.sum(1).mean(),
             "mse": (weights * wrong.square().mean(-1)).sum(1).mean(),
-            "rate_bits_per_step": out.rate.sum(1).mean() * BITS_PER_NAT,
+            self.cost_name("rate_bits_per_step"): out.rate.sum(1).mean() * BITS_PER_NAT,
             "spikes_per_step": out.code.spikes.sum(2).mean(),
             "hidden_rate": sum(hidden) / max(1, len(hidden)),
             **out.penalty_nats(),
         }
-        if stage != "val":  # the marginal is being fitted on the validation data
+        logits = out.code.logits if out.code.stochastic else None
+        if stage != "val" and logits is not None:  # it is being fitted on the validation data
+            beside = weights * rate(logits, torch.logit(self.marginal))
             figures["rate_bits_marginal_per_step"] = beside.sum(1).mean() * BITS_PER_NAT
         self.log_figures(stage, figures, len(batch.id))
+        if logits is None:
+            return None
+        # B, N_y: mean over the scored steps; a sum, as mixed precision would round a product.
+        per_step = (weights[:, None] * logits.sigmoid()).sum(1)
         return torch.logit(per_step, 1e-6)[:, None]
 
     def on_test_epoch_end(self) -> None:
@@ -223,7 +228,9 @@ def _dense(x: Spikes) -> Tensor:
 
 
 def _check_online(vdib: VDIB) -> None:
-    """Online learning is local in time, and passes gradients through spikes."""
+    """Online learning is local in time, and passes gradients through sampled spikes."""
+    if not vdib.encoder.readout.stochastic:
+        raise ValueError("mode online needs the readout sampled, got threshold")
     zero = torch.zeros(1)
     if vdib.estimator.fire.slope(zero, zero) is None:
         raise ValueError("mode online needs the estimator straight_through or relaxed")

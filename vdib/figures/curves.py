@@ -29,17 +29,19 @@ def rate_distortion(
     epochs: Array,
     constant: tuple[str, float] | None = None,
     per: str = "sample",
+    cost: str = "rate",
 ) -> Figure:
     """The path of the epochs in the rate-distortion plane, on validation data.
 
     `rate_bits` (E,) in bits and `distortion_nats` (E,) in nats, `per` sample or step; `epochs`
-    (E,); `constant`, a name and nats, is what the best answer without a code costs.
+    (E,); `constant`, a name and nats, is what the best answer without a code costs;
+    `cost` is what the bits are of, a `rate` or a `code_length`.
     """
     rate, distortion = to_numpy(rate_bits, "E"), to_numpy(distortion_nats, "E")
     epoch = to_numpy(epochs, "E")
     same_length(rate_bits=rate, distortion_nats=distortion, epochs=epoch)
     figure, axes = single_axes(6, 4)
-    tidy(axes, f"rate (bits/{per})", f"distortion (nats/{per})")
+    tidy(axes, f"{cost.replace('_', ' ')} (bits/{per})", f"distortion (nats/{per})")
     axes.plot(rate, distortion, color="#c8c8c8", linewidth=1.2, zorder=1)
     span = {"vmin": epoch.min(), "vmax": max(epoch.max(), epoch.min() + 1)}
     points = axes.scatter(rate, distortion, 28, epoch, cmap="viridis", zorder=2, **span)
