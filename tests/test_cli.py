@@ -319,7 +319,7 @@ def test_every_name_runs(words):
     coding = ("time", "rate")[RUNS.index(words) % 2]
     measured = KEYS
     if not issubclass(Image, choices.DECODERS[words["decoder"]].part.DECODES):
-        args += ["--data.target", "label"]
+        args += ["--data.target", "label", "--model.num_readout", "10"]  # a neuron a class
         measured = KEYS - {"judge_accuracy", "ssim"}
     folder = run("any", *args, "--data.coding", coding, "--trainer.limit_train_batches", "2")
     assert summary(folder).keys() >= measured
