@@ -3,6 +3,7 @@
 Legend: B batch, M codes per input, T steps, S decodings per sequence, N_x, N_y neurons.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -68,7 +69,8 @@ class VDIB(nn.Module):
         penalties: by name, each with its weight.
 
     Raises:
-        ValueError: a negative beta, or a decoder of the drive over a readout that has none.
+        ValueError: a negative beta or weight, a decoder of another number of neurons than the
+            encoder's, or one of the drive over a readout that has none.
     """
 
     def __init__(
@@ -84,6 +86,14 @@ class VDIB(nn.Module):
         super().__init__()
         if not beta >= 0:
             raise ValueError(f"beta must not be negative, got {beta}")
+        for name, (_, weight) in (penalties or {}).items():
+            if not 0 <= weight < math.inf:
+                raise ValueError(f"penalties: the weight of {name} is {weight}, expected 0 or more")
+        wanted = getattr(decoder, "num_neurons", encoder.num_readout)
+        if wanted != encoder.num_readout:
+            raise ValueError(
+                f"the decoder reads {wanted} neurons, the encoder has {encoder.num_readout}"
+            )
         if not decoder.SAMPLES:
             (readout,) = commuting([encoder.readout], type(decoder).__name__)
             if not readout.stochastic:

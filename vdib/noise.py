@@ -175,7 +175,7 @@ def codes_per_input(noise: Noise | Tensor | None, drives: tuple[int, ...]) -> in
         shape: tuple[int, ...] = (len(noise.ids) * noise.samples, *drives[1:])
     else:
         shape = tuple(noise.shape)
-    samples = shape[0] // drives[0]
+    samples = shape[0] // drives[0] if shape and drives[0] else 0
     if shape != (samples * drives[0], *drives[1:]) or samples < 1:
         raise ValueError(
             f"noise of shape {shape} does not fit drives {drives}: "
