@@ -19,8 +19,16 @@ from vdib.datasets.mnist import training_images
 from vdib.datasets.mnist_dvs_files import find
 from vdib.datasets.preparation import Preparation
 from vdib.datasets.recording import ReadOptions, Recording, read_recording
-from vdib.datasets.recording_set import RecordingSet, Shown, Split, Target, file_identity
-from vdib.datasets.recording_splits import Recordings, RecordingSplits, Wanted, step_us
+from vdib.datasets.recording_set import (
+    NO_IMAGE,
+    TARGETS,
+    RecordingSet,
+    Shown,
+    Split,
+    Target,
+    file_identity,
+)
+from vdib.datasets.recording_splits import Recordings, RecordingSplits, step_us
 from vdib.datasets.simulated import SimulatedMNISTDVS
 from vdib.datasets.sources import Source, class_images
 from vdib.datasets.transforms.binning import SpikeBinning
@@ -44,7 +52,7 @@ class MNISTDVS(RecordingSet):
         split: train, validation or test; None for all recordings there are.
         root: folder; by default `$VDIB_DATA/mnist_dvs`, then the user's cache.
         scale: 4, 8 or 16.
-        target: "class" for one image per class, "source" for each digit's own.
+        target: "class" for one image per class, "source" for each digit's own, "label" for none.
         numbers: (first, last) recording of each class, instead of the split's.
         options: how the files are read.
 
@@ -63,9 +71,9 @@ class MNISTDVS(RecordingSet):
         options: ReadOptions | None = None,
     ) -> None:
         self.options = options or ReadOptions()
-        if scale not in SCALES or target not in ("class", "source"):
+        if scale not in SCALES or target not in TARGETS:
             raise ValueError(f"got scale {scale} and target {target!r}, expected 4, 8 or 16 and "
-                             "'class' or 'source'")  # fmt: skip
+                             "'source', 'class' or 'label'")  # fmt: skip
         if split is not None and split not in RANGES:
             raise ValueError(f"split: got {split!r}, expected 'train', 'validation' or 'test'")
         first, last = numbers or (RANGES[split] if split else (1, 1000))
@@ -81,7 +89,9 @@ class MNISTDVS(RecordingSet):
                 "or --data.recordings simulated"
             )
         labels = [digit for digit, _, _ in self.files]
-        if target == "class":
+        if target == "label":
+            self.images, rows = NO_IMAGE, [0] * len(labels)
+        elif target == "class":
             self.images, rows = class_images(), labels
         else:
             self.images = source_of([(digit, number) for digit, number, _ in self.files])
@@ -129,7 +139,7 @@ class MNISTDVSSplits(RecordingSplits):
     def __init__(
         self,
         recordings: Recordings = "simulated",
-        target: Wanted = "class",
+        target: Target = "class",
         num_train: int = 10_000,
         num_validation: int = 500,
         num_test: int = 1_000,
@@ -145,7 +155,7 @@ class MNISTDVSSplits(RecordingSplits):
     ) -> None:
         self.options = ReadOptions(**read)
         self.kind = recordings
-        self.target: Target = "class" if target == "label" else target
+        self.target = target
         if target == "label":
             self.signal = Label(10)
         self.sizes = {"train": num_train, "validation": num_validation, "test": num_test}

@@ -1,5 +1,6 @@
 """The files of MNIST-DVS, by their names: `mnist_D_scaleSS_NNNN.aedat`."""
 
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,9 +12,13 @@ def find(folders: Sequence[Path], scale: int) -> list[tuple[int, int, Path]]:
     """Digit, number and path of the recordings of a scale, each once, in order."""
     found: dict[tuple[int, int], Path] = {}
     for folder in folders:
-        for path in sorted(folder.rglob("mnist_*.aedat")):
+        paths: list[Path] = []
+        for place, below, names in os.walk(folder):
+            # Not into hidden folders: a download in another process moves and removes its own.
+            below[:] = [name for name in below if not name.startswith(".")]
+            paths += [Path(place, name) for name in names]
+        for path in sorted(paths):
             named = NAME.fullmatch(path.name)
-            hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-            if named and int(named[2]) == scale and 1 <= int(named[3]) <= 1000 and not hidden:
+            if named and int(named[2]) == scale and 1 <= int(named[3]) <= 1000:
                 found.setdefault((int(named[1]), int(named[3])), path)
     return [(*key, path) for key, path in sorted(found.items())]

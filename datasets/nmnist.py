@@ -20,8 +20,16 @@ from vdib.datasets.mnist import MNIST, NUM_TRAINING, training_images
 from vdib.datasets.one_at_a_time import one_at_a_time
 from vdib.datasets.preparation import Preparation
 from vdib.datasets.recording import ReadOptions, Recording, read_recording
-from vdib.datasets.recording_set import RecordingSet, Shown, Split, Target, file_identity
-from vdib.datasets.recording_splits import Recordings, RecordingSplits, Wanted, step_us
+from vdib.datasets.recording_set import (
+    NO_IMAGE,
+    TARGETS,
+    RecordingSet,
+    Shown,
+    Split,
+    Target,
+    file_identity,
+)
+from vdib.datasets.recording_splits import Recordings, RecordingSplits, step_us
 from vdib.datasets.simulated import SimulatedNMNIST
 from vdib.datasets.sources import Source, class_images
 from vdib.datasets.transforms.binning import SpikeBinning
@@ -50,7 +58,7 @@ class NMNIST(RecordingSet):
         root: folder; by default `$VDIB_DATA/nmnist`, then the user's cache.
         fold: 0 to `num_folds` - 1; None for the official split.
         num_folds: of cross-validation.
-        target: "class" for one image per class, "source" for each digit's own.
+        target: "class" for one image per class, "source" for each digit's own, "label" for none.
         options: how the files are read.
 
     Raises:
@@ -68,9 +76,9 @@ class NMNIST(RecordingSet):
         options: ReadOptions | None = None,
     ) -> None:
         self.options = options or ReadOptions()
-        if split not in (None, "train", "validation", "test") or target not in ("class", "source"):
+        if split not in (None, "train", "validation", "test") or target not in TARGETS:
             raise ValueError(f"got split {split!r} and target {target!r}, expected 'train', "
-                             "'validation' or 'test' and 'class' or 'source'")  # fmt: skip
+                             "'validation' or 'test' and 'source', 'class' or 'label'")  # fmt: skip
         if fold is not None and not 0 <= fold < num_folds:
             raise ValueError(f"fold: got {fold}, expected 0 to {num_folds - 1}")
         folders = [Path(root)] if root is not None else default_folders("nmnist")
@@ -90,7 +98,9 @@ class NMNIST(RecordingSet):
         self.files = found
         self.name = f"N-MNIST {split or 'recordings'}"
         labels = [label for label, _, _ in found]
-        if target == "class":
+        if target == "label":
+            self.images, rows = NO_IMAGE, [0] * len(labels)
+        elif target == "class":
             # Of MNIST's training images from 12,000 on, which no recording of a fold shows.
             self.images, rows = class_images("mnist"), labels
         else:
@@ -179,6 +189,7 @@ class NMNISTSplits(RecordingSplits):
             real ones to validate and test on.
         target: one image per `class`, each digit's own `source` image, or its `label`.
         num_train, num_validation, num_test: simulated recordings.
+        simulation_seed: of the simulated recordings, apart from the run's seed.
         real_weight: how often an epoch shows each real recording to train on.
         source: of the simulated digits: `mnist`, the `digits` that come along, or `auto`; beside
             real recordings only `mnist`, because those may show digits that come along.
@@ -192,7 +203,7 @@ class NMNISTSplits(RecordingSplits):
     def __init__(
         self,
         recordings: Recordings = "both",
-        target: Wanted = "source",
+        target: Target = "source",
         num_train: int = 10_000,
         num_validation: int = 500,
         num_test: int = 1_000,
@@ -210,12 +221,11 @@ class NMNISTSplits(RecordingSplits):
             raise ValueError(f"real_weight: got {real_weight}, expected at least 1")
         if recordings == "both":
             if source == "digits":
-                raise ValueError("source: got 'digits', expected 'mnist' beside real recordings, "
-                                 "some of which show the digits that come along")  # fmt: skip
+                raise ValueError("source: got 'digits', expected 'mnist' beside real recordings")
             source = "mnist"
         self.options = ReadOptions(**read)
         self.kind = recordings
-        self.target: Target = "class" if target == "label" else target
+        self.target = target
         if target == "label":
             self.signal = Label(10)
         self.sizes = {"train": num_train, "validation": num_validation, "test": num_test}

@@ -6,7 +6,7 @@ H, W: pixels of a target image.
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,8 +15,11 @@ from torch.utils.data import Dataset
 from vdib.datasets.events import Recording
 
 Split = Literal["train", "validation", "test"]
-Target = Literal["source", "class"]
-"""Whether a recording is to become its own source image, or the one image of its class."""
+Target = Literal["source", "class", "label"]
+"""Whether a recording is to become its own source image, the one of its class, or no image."""
+TARGETS = get_args(Target)
+NO_IMAGE: NDArray[np.uint8] = np.zeros((1, 28, 28), np.uint8)
+"""In the place of images where recordings become labels."""
 
 
 class Shown(NamedTuple):

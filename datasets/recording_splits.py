@@ -15,8 +15,6 @@ from vdib.signal import Image, Signal
 
 Recordings = Literal["simulated", "real", "both"]
 """What to train on; `both` validates and tests on the real ones."""
-Wanted = Literal["source", "class", "label"]
-"""What recordings are to become: their own source images, their class's image, or its label."""
 
 
 class RecordingSplits(ABC):

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from vdib.datasets.camera.presets import mnist_dvs_recording, nmnist_recording
 from vdib.datasets.events import Recording
-from vdib.datasets.recording_set import RecordingSet, Shown, Split, Target
+from vdib.datasets.recording_set import NO_IMAGE, TARGETS, RecordingSet, Shown, Split, Target
 from vdib.datasets.sources import Source, class_images, source_images
 
 _FIRST_ID = 100_000
@@ -22,7 +22,7 @@ class _Simulated(RecordingSet):
         split: train, validation or test; which images those are is said in `sources.py`.
         size: how many recordings.
         seed: of the choice of digits and of everything that happens in the camera.
-        target: "class" for one image per class, "source" for each digit's own.
+        target: "class" for one image per class, "source" for each digit's own, "label" for none.
         source: of the digits: "mnist", "digits" (which come along), or "auto".
 
     Raises:
@@ -38,9 +38,9 @@ class _Simulated(RecordingSet):
         target: Target = "source",
         source: Source = "auto",
     ) -> None:
-        if size < 1 or target not in ("class", "source"):
+        if size < 1 or target not in TARGETS:
             raise ValueError(f"got size {size} and target {target!r}, expected at least 1 and "
-                             "'class' or 'source'")  # fmt: skip
+                             "'source', 'class' or 'label'")  # fmt: skip
         self.seed = seed
         found = source_images(split, source)
         order = np.random.default_rng(seed).permutation(len(found))
@@ -49,9 +49,11 @@ class _Simulated(RecordingSet):
         ids = _FIRST_ID * (1 + times) + found.ids.numpy()[chosen]
         labels = found.labels.numpy()[chosen]
         self.sources: NDArray[np.uint8] = found.images.numpy()[chosen]
-        own = target == "source"
-        self.images = self.sources if own else class_images(source)
-        rows = np.arange(size) if own else labels
+        self.images, rows = self.sources, np.arange(size)
+        if target == "class":
+            self.images, rows = class_images(source), labels
+        elif target == "label":
+            self.images, rows = NO_IMAGE, np.zeros_like(rows)
         self.shown = [Shown(*map(int, row)) for row in zip(labels, rows, ids, strict=True)]
         self.name = f"simulated {type(self).__name__.removeprefix('Simulated')} {split}"
         self._settings = [type(self).__name__, split, size, seed, type(found).__name__]

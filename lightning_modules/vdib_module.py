@@ -24,7 +24,7 @@ from vdib.model import VDIB, Bottleneck
 from vdib.noise import Noise
 from vdib.penalty import PENALTIES
 from vdib.runs.folder import checkpoint_of, read_checkpoint, take_weights
-from vdib.signal import Signal
+from vdib.signal import Signal, check_signal
 from vdib.window import Window
 
 
@@ -64,6 +64,7 @@ class VDIBModule(TrainedModule):
 
     Attributes:
         TAKES: settings that follow from the data.
+        MEASURES: the kinds of signals that it is for.
         TABLE: what a run is summed up by: keys of its summary, and their words.
         PLANE: what of the validation figures are rate (bits) and distortion (nats), and per what;
             see `cost_name`.
@@ -71,6 +72,7 @@ class VDIBModule(TrainedModule):
     """
 
     TAKES: ClassVar[tuple[str, ...]] = ("num_steps", "input_shape", "signal")
+    MEASURES: ClassVar[tuple[type[Signal], ...]] = (Signal,)
     TABLE: ClassVar[Mapping[str, str]]
     PLANE: ClassVar[tuple[str, str, str]] = ("rate_bits", "distortion_nats", "sample")
     EVERY_STEP: ClassVar[bool] = False
@@ -107,6 +109,7 @@ class VDIBModule(TrainedModule):
         seed: int = 0,
     ) -> None:
         super().__init__()
+        check_signal(signal, self.MEASURES, type(self).__name__)
         if not lr > 0 or not (encoder_lr is None or encoder_lr >= 0):
             raise ValueError(f"lr and encoder_lr: got {lr} and {encoder_lr}, expected above 0")
         steps = num_steps if window_steps is None else window_steps

@@ -76,6 +76,20 @@ class TestEstimators(suites.EstimatorSuite):
         return request.param.words, request.param.part
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("word", choices.SURROGATES)
+def test_a_surrogate_is_elementwise_and_finite(word, dtype):
+    """Its formula is a row of `CASES` in test_surrogate.py."""
+    surrogate = choices.SURROGATES[word].part
+    v = torch.cat([torch.linspace(-3, 3, 13), torch.tensor([-1e4, 1e4])]).to(dtype)
+    slope = surrogate(v)
+    assert slope.dtype == dtype
+    assert slope.isfinite().all()
+    assert slope.unique().numel() > 1
+    torch.testing.assert_close(slope, torch.stack([surrogate(one) for one in v]))
+    torch.testing.assert_close(slope.view(3, 5), surrogate(v.view(3, 5)))
+
+
 @pytest.mark.parametrize("word", choices.SURROGATES)
 @pytest.mark.parametrize("neuron", choices.NEURONS)
 def test_the_surrogate_that_is_asked_for_is_the_slope(word, neuron):
@@ -115,7 +129,9 @@ def test_a_wrong_word_is_answered_with_the_nearest(word, near):
 
 def test_the_readme_lists_the_words():
     readme = (Path(__file__).parent.parent / "README.md").read_text("utf-8")
-    assert listing() in readme, "paste what `choices.listing()` returns into the README"
+    if listing() not in readme:
+        lines = [line for line in listing().splitlines() if line not in readme.splitlines()]
+        pytest.fail("in their order in the README's table, please:\n" + "\n".join(lines))
 
 
 def test_help_says_what_the_words_mean():

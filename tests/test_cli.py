@@ -317,12 +317,12 @@ RUNS = [together(run) for run in range(max(map(len, TABLES.values())))]
 def test_every_name_runs(words):
     args = [word for kind, name in words.items() for word in (f"--model.{kind}", name)]
     coding = ("time", "rate")[RUNS.index(words) % 2]
-    keys = KEYS
+    measured = KEYS
     if not issubclass(Image, choices.DECODERS[words["decoder"]].part.DECODES):
-        args += ["--data.target", "label", "--model.num_readout", "10"]
-        keys = KEYS - {"judge_accuracy", "ssim"} | {"class_accuracy", "decision_step"}
+        args += ["--data.target", "label", "--model.num_readout", "10"]  # a neuron a class
+        measured = KEYS - {"judge_accuracy", "ssim"} | {"class_accuracy", "decision_step"}
     folder = run("any", *args, "--data.coding", coding, "--trainer.limit_train_batches", "2")
-    assert summary(folder).keys() >= keys
+    assert summary(folder).keys() >= measured
     before = summary(folder)
     assert evaluate.main([str(folder)]) == 0
     assert summary(folder) == before
@@ -353,6 +353,7 @@ def test_classes_with_settings_of_their_own():
 WRONG = {
     "--model.num_redout 8": "--model.num_redout: no such setting; did you mean num_readout?",
     "--data.codng rate": "--data.codng: no such setting; did you mean coding?",
+    "--model.neuron.beta 0.9": "--model.neuron.beta: no such setting",
     "--trainer.max_epoch 1": "--trainer.max_epoch: no such option; did you mean "
     "--trainer.max_epochs?",
     "--window rate": "--window: no such option; did you mean --model.window?",
@@ -389,7 +390,7 @@ WRONG = {
     "--data.dataset cifar": "--data.dataset: got 'cifar', expected digits, mnist",
     "--data.batch_size 0": "data needs batch_size >= 1 and num_workers >= 0, got 0 and 0",
     "--seed -1": "--seed: got -1, expected 0 to 4294967295",
-    "--config nope": "--config nope: neither a file nor one of digits, lif_mnist, mnist",
+    "--config nope": "--config nope: neither a file nor one of ",
     "--trainer.max_epochs few": "--trainer.max_epochs: got 'few', expected int",
     "--trainer.accelerator abacus": "--trainer: You selected an invalid accelerator name",
     "--trainer.devices 0": "--trainer: `Trainer(devices='0')` value is not a valid input",

@@ -1,6 +1,9 @@
 """What holds of every data module: stable ids, disjoint splits, an order of its own, batches."""
 
+import inspect
+import re
 from functools import partial
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -57,6 +60,13 @@ MAKERS = {
     "blobs, inputs": (BlobData, partial(BlobData, lag=-2, target="inputs", **BLOBS)),
 }
 """A data module's class, and a small one of it, by more settings."""
+for name, kind in EVENT_DATA.items():  # those that are made by code need no line above
+    if kind not in {known for known, _ in MAKERS.values()}:
+        taken = inspect.signature(kind).parameters
+        some = {key: value for key, value in SIMULATED.items() if key in taken}
+        MAKERS[name] = (kind, partial(kind, **some))
+        if "target" in taken and "label" in get_args(taken["target"].annotation):
+            MAKERS[f"{name}, labels"] = (kind, partial(kind, target="label", **some))
 
 
 @pytest.fixture(params=MAKERS.values(), ids=list(MAKERS), scope="module")
@@ -84,6 +94,12 @@ def test_every_data_module_is_here():
     assert {kind for kind, _ in MAKERS.values()} == set(DATA)
     assert set(choices.EVENT_SETS) == set(EVENT_DATA)
     assert all(issubclass(kind, DataModule) for kind in DATA)
+
+
+@pytest.mark.parametrize("name", EVENT_DATA)
+def test_help_describes_every_setting(name):
+    described = set(re.findall(r"^    (\w+):", EVENT_DATA[name].__doc__, re.MULTILINE))
+    assert set(inspect.signature(EVENT_DATA[name]).parameters) <= described
 
 
 def same(one, other):

@@ -148,9 +148,10 @@ def test_penalties_of_several_codes_are_each_codes_own():
 
 
 def test_a_penalty_on_spikes_of_no_layer_is_nothing():
-    spikes = tiny.spike_train(2, 3, 4)
-    assert torch.equal(hidden_spikes(SpikeCode(spikes, None)), torch.zeros(2, 3).double())
-    assert set(PENALTIES.values()) == {hidden_spikes, readout_spikes}
+    code = SpikeCode(tiny.spike_train(2, 3, 4), None)
+    assert torch.equal(hidden_spikes(code), torch.zeros(2, 3).double())
+    for penalty in PENALTIES.values():
+        assert penalty(code).shape == (2, 3)
 
 
 def test_a_deterministic_readout_costs_its_code_length_and_is_trained_without_an_estimator():
@@ -182,3 +183,18 @@ def test_a_deterministic_readout_costs_its_code_length_and_is_trained_without_an
     for grad, other in zip(grads, wanted, strict=True):
         torch.testing.assert_close(grad, other)
         assert grad.abs().max() > 1e-6
+
+
+@pytest.mark.parametrize("weight", [-1.0, float("nan"), float("inf")])
+def test_a_penalty_weighs_a_number_of_at_least_0(weight):
+    made = tiny.bottleneck(StraightThrough())
+    parts = made.encoder, made.decoder, made.prior, made.estimator
+    with pytest.raises(ValueError, match="penalties: the weight of spikes is "):
+        VDIB(*parts, penalties={"spikes": (readout_spikes, weight)})
+
+
+def test_a_decoder_of_other_neurons_is_refused():
+    made = tiny.bottleneck(StraightThrough())
+    decoder = MLPDecoder(FullWindow(2), tiny.READOUT + 1, 3)
+    with pytest.raises(ValueError, match="the decoder reads 3 neurons, the encoder has 2"):
+        VDIB(made.encoder, decoder, made.prior, made.estimator)

@@ -11,6 +11,8 @@ from vdib import fit
 from vdib.lightning_modules.choices import NEURONS, Choice
 from vdib.lightning_modules.naturalisation.image_data import ImageData
 from vdib.lightning_modules.naturalisation.module import NaturalisationModule
+from vdib.lightning_modules.predictive_coding.module import PredictiveCodingModule
+from vdib.lightning_modules.predictive_coding.signals import Pattern
 from vdib.metrics import wilson_interval
 from vdib.neurons.srm import srm
 from vdib.noise import EVALUATION, Noise
@@ -71,6 +73,13 @@ def test_the_judge_is_no_part_of_the_model():
     assert not any("judge" in name for name in small().state_dict())
 
 
+def test_a_signal_that_is_not_measured_is_refused():
+    with pytest.raises(ValueError, match="decodes images or labels, the data hold patterns"):
+        NaturalisationModule(num_steps=5, input_shape=(6,), signal=Pattern(6, 2))
+    with pytest.raises(ValueError, match="decodes active inputs, the data hold images"):
+        PredictiveCodingModule(num_steps=5, input_shape=(784,), signal=DIGITS, lag=0, unscored=0)
+
+
 @pytest.mark.parametrize("steps", [0, 6])
 def test_an_odd_window_is_refused(steps):
     with pytest.raises(ValueError, match=f"window_steps: got {steps}, expected 1 to 5"):
@@ -107,7 +116,7 @@ def test_penalties_are_logged_under_their_names_and_in_the_loss(monkeypatch):
     assert hidden > 0
     rest = out.distortion.sum(1).mean() + module.vdib.beta * out.rate.sum(1).mean()
     torch.testing.assert_close(seen["loss"], rest + hidden + readout)
-    with pytest.raises(ValueError, match="got 'silence', expected some of hidden_spikes, readout"):
+    with pytest.raises(ValueError, match="got 'silence', expected some of hidden_spikes"):
         small(penalties={"silence": 1.0})
 
 

@@ -61,7 +61,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def command(runs: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """The command with the run, loaded once."""
     loaded = _loaded(runs / "events")
-    monkeypatch.setattr(naturaliser, "load", lambda run: loaded)
+    monkeypatch.setattr(naturaliser, "naturaliser_of", lambda run: loaded)
 
     def call(*words: str | Path) -> int:
         return naturalise.main([*map(str, words), "--run", "run", "--out", "out"])

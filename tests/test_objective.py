@@ -10,6 +10,7 @@ from torch.distributions import Bernoulli, Independent, kl_divergence
 from vdib.dynamics.filters import RaisedCosines
 from vdib.objective import BITS_PER_NAT, bernoulli_kl, code_length, distortion, per_step, rate
 from vdib.prior import AutoregressivePrior
+from vdib.signal import Curve, Image, Label
 
 F64 = torch.float64
 
@@ -120,6 +121,29 @@ def test_distortion_of_grey_pixels_is_their_cross_entropy():
     expected = -(grey * q.log() + (1 - grey) * (1 - q).log()).sum(1, keepdim=True)
     decoded = Independent(Bernoulli(logits=logits, validate_args=False), 1, validate_args=False)
     torch.testing.assert_close(distortion(decoded, grey), expected)
+
+
+@pytest.mark.parametrize(
+    ("signal", "r"),
+    [
+        (Curve(1), (4,)),  # would be broadcast to every pair of examples
+        (Label(3), (4, 3)),  # one-hot
+        (Image((2, 2)), (4, 2, 2)),
+        (Image((2, 2)), (3, 4)),
+        (Image((2, 2)), (4, 2, 4)),
+    ],
+)
+def test_a_signal_of_another_shape_is_refused(signal, r):
+    decoded = signal.likelihood(torch.zeros(4, 1, signal.num_outputs))
+    with pytest.raises(ValueError, match=r"r: got shape .*, expected \(4"):
+        distortion(decoded, torch.zeros(r))
+
+
+def test_a_label_that_is_no_class_is_refused():
+    assert Label(3).constant(torch.tensor([0, 2])).exp().tolist() == pytest.approx([0.4, 0.2, 0.4])
+    for wrong in (3, -1):
+        with pytest.raises(ValueError, match=f"labels: got {wrong}, expected 0 to 2"):
+            Label(3).constant(torch.tensor([0, wrong]))
 
 
 def test_costs_fall_due_when_they_are_decoded():

@@ -6,9 +6,11 @@ import torch
 
 from vdib import online
 from vdib.decoder import Decoder, LogisticDecoder
+from vdib.dynamics.firing import Threshold
 from vdib.encoder import SpikeCode, SpikingEncoder, build_encoder
 from vdib.estimator import RelaxedBernoulli, StraightThrough
 from vdib.model import VDIB
+from vdib.neurons.srm import SRM
 from vdib.objective import distortion, rate
 from vdib.prior import BernoulliPrior, MarginalPrior
 from vdib.signal import Label
@@ -17,9 +19,13 @@ from vdib.window import FullWindow, RateWindow
 INPUTS, READOUT, STEPS, BATCH, BETA = 5, 3, 12, 2, 0.4
 
 
-def model(hidden=(), estimator=None, window=FullWindow, prior=None):
+def model(hidden=(), estimator=None, window=FullWindow, prior=None, fire=None):
     torch.manual_seed(0)
     encoder = build_encoder((INPUTS,), READOUT, hidden)
+    if fire is not None:
+        was = encoder.readout
+        readout = SRM(was.synapses, was.shape, was.filter, was.feedback, fire)
+        encoder = SpikingEncoder(encoder.layers, readout)
     for layer in (*encoder.layers, encoder.readout):
         torch.nn.init.normal_(layer.synapses.weight, std=0.8)
         torch.nn.init.uniform_(layer.gain, 0.8, 1.6)
@@ -87,9 +93,11 @@ def test_gradients_sum_to_those_of_the_truncated_sequence(case):
     assert gradient.abs().max() > 0.1
 
 
+@pytest.mark.parametrize("readout", ["stochastic", "deterministic"])
 @pytest.mark.parametrize("hidden", [(), (4, 3)])
-def test_spikes_and_costs_are_those_of_the_sequence(hidden):
-    bottleneck, (x, r, u) = model(hidden), batch()
+def test_spikes_and_costs_are_those_of_the_sequence(hidden, readout):
+    fire = Threshold() if readout == "deterministic" else None
+    bottleneck, (x, r, u) = model(hidden, fire=fire), batch()
     _, spikes, costs, rates = online_gradient(bottleneck, x, r, u)
     with torch.no_grad():
         out = bottleneck(x, r, u)

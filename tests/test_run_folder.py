@@ -52,7 +52,10 @@ def setting(folder, old, new):
 
 
 def test_a_run_is_loaded_as_a_model(folder):
+    before, environment = torch.get_rng_state(), dict(os.environ)
     model = vdib.load(folder)
+    assert torch.equal(torch.get_rng_state(), before)  # the caller's process is left alone
+    assert dict(os.environ) == environment
     assert type(model) is vdib.VDIB
     assert not any(module.training for module in model.modules())
     kept = {n.removeprefix("vdib."): w for n, w in weights(folder, "best").items() if "vdib" in n}

@@ -88,5 +88,5 @@ def test_identity_tells_the_camera_the_split_and_the_size() -> None:
 
 @pytest.mark.parametrize("settings", [{"size": 0}, {"target": "digit"}])
 def test_settings_are_checked(settings: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="expected at least 1 and 'class' or 'source'"):
+    with pytest.raises(ValueError, match="expected at least 1 and 'source', "):
         SimulatedNMNIST("train", **settings)

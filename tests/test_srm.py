@@ -12,6 +12,7 @@ from vdib.dynamics.firing import Bernoulli, Threshold
 from vdib.neurons import synapses
 from vdib.neurons.srm import SRM, srm, stochastic_srm
 from vdib.neurons.synapses import PooledConv2d, pooled_conv
+from vdib.noise import Noise
 
 BATCH, STEPS = 2, 14
 THRESHOLD, WIDTH = 0.7, 1.6
@@ -166,6 +167,24 @@ def test_the_reference_layers():
     assert (hidden.shape, pooled.shape, readout.shape) == ((4,), (3, 4, 3), (4,))
     assert (hidden.input_shape, pooled.input_shape) == ((5,), (1, 9, 7))
     assert sum(p.numel() for p in pooled.parameters()) == 3 * 5 * 5 + 3 + 3
+
+
+@pytest.mark.parametrize(
+    "noise",
+    [
+        torch.full((1, STEPS, 4), 0.5),
+        torch.full((BATCH, STEPS), 0.5),
+        Noise(0, 0, torch.arange(BATCH + 1)).of_layer(0),
+    ],
+)
+def test_noise_of_another_shape_is_refused(noise):
+    layer = stochastic_srm(*synapses.dense((5,), 4))
+    x = torch.zeros(BATCH, STEPS, 5)
+    for run in (lambda: layer(x, None, noise), lambda: layer.respond(layer.drive(x), None, noise)):
+        with pytest.raises(ValueError, match=rf"noise of shape \({BATCH}, {STEPS}, 4\), got"):
+            run()
+    with pytest.raises(ValueError, match=rf"noise of shape \({BATCH}, 4\), got \(4,\)"):
+        layer.step(x[:, 0], None, None, torch.full((4,), 0.5))
 
 
 def test_layers_refuse():

@@ -26,9 +26,11 @@ def model(hidden=(), decoder=LogisticDecoder, window=FullWindow, readout=None, *
     torch.manual_seed(0)
     encoder = build_encoder(more.pop("input_shape", (INPUTS,)), READOUT, hidden, **more)
     if readout is not None:
-        encoder = SpikingEncoder(encoder.layers, readout)
+        encoder = SpikingEncoder(encoder.layers, readout())
     encoder = encoder.double()
     encoder.calibrate(inputs(50, encoder.input_shape), 0.3)
+    if not encoder.readout.stochastic:  # or it would be all but silent
+        encoder.readout.synapses.by_input.data.mul_(4)
     for layer in (*encoder.layers, encoder.readout):
         if isinstance(layer, SRM):
             torch.nn.init.uniform_(layer.gain, 0.5, 3.0)
@@ -54,13 +56,15 @@ CASES = {
     "a basis": {"window": lambda length: BasisWindow(length, 3)},
     "an MLP": {"decoder": MLPDecoder},
     "a CNN": {"decoder": CNNDecoder},
-    "an endless kernel": {"readout": stochastic_srm(*dense((INPUTS,), READOUT), ExponentialPair())},
+    "an endless kernel": {
+        "readout": lambda: stochastic_srm(*dense((INPUTS,), READOUT), ExponentialPair())
+    },
     "images": {"input_shape": (2, 4, 3)},
     "images into dense layers": {"input_shape": (1, 4, 3), "hidden": (7,)},
     "convolutions": {"input_shape": (1, 6, 6), "conv": (3,), "hidden": (7,)},
     "convolutions alone": {"input_shape": (2, 4, 6), "conv": (2,), "decoder": MLPDecoder},
     "another neuron": {"hidden": (7,), "neuron": gates},
-    "thresholds": {"hidden": (7,), "readout": srm(*dense((7,), READOUT))},
+    "thresholds": {"hidden": (7,), "readout": lambda: srm(*dense((7,), READOUT))},
 }
 
 

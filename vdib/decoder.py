@@ -18,7 +18,7 @@ from torch.distributions import Distribution
 
 from vdib.encoder import SpikeCode
 from vdib.precision import single
-from vdib.signal import Image, Signal
+from vdib.signal import Image, Signal, check_signal
 from vdib.window import Window, recent
 
 
@@ -46,9 +46,7 @@ class Decoder(nn.Module, ABC):
     def __init__(self, signal: Signal | int) -> None:
         super().__init__()
         signal = Image((signal,)) if isinstance(signal, int) else signal
-        if not isinstance(signal, self.DECODES):
-            nouns = " or ".join(kind.noun for kind in self.DECODES)
-            raise ValueError(f"{type(self).__name__} decodes {nouns}, the data hold {signal.noun}")
+        check_signal(signal, self.DECODES, type(self).__name__)
         self.signal = signal
 
     @abstractmethod
@@ -116,9 +114,12 @@ class WindowDecoder(Decoder):
 
     def _lifted(self, num_outputs: int) -> nn.Linear:
         """A linear layer on the features `(F N)` that starts as one on the spike counts `(N)`."""
-        layer = nn.Linear(self.num_neurons, num_outputs)
-        layer.weight = nn.Parameter(self.window.lift(layer.weight.detach()).flatten(1).clone())
-        layer.in_features = layer.weight.shape[1]
+        drawn = nn.Linear(self.num_neurons, num_outputs)
+        num_inputs = self.window.num_features * self.num_neurons
+        layer = nn.Linear(num_inputs, num_outputs, device="meta").to_empty(device="cpu")
+        with torch.no_grad():
+            layer.weight.copy_(self.window.lift(drawn.weight).flatten(1))
+            layer.bias.copy_(drawn.bias)
         return layer
 
 
@@ -173,6 +174,16 @@ class CNNDecoder(WindowDecoder):
     drops is dropped before the convolution (`window.smooth`), so that for rate decoding every
     position sees the mean. Whatever the window, the weights start equal over time: the first
     convolution sums over its taps, the second and the dense layer average.
+
+    Args:
+        window: what of the recent spikes is seen.
+        num_neurons: N_y.
+        signal: what r is.
+        num_channels: of both convolutions.
+        kernel_size: of both, in steps of the window and of the first one's output.
+
+    Raises:
+        ValueError: an even kernel_size.
     """
 
     def __init__(

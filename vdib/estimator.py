@@ -76,6 +76,9 @@ class RelaxedBernoulli(Estimator):
 
     Args:
         temperature: dimensionless; lower is harder, less biased and of higher variance.
+
+    Raises:
+        ValueError: a temperature that is not positive.
     """
 
     def __init__(self, temperature: float = 0.5) -> None:
@@ -91,7 +94,7 @@ class ScoreFunction(Estimator):
     The baseline is one moving average per step; it never contains the batch it is subtracted from.
 
     Args:
-        num_steps: T.
+        num_steps: T; `term` raises a `ValueError` for sequences of another length.
         momentum: of the moving average, per batch.
     """
 
@@ -125,6 +128,9 @@ class LeaveOneOut(Estimator):
 
     Args:
         num_samples: M, at least 2.
+
+    Raises:
+        ValueError: fewer.
     """
 
     fire: Fire = Bernoulli()

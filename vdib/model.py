@@ -3,6 +3,7 @@
 Legend: B batch, M codes per input, T steps, S decodings per sequence, N_x, N_y neurons.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -68,7 +69,8 @@ class VDIB(nn.Module):
         penalties: by name, each with its weight.
 
     Raises:
-        ValueError: a negative beta, or a decoder of the drive over a readout that has none.
+        ValueError: a negative beta or weight, a decoder of another number of neurons than the
+            encoder's, or one of the drive over a readout that has none.
     """
 
     def __init__(
@@ -84,6 +86,14 @@ class VDIB(nn.Module):
         super().__init__()
         if not beta >= 0:
             raise ValueError(f"beta must not be negative, got {beta}")
+        for name, (_, weight) in (penalties or {}).items():
+            if not 0 <= weight < math.inf:
+                raise ValueError(f"penalties: the weight of {name} is {weight}, expected 0 or more")
+        wanted = getattr(decoder, "num_neurons", encoder.num_readout)
+        if wanted != encoder.num_readout:
+            raise ValueError(
+                f"the decoder reads {wanted} neurons, the encoder has {encoder.num_readout}"
+            )
         if not decoder.SAMPLES:
             (readout,) = commuting([encoder.readout], type(decoder).__name__)
             if not readout.stochastic:
@@ -122,7 +132,7 @@ class VDIB(nn.Module):
                 decoded; 1 by default.
 
         Raises:
-            ValueError: weights without `every_step`.
+            ValueError: weights without `every_step`, noise that does not fit, r of another shape.
         """
         return self._measure(self.encode(x, noise), r, weights)
 
@@ -132,6 +142,15 @@ class VDIB(nn.Module):
         """A scalar whose gradient is the estimator's, and what it was made from.
 
         The scalar's own value means nothing; `Bottleneck.loss` is the loss.
+
+        Args:
+            x: `(B, T, *N_x)` spikes, dense or as lists.
+            r: the natural signal, `(B, ...)`.
+            noise: as of `forward`; M is the estimator's, so that numbers come as `(M B, T, N_y)`.
+            weights: as of `forward`.
+
+        Raises:
+            ValueError: weights without `every_step`, noise of another M, or r of another shape.
         """
         if not self._learns_from_samples():
             out = self._measure(self.encode(x, noise), r, weights)

@@ -4,7 +4,7 @@ Every number is a hash of (seed, step, example, sample, layer, time, neuron). So
 the same spikes in whatever batch it sits, with any number of loader workers or ranks, and after
 any resume. The hash is SplitMix64 (Steele, Lea & Flood, "Fast splittable pseudorandom number
 generators", 2014, https://doi.org/10.1145/2660193.2660195): the address down to the layer is mixed
-into a 64-bit key, field by field, and (time, neuron) counts along the key's own stream.
+into a 64-bit key, field by field, and (time, neuron) counts along the key's own sequence.
 """
 
 import math
@@ -88,6 +88,24 @@ Draws = Tensor | LayerNoise
 """The noise of one layer: uniform numbers in (0, 1), `(B, T, *N)`, or those still to be drawn."""
 
 
+def check_draws(noise: Draws | None, shape: tuple[int, ...], who: str) -> None:
+    """Whether a stochastic threshold was given noise that fits: kernels read it unchecked.
+
+    Args:
+        noise: of a layer.
+        shape: `(B, T, *N)`, or `(B, *N)` of one step.
+        who: needs it, for the message.
+
+    Raises:
+        ValueError: there is none, or of another shape.
+    """
+    if noise is None:
+        raise ValueError(f"{who} needs noise: uniform numbers in (0, 1)")
+    got = (len(noise), *shape[1:]) if isinstance(noise, LayerNoise) else tuple(noise.shape)
+    if got != shape:
+        raise ValueError(f"{who} needs noise of shape {shape}, got {got}")
+
+
 @dataclass(frozen=True)
 class Noise:
     """The address of the noise of a batch, down to the example.
@@ -157,7 +175,7 @@ def codes_per_input(noise: Noise | Tensor | None, drives: tuple[int, ...]) -> in
         shape: tuple[int, ...] = (len(noise.ids) * noise.samples, *drives[1:])
     else:
         shape = tuple(noise.shape)
-    samples = shape[0] // drives[0]
+    samples = shape[0] // drives[0] if shape and drives[0] else 0
     if shape != (samples * drives[0], *drives[1:]) or samples < 1:
         raise ValueError(
             f"noise of shape {shape} does not fit drives {drives}: "

@@ -75,9 +75,18 @@ def distortion(decoded: Distribution, target: Tensor) -> Tensor:
     Args:
         decoded: batch shape `(B, S)`.
         target: r, `(B, ...)` for one decoding a sequence or `(B, S, ...)`.
+
+    Raises:
+        ValueError: r of another shape, which might be broadcast without a word.
     """
-    if len(decoded.batch_shape) + len(decoded.event_shape) > target.dim():
+    shape = decoded.batch_shape + decoded.event_shape
+    came = tuple(target.shape)
+    if len(shape) > target.dim():
         target = target.unsqueeze(1)
+    once = (*decoded.batch_shape[:1], *[1] * len(decoded.batch_shape[1:]), *decoded.event_shape)
+    if tuple(target.shape) not in (once, tuple(shape)):
+        expected = (*decoded.batch_shape[:1], *decoded.event_shape)
+        raise ValueError(f"r: got shape {came}, expected {expected} or {tuple(shape)}")
     log_prob: Any = decoded.log_prob(target)
     cost: Tensor = -log_prob
     return cost

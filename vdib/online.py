@@ -34,7 +34,7 @@ from vdib.dynamics.firing import Fire
 from vdib.encoder import SpikeCode
 from vdib.model import VDIB
 from vdib.neurons.layer import CommutingLayer, State, commuting
-from vdib.objective import distortion, rate
+from vdib.objective import code_length, distortion, rate
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,8 @@ def _parts(model: VDIB) -> tuple[list[CommutingLayer], list[Fire], WindowDecoder
     layers = commuting([*encoder.layers, encoder.readout], "online learning")
     if not isinstance(decoder, WindowDecoder):
         raise ValueError("online learning needs a decoder of a window of recent spikes")
-    return layers, [*(layer.fire for layer in layers[:-1]), model.estimator.fire], decoder
+    readout = model.estimator.fire if encoder.readout.stochastic else layers[-1].fire
+    return layers, [*(layer.fire for layer in layers[:-1]), readout], decoder
 
 
 def begin(model: VDIB, x: Tensor) -> Memory:
@@ -128,6 +129,8 @@ def advance(model: VDIB, x: Tensor, noise: Tensor, memory: Memory) -> Memory:
 def step_loss(model: VDIB, memory: Memory, r: Tensor) -> tuple[Tensor, Tensor]:
     """Distortion and rate of the step just made, in nats, each `(B,)`.
 
+    Of a deterministic readout the rate is its code's length.
+
     `(distortion + beta rate).mean()` has the gradient above. Around several updates, autocast needs
     `cache_enabled=False`, or it keeps the old weights.
 
@@ -150,10 +153,12 @@ def step_loss(model: VDIB, memory: Memory, r: Tensor) -> tuple[Tensor, Tensor]:
             lived = memory.lived.view(-1, *[1] * len(layer.shape))
             below = own.spikes + lived * slope * (v - v.detach())
     assert below is not None
-    costs = distortion(decoder(SpikeCode(below, v)), r[:, None])[:, 0]
-    prior: Tensor = model.prior(below.detach())
+    stochastic = model.encoder.readout.stochastic
+    code = SpikeCode(below, v, stochastic=stochastic)
+    costs = distortion(decoder(code), r[:, None])[:, 0]
+    prior: Tensor = model.prior(below.detach() if stochastic else below)
     prior = prior[..., -1, :] if prior.dim() > 1 else prior
-    return costs, rate(v[:, -1], prior)
+    return costs, rate(v[:, -1], prior) if stochastic else code_length(below[:, -1], prior)
 
 
 def _push(last: Tensor, now: Tensor) -> Tensor:

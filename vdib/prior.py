@@ -20,6 +20,9 @@ class BernoulliPrior(nn.Module):
 
     Args:
         rho: spikes per step, in (0, 1).
+
+    Raises:
+        ValueError: rho outside of (0, 1).
     """
 
     logit: Tensor
@@ -50,7 +53,11 @@ class MarginalPrior(nn.Module):
         self.logit = nn.Parameter(torch.full((num_steps, num_neurons), float(start)))
 
     def forward(self, spikes: Tensor) -> Tensor:
-        """`(B, T, N)` spikes to logits `(T, N)` or `(1, N)`."""
+        """`(B, T, N)` spikes to logits `(T, N)` or `(1, N)`.
+
+        Raises:
+            ValueError: another T than that of the probabilities per step.
+        """
         if self.logit.shape[0] not in (1, spikes.shape[1]):
             raise ValueError(
                 f"the prior has {self.logit.shape[0]} steps, the code {spikes.shape[1]}"
@@ -68,7 +75,7 @@ class AutoregressivePrior(nn.Module):
     Args:
         num_neurons: N.
         rho: probability to start from.
-        filter: the filters nu_k.
+        filter: the filters nu_k; two raised cosines over ten steps by default.
     """
 
     def __init__(

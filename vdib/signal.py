@@ -25,7 +25,7 @@ class Signal(ABC):
             there is to say of the signal, the less a nat of rate may cost.
     """
 
-    noun: ClassVar[str]
+    noun: ClassVar[str] = "signals"
     beta: ClassVar[float] = 0.01
 
     @property
@@ -40,6 +40,18 @@ class Signal(ABC):
     @abstractmethod
     def constant(self, r: Tensor) -> Tensor:
         """Outputs `(O)` of the best answer that ignores the spikes, from examples `(B, ...)`."""
+
+
+def check_signal(signal: Signal, kinds: tuple[type[Signal], ...], who: str) -> None:
+    """Whether what the data hold is what `who` decodes.
+
+    Raises:
+        ValueError: another kind of signal.
+    """
+    if not isinstance(signal, kinds):
+        nouns = " or ".join(kind.noun for kind in kinds)
+        got = signal.noun if isinstance(signal, Signal) else repr(signal)
+        raise ValueError(f"{who} decodes {nouns}, the data hold {got}")
 
 
 def bernoulli(logits: Tensor) -> Distribution:
@@ -92,6 +104,9 @@ class Label(Signal):
 
     Args:
         num_classes: O.
+
+    Raises:
+        ValueError: fewer than two.
     """
 
     noun: ClassVar = "labels"
@@ -110,7 +125,15 @@ class Label(Signal):
         return categorical(outputs)
 
     def constant(self, r: Tensor) -> Tensor:
-        """The logarithms of how often each class occurs, none of them impossible."""
+        """The logarithms of how often each class occurs, none of them impossible.
+
+        Raises:
+            ValueError: a label that is none of the classes.
+        """
+        low, high = int(r.min()), int(r.max())
+        if low < 0 or high >= self.num_classes:
+            wrong = low if low < 0 else high
+            raise ValueError(f"labels: got {wrong}, expected 0 to {self.num_classes - 1}")
         counts = torch.bincount(r.flatten(), minlength=self.num_classes) + 1
         return torch.log(counts / counts.sum())
 

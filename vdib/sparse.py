@@ -22,6 +22,9 @@ class SparseSpikes:
         offset: `(B T + 1,)` int64.
         neuron: `(S,)` int32.
         shape: `(B, T, *N)`.
+
+    Raises:
+        ValueError: an offset or neurons of another shape or type.
     """
 
     offset: Tensor
@@ -117,7 +120,11 @@ class SparseSpikes:
 
     @classmethod
     def cat(cls, parts: Sequence["SparseSpikes"]) -> "SparseSpikes":
-        """Batches one after the other, alike but for B."""
+        """Batches one after the other.
+
+        Raises:
+            ValueError: they are not alike in steps and neurons.
+        """
         first = parts[0]
         if any(part.shape[1:] != first.shape[1:] for part in parts):
             shapes = sorted({part.shape[1:] for part in parts})

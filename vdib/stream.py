@@ -32,8 +32,8 @@ class Prediction:
     """What is decoded at one step.
 
     Attributes:
-        outputs: of the decoder, `(O,)`: logits of the patterns or of the inputs.
-        signal: what they are about.
+        outputs: of the decoder, `(O,)`, from which `signal` makes a distribution.
+        signal: what is decoded.
     """
 
     outputs: Tensor
@@ -88,7 +88,11 @@ class Stream:
 
     @torch.no_grad()
     def push(self, x: Tensor | Array) -> Prediction:
-        """The next step's spikes, of `input_shape`, to what is decoded now."""
+        """The next step's spikes, of `input_shape`, to what is decoded now.
+
+        Raises:
+            ValueError: spikes of another shape.
+        """
         now: Array = np.asarray(x, self._dtype)
         if now.shape != self.input_shape:
             raise ValueError(f"spikes: got shape {now.shape}, expected {self.input_shape}")

@@ -27,6 +27,9 @@ def recent(spikes: Tensor, length: int, every_step: bool = False) -> Tensor:
 
     Returns:
         `(B, S, length, N)`.
+
+    Raises:
+        ValueError: a length below 1.
     """
     if length < 1:
         raise ValueError(f"a decoding window needs at least one step, got {length}")
@@ -52,6 +55,9 @@ class Window(nn.Module, ABC):
 
     Args:
         length: tau_d, in steps.
+
+    Raises:
+        ValueError: a length below 1.
     """
 
     def __init__(self, length: int) -> None:
@@ -108,9 +114,9 @@ class FullWindow(Window):
 
     def linear(self, spikes: Tensor, layer: nn.Linear) -> Tensor:
         # A causal convolution: no window is copied.
-        kernel = layer.weight.view(-1, self.length, spikes.shape[2]).transpose(1, 2)
+        weight = layer.weight.view(-1, self.length, spikes.shape[2]).transpose(1, 2)
         seen = _after_silence(spikes, self.length).transpose(1, 2)
-        return nn.functional.conv1d(seen, kernel, layer.bias).transpose(1, 2)
+        return nn.functional.conv1d(seen, weight, layer.bias).transpose(1, 2)
 
 
 class BasisWindow(Window):
@@ -124,6 +130,9 @@ class BasisWindow(Window):
     Args:
         length: tau_d, in steps.
         num_features: F, at most `length`.
+
+    Raises:
+        ValueError: a length below 1, or F outside of 1 to `length`.
     """
 
     basis: Tensor
@@ -151,9 +160,9 @@ class BasisWindow(Window):
 
     def linear(self, spikes: Tensor, layer: nn.Linear) -> Tensor:
         seen = _after_silence(spikes, self.length).transpose(1, 2)  # B, N, L - 1 + T
-        kernel = self.basis.to(spikes.dtype)[:, None]
+        weight = self.basis.to(spikes.dtype)[:, None]
         with _exact(spikes):
-            features = nn.functional.conv1d(seen.flatten(0, 1)[:, None], kernel)  # B N, F, T
+            features = nn.functional.conv1d(seen.flatten(0, 1)[:, None], weight)  # B N, F, T
         features = features.view(*seen.shape[:2], *features.shape[1:]).permute(0, 3, 2, 1)
         out: Tensor = layer(features.flatten(2))
         return out

@@ -4,6 +4,7 @@ Legend: B batch, T steps, C H W channels, rows and columns of input neurons.
 """
 
 import inspect
+import re
 from typing import Any
 
 import numpy as np
@@ -120,9 +121,11 @@ def _data_module(name: str, splits: type[RecordingSplits]) -> type[EventData]:
 
 
 def _described(doc: str) -> list[str]:
-    """The lines of a docstring that describe settings."""
+    """What a docstring says of each setting; of several in one entry, of each the same."""
     section = doc.split("Args:\n" if "Args:\n" in doc else "Attributes:\n", 1)[1]
-    return section.split("\n\n", 1)[0].splitlines()
+    entries = re.split(r"\n(?=    \w)", section.split("\n\n", 1)[0].rstrip())
+    each = (entry.strip().split(":", 1) for entry in entries)
+    return [f"    {name}:{words}" for names, words in each for name in names.split(", ")]
 
 
 EVENT_DATA = {name: _data_module(name, choice.part) for name, choice in EVENT_SETS.items()}

@@ -62,8 +62,8 @@ class ImageData(DataModule[ImageBatch]):
         return self.dataset(split)
 
     def targets(self, split: Literal["train", "validation", "test"]) -> Tensor:
-        images = self.open_split(split).all()
-        return self._target(images)
+        images: ImageSet = self.split(split)  # type: ignore[assignment]
+        return self._target(images.all())
 
     def _target(self, batch: ImageBatch) -> Tensor:
         return batch.label if isinstance(self.signal, Label) else batch.image.flatten(1)

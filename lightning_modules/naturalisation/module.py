@@ -32,6 +32,7 @@ from vdib.window import recent
 class NaturalisationModule(VDIBModule):
     """Turns spike trains into natural signals: images, or labels."""
 
+    MEASURES: ClassVar = (Image, Label)
     TABLE: ClassVar = {
         "judge_accuracy": "judge accuracy on naturalised test images",
         "class_accuracy": "class accuracy on test examples",
@@ -116,7 +117,7 @@ class NaturalisationModule(VDIBModule):
         """The best constant answer: the mean of the images, or the frequencies of the labels."""
         if not self.vdib.decoder.PROBABILITY:
             return None
-        r = data.examples("validation", len(data.split("validation"))).target
+        r = data.targets("validation")
         answer = self.signal.likelihood(self.signal.constant(r))
         name = "image" if isinstance(self.signal, Image) else "answer"
         return f"best constant {name}", float(distortion(answer.expand(r.shape[:1]), r).mean())

@@ -52,6 +52,7 @@ class PredictiveCodingModule(VDIBModule):
     """
 
     TAKES: ClassVar = (*VDIBModule.TAKES, "lag", "unscored")
+    MEASURES: ClassVar = (ActiveInputs,)
     EVERY_STEP: ClassVar = True
     signal: ActiveInputs
 

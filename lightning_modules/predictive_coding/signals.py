@@ -38,6 +38,7 @@ class ActiveInputs(Signal):
         num_blobs: D.
     """
 
+    noun: ClassVar = "active inputs"
     num_neurons: int
     num_blobs: int
 
@@ -108,8 +109,6 @@ class EachInput(ActiveInputs):
 
     Cheaper than a softmax over sets of many blobs, and blind to which inputs go together.
     """
-
-    noun: ClassVar = "active inputs"
 
     @property
     def num_outputs(self) -> int:

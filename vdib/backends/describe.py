@@ -98,7 +98,7 @@ NO_FIRE = FireDescription(kinds.NO_FIRE)
 
 
 @dataclass(frozen=True)
-class Layer:
+class LayerDescription:
     """Descriptions of a layer's parts."""
 
     filter: FilterDescription = NO_FILTER

@@ -117,6 +117,6 @@ def respond(
 
 
 @with_kernel(fused.uniform)
-def uniform(stream: LayerNoise, num_steps: int, shape: tuple[int, ...]) -> Tensor:
-    """The numbers in (0, 1) of these rows from their start, `(B, T, *N)` float32."""
-    return stream.uniform(num_steps, shape)
+def uniform(noise: LayerNoise, num_steps: int, shape: tuple[int, ...]) -> Tensor:
+    """The first T steps of a layer's noise, in (0, 1), `(B, T, *N)` float32."""
+    return noise.uniform(num_steps, shape)

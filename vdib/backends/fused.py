@@ -19,7 +19,7 @@ from torch import Tensor
 
 from vdib.backends.available import launcher, on_cpu
 from vdib.backends.cpu import launch as numba_launch
-from vdib.backends.describe import NO_FIRE, Layer, NoKernel, describe
+from vdib.backends.describe import NO_FIRE, LayerDescription, NoKernel, describe
 from vdib.dynamics.feedback import Feedback
 from vdib.dynamics.filters import Filter
 from vdib.dynamics.firing import Fire
@@ -28,7 +28,7 @@ from vdib.noise import Draws, LayerNoise
 
 def drive(currents: Tensor, filter: Filter, shift: Tensor, width: float) -> Tensor:
     """Of a layer that neither fires nor feeds back."""
-    layer = Layer(describe(filter))
+    layer = LayerDescription(describe(filter))
     launch = launcher(currents, shift)
     _, v = _run(currents, shift, shift.detach(), width, layer, None, launch)
     return v
@@ -45,7 +45,7 @@ def respond(
     noise: Draws | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Of a layer with all its parts."""
-    layer = Layer(describe(filter), describe(feedback), describe(fire))
+    layer = LayerDescription(describe(filter), describe(feedback), describe(fire))
     launch = launcher(currents, shift, gain)
     return _run(currents, shift, gain, width, layer, noise, launch)
 
@@ -54,17 +54,17 @@ def scan(
     drive: Tensor, gain: Tensor, feedback: Feedback, fire: Fire, noise: Draws | None = None
 ) -> tuple[Tensor, Tensor]:
     """Of a layer without filter, which takes its currents for the drive and reads no shift."""
-    layer = Layer(feedback=describe(feedback), fire=describe(fire))
+    layer = LayerDescription(feedback=describe(feedback), fire=describe(fire))
     return _run(drive[:, :, None], gain.detach(), gain, 1.0, layer, noise, launcher(drive, gain))
 
 
-def uniform(stream: LayerNoise, num_steps: int, shape: tuple[int, ...]) -> Tensor:
+def uniform(noise: LayerNoise, num_steps: int, shape: tuple[int, ...]) -> Tensor:
     """On CPUs."""
-    size = len(stream), num_steps, *shape
-    out = torch.empty(size, device=stream.keys.device, dtype=torch.float32)
+    size = len(noise), num_steps, *shape
+    out = torch.empty(size, device=noise.keys.device, dtype=torch.float32)
     if not on_cpu(out):
         raise NoKernel(f"none to draw {size} on {out.device}")
-    numba_launch.uniform(stream, out)
+    numba_launch.uniform(noise, out)
     return out
 
 
@@ -81,7 +81,7 @@ class _Fused(torch.autograd.Function):
         shift: Tensor,  # broadcastable to *N
         gain: Tensor,  # broadcastable to *N
         width: float,
-        layer: Layer,
+        layer: LayerDescription,
         noise: Draws | None,
         launch: ModuleType,
     ) -> tuple[Tensor | None, Tensor]:

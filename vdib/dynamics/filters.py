@@ -46,6 +46,9 @@ class ExponentialPair:
 
     >>> ExponentialPair(membrane=0.5, synapse=0.25).impulse_response(3)
     tensor([[1.0000, 0.7500, 0.4375]], dtype=torch.float64)
+
+    Raises:
+        ValueError: a decay outside of [0, 1).
     """
 
     membrane: float = 0.9
@@ -109,6 +112,9 @@ class RaisedCosines:
         count: how many filters.
         duration: their length in steps.
         compression: mu, dimensionless.
+
+    Raises:
+        ValueError: a setting that is not positive, or so many that one falls between steps.
     """
 
     count: int = 8
@@ -185,6 +191,9 @@ def causal_filter(x: Tensor, response: Tensor) -> Tensor:
 
     Returns:
         `(B, T, *N)`.
+
+    Raises:
+        ValueError: another K.
     """
     if response.shape[0] != x.shape[2]:
         raise ValueError(f"input carries {x.shape[2]} currents, the filter has {response.shape[0]}")

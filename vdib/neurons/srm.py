@@ -23,7 +23,7 @@ from vdib.dynamics.firing import Bernoulli, Fire, Threshold
 from vdib.dynamics.surrogate import Surrogate, fast_sigmoid
 from vdib.neurons.layer import Connect, Expansion, Synapses
 from vdib.neurons.synapses import Dense
-from vdib.noise import Draws
+from vdib.noise import Draws, check_draws
 from vdib.precision import single
 from vdib.sparse import Spikes
 
@@ -39,6 +39,9 @@ class SRM(nn.Module):
         fire: how the neurons fire, where a call does not say.
         threshold: theta, in units of the potential.
         width: Delta, the spread of a stochastic threshold, in units of the potential.
+
+    Raises:
+        ValueError: a width that is not positive.
     """
 
     def __init__(
@@ -127,7 +130,7 @@ class SRM(nn.Module):
         Returns:
             Spikes and v, each `(B, T, *N)`.
         """
-        fire = self._firing(fire, noise)
+        fire = self._firing(fire, noise, *x.shape[:2])
         # Named, so that they are freed last: otherwise the allocator gives their pages back to the
         # system and asks for them again at every step, a tenth of its time.
         currents = self.currents(x)
@@ -136,17 +139,17 @@ class SRM(nn.Module):
             currents, self.filter, shift, self.width, gain, self.feedback, fire, noise
         )
 
-    def _firing(self, fire: Fire | None, noise: Draws | None) -> Fire:
+    def _firing(self, fire: Fire | None, noise: Draws | None, *rows: int) -> Fire:
         fire = fire or self.fire
-        if fire.stochastic and noise is None:
-            raise ValueError(f"{type(fire).__name__} needs noise: uniform numbers in (0, 1)")
+        if fire.stochastic:
+            check_draws(noise, (*rows, *self.shape), type(fire).__name__)
         return fire
 
     def respond(
         self, drive: Tensor, fire: Fire | None = None, noise: Draws | None = None
     ) -> tuple[Tensor, Tensor]:
         """Spikes and v of a given drive, each `(B, T, *N)`."""
-        fire = self._firing(fire, noise)
+        fire = self._firing(fire, noise, *drive.shape[:2])
         return dispatch.scan(drive, self.gain / self.width, self.feedback, fire, noise)
 
     def given(self, drive: Tensor, spikes: Tensor) -> Tensor:
@@ -167,7 +170,7 @@ class SRM(nn.Module):
 
         The state is that of the filter and that of the feedback; None before the first step.
         """
-        fire = self._firing(fire, noise)
+        fire = self._firing(fire, noise, len(x))
         synaptic, own = state or ((), ())
         potential, synaptic = self.filter.step(single(self._currents(x)), synaptic)
         v = self._distance(potential) + self.gain / self.width * self.feedback.read(own)

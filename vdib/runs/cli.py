@@ -86,12 +86,8 @@ class VDIBCLI(LightningCLI):
         parser.add_argument(
             "--ckpt_path", type=str, help="resume from a checkpoint, or from 'last'"
         )
-        parser.add_argument(
-            "--figures_every",
-            type=int,
-            default=5,
-            help="epochs between figures; 0: at the end only, -1: none",
-        )
+        every = "epochs between figures; 0: at the end only, -1: none"
+        parser.add_argument("--figures_every", type=int, default=5, help=every)
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         for name in LINKED:  # a model without such a setting is left alone
@@ -129,7 +125,8 @@ class VDIBCLI(LightningCLI):
         seed = self.config.seed
         if not 0 <= seed < 2**32:
             raise UserError(f"--seed: got {seed}, expected 0 to {2**32 - 1}")
-        seed_everything(seed, workers=True, verbose=False)
+        if not self.finished:  # which takes its weights from its checkpoint
+            seed_everything(seed, workers=True, verbose=False)
 
     def before_instantiate_classes(self) -> None:
         trainer, logger = self.config.trainer, self.config.trainer.logger

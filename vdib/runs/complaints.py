@@ -53,7 +53,7 @@ def one_line(error: Exception) -> str:
     text = text[text.rfind('Parser key "') :]
     if found := re.search(r"Expected '([\w.]+)' to be a subclass of <class '(\w+)'>", text):
         return f"{name}: got {found[1]}, expected a {found[2]}"
-    found = re.search(r"Given value: NestedArg\(key='(\w+)'", text)
+    found = re.search(r"(?:Got|Given) value: NestedArg\(key='(\w+)'", text)
     if found and found[1] != keys[-1]:
         return f"{name}.{found[1]}: no such setting" + _hint(text, name, found[1])
     given = re.search(r"(?:Got|Given) value: (.*?)(?:\. Got|$)", text, re.MULTILINE)

@@ -41,7 +41,8 @@ def rebuild(run: Run) -> VDIBCLI:
     settings = run.config()
     settings["trainer"] = _measuring(settings.get("trainer") or {})
     try:
-        return parse(settings, run.folder)
+        with torch.random.fork_rng():  # weights are drawn, to be replaced: that is not the caller's
+            return parse(settings, run.folder)
     except UserError as error:
         words = f"{run.config_file}: {error}{run.of_another_version()}"
         raise UserError(words) from error

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vdib.backends import kinds
-from vdib.backends.describe import Layer
+from vdib.backends.describe import LayerDescription
 from vdib.backends.settings import settings
 from vdib.noise import Draws, LayerNoise
 
@@ -59,15 +59,15 @@ def in_threads(kernel: Callable[..., None], items: int, elements: int, *argument
         future.result()
 
 
-def uniform(stream: LayerNoise, out: Tensor) -> None:
-    """Fill `out`, `(B, T, *N)`, with the first numbers of the stream."""
+def uniform(noise: LayerNoise, out: Tensor) -> None:
+    """Fill `out`, `(B, T, *N)`, with the first T steps of a layer's noise."""
     from vdib.backends.cpu.noise import draw
 
-    in_threads(draw, len(out), out.numel(), _keys(stream), np.uint64(0), _rows(out, 1))
+    in_threads(draw, len(out), out.numel(), _keys(noise), np.uint64(0), _rows(out, 1))
 
 
-def _keys(stream: LayerNoise) -> NDArray[np.uint64]:
-    return stream.keys.contiguous().numpy().view(np.uint64)
+def _keys(noise: LayerNoise) -> NDArray[np.uint64]:
+    return noise.keys.contiguous().numpy().view(np.uint64)
 
 
 def forward(
@@ -75,7 +75,7 @@ def forward(
     shift: Tensor,  # broadcastable to *N
     width: float,
     gain: Tensor,  # broadcastable to *N
-    layer: Layer,
+    layer: LayerDescription,
     noise: Draws | None,
     spikes: Tensor | None,  # B T *N
     v: Tensor,  # B T *N
@@ -115,7 +115,7 @@ def backward(
     grad_v: Tensor | None,  # B T *N
     width: float,
     gain: Tensor,  # broadcastable to *N
-    layer: Layer,
+    layer: LayerDescription,
     spikes: Tensor | None,  # B T *N, None where v > 0 says the same
     v: Tensor,  # B T *N
     grad_currents: Tensor,  # B T K *N

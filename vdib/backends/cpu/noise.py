@@ -15,7 +15,7 @@ _UNIT = np.float32(2.0**-23)
 
 @jit
 def uniform(key: Any, start: Any, m: Any, out: Any, to: Any) -> None:
-    """`out[to : to + m]`, numbers `start`, ... of the stream of `key`, as in `vdib.noise`."""
+    """`out[to : to + m]`, numbers `start`, ... of the row of `key`, as in `vdib.noise`."""
     counter = key + start * _GOLDEN
     for j in range(m):
         counter += _GOLDEN

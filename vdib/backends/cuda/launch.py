@@ -14,7 +14,7 @@ from torch import Tensor
 
 from vdib.backends import kinds
 from vdib.backends.cuda import layer_kernels as triton_kernels
-from vdib.backends.describe import Layer
+from vdib.backends.describe import LayerDescription
 from vdib.noise import Draws, LayerNoise
 
 NEURON_BLOCK = 128
@@ -35,7 +35,9 @@ def probe(device: torch.device) -> None:
 
 
 @lru_cache
-def _arguments(layer: Layer, device: torch.device) -> tuple[dict[str, Any], dict[str, Any]]:
+def _arguments(
+    layer: LayerDescription, device: torch.device
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """What the two passes are told of a layer's parts; arrays on the device, numbers in float32."""
 
     def named(names: str, *values: Any) -> dict[str, Any]:
@@ -86,7 +88,7 @@ def forward(
     shift: Tensor,  # broadcastable to *N
     width: float,
     gain: Tensor,  # broadcastable to *N
-    layer: Layer,
+    layer: LayerDescription,
     noise: Draws | None,
     spikes: Tensor | None,  # B T *N
     v: Tensor,  # B T *N
@@ -117,7 +119,7 @@ def backward(
     grad_v: Tensor | None,  # B T *N
     width: float,
     gain: Tensor,  # broadcastable to *N
-    layer: Layer,
+    layer: LayerDescription,
     spikes: Tensor | None,  # B T *N, None where v > 0 says the same
     v: Tensor,  # B T *N
     grad_currents: Tensor,  # B T K *N

@@ -48,7 +48,7 @@ jit: Callable[[Callable[..., Any]], Any] = triton.jit
 
 @jit
 def _uniform(key: tl.tensor, count: tl.tensor) -> tl.tensor:
-    """Number `count`, int64, of the stream of `key`, as in `vdib.noise`."""
+    """Number `count`, int64, of the row of `key`, as in `vdib.noise`."""
     z = key.to(tl.uint64, bitcast=True) + (count + 1).to(tl.uint64, bitcast=True) * _GOLDEN
     z = (z ^ (z >> 30)) * _MIX_1
     z = (z ^ (z >> 27)) * _MIX_2
