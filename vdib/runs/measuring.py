@@ -49,7 +49,7 @@ def measure(cli: VDIBCLI, trainer: Trainer, run: Run) -> dict[str, Any]:
     trainer.loggers = loggers
     (test,) = trainer.test(cli.model, **arguments)
     figures = {name.removeprefix("test/"): value for name, value in test.items()}
-    count = len(cli.datamodule.split("test"))
+    count = _tested(cli, trainer)
     penalties = [f"{name}_nats" for name in cli.model.vdib.penalties]
     summary = {
         "experiment": cli.config.experiment,
@@ -66,6 +66,13 @@ def measure(cli: VDIBCLI, trainer: Trainer, run: Run) -> dict[str, Any]:
     if trainer.is_global_zero:
         run.write_summary(summary)
     return summary
+
+
+def _tested(cli: VDIBCLI, trainer: Trainer) -> int:
+    """How many examples the figures are of: fewer than there are under `limit_test_batches`."""
+    batches = sum(trainer.num_test_batches) * trainer.world_size
+    examples = int(batches) * (trainer.test_dataloaders.batch_size or 1)
+    return min(examples, len(cli.datamodule.split("test")))
 
 
 def _intervals(figures: Mapping[str, float], count: int) -> dict[str, float]:
