@@ -204,3 +204,9 @@ def test_a_description_loads_nothing(world):
 def test_batch_sizes_are_checked(world):
     with pytest.raises(ValueError, match="batch_size >= 1 and num_workers >= 0, got 0 and 0"):
         world[0](batch_size=0)
+
+
+@pytest.mark.parametrize("given", [{"target": "lable"}, {"coding": "rat"}])
+def test_misspelt_words_are_refused(given):
+    with pytest.raises(ValueError, match="expected image or label and one of rate, time"):
+        ImageData(**given)

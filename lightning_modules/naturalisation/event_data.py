@@ -49,10 +49,12 @@ class EventData(DataModule[SpikeExamples]):
             raise ValueError(f"workers: got {workers}, expected at least 1")
         self.recording_splits = splits
         self.prepare, self.signal, self.found = splits.prepare, splits.signal, splits.found
-        assert self.prepare.binning.num_steps is not None
-        assert self.prepare.sensor_size is not None
-        self.num_steps = self.prepare.binning.num_steps
-        self.input_shape = self.prepare.shape(self.prepare.sensor_size)  # C, H, W
+        steps, size = self.prepare.binning.num_steps, self.prepare.sensor_size
+        if steps is None or size is None:
+            name = type(splits).__name__
+            raise ValueError(f"{name}: its prepare needs a num_steps and a sensor_size")
+        self.num_steps = steps
+        self.input_shape = self.prepare.shape(size)  # C, H, W
         self.cache = cache_folder() / "spikes" if cache else None
         self.workers = workers
 

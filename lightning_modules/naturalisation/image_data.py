@@ -49,6 +49,11 @@ class ImageData(DataModule[ImageBatch]):
         super().__init__(batch_size, seed, num_workers, drop_last)
         if num_steps < 2:
             raise ValueError(f"num_steps: got {num_steps}, expected at least 2")
+        if target not in ("image", "label") or coding not in CODINGS:
+            raise ValueError(
+                f"got target {target!r} and coding {coding!r}, expected image or label and one of "
+                f"{', '.join(CODINGS)}"
+            )
         self.dataset = chosen("dataset", dataset, IMAGE_SETS)
         self.signal: Signal = Label(10) if target == "label" else Image((28, 28), digits=True)
         self.coding = CODINGS[coding]
