@@ -4,10 +4,8 @@ A line a choice: its name, the object, what it does. The command line's help, it
 README's list are made from these tables. To offer a new part, write it and add its line here.
 """
 
-import difflib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
 from torch import nn
 
@@ -24,6 +22,7 @@ from vdib.dynamics import surrogate
 from vdib.dynamics.surrogate import Surrogate
 from vdib.estimator import Estimator, LeaveOneOut, RelaxedBernoulli, ScoreFunction, StraightThrough
 from vdib.handmade import CountDecoder, FirstSpikeDecoder, MembraneDecoder
+from vdib.lightning_modules.choosing import Choice, Choices
 from vdib.lightning_modules.schedule import Schedule, constant, cosine
 from vdib.neurons.layer import Neuron
 from vdib.neurons.leaky import leaky
@@ -34,24 +33,7 @@ from vdib.prior import AutoregressivePrior, BernoulliPrior, MarginalPrior
 from vdib.signal import Signal
 from vdib.window import BasisWindow, FullWindow, RateWindow, Window
 
-Part = TypeVar("Part")
 Kind = TypeVar("Kind")
-
-
-@dataclass(frozen=True)
-class Choice(Generic[Part]):
-    """One word.
-
-    Attributes:
-        part: what it stands for.
-        words: what that does, in a line.
-    """
-
-    part: Part
-    words: str
-
-
-Choices = Mapping[str, Choice[Part]]
 
 NEURONS: Choices[Neuron] = {
     "srm": Choice(srm, "spike response model: double-exponential synapses, refractoriness"),
@@ -171,24 +153,6 @@ def listing() -> str:
         for word, choice in choices.items()
     ]
     return "\n".join(["| setting | word | what it does |", "|---|---|---|", *rows])
-
-
-def chosen(setting: str, word: str, choices: Choices[Part]) -> Part:
-    """What a word stands for.
-
-    Args:
-        setting: what is being chosen, for the message.
-        word: its name.
-        choices: of that part.
-
-    Raises:
-        ValueError: no such word; the nearest is named.
-    """
-    if word in choices:
-        return choices[word].part
-    near = difflib.get_close_matches(word, list(choices), n=1)
-    hint = f"; did you mean {near[0]}?" if near else ""
-    raise ValueError(f"{setting}: got {word!r}, expected {', '.join(choices)}{hint}")
 
 
 if TYPE_CHECKING:  # which knows no types made of tables

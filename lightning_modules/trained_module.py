@@ -1,14 +1,18 @@
-"""How a `VDIB` model is optimised: Adam, its learning rates over a training, what stops it."""
+"""How a `VDIB` model is started and optimised, and what stops it."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
 from pytorch_lightning import LightningModule
 from torch import Tensor, nn
 
+from vdib.lightning_modules.data_module import DataModule, SpikeBatch
 from vdib.lightning_modules.schedule import Schedule, follow_peaks
-from vdib.model import VDIB
+from vdib.model import VDIB, Bottleneck
+from vdib.noise import Noise
+from vdib.runs.folder import checkpoint_of, read_checkpoint, take_weights
 
 
 class TrainedModule(LightningModule):
@@ -20,6 +24,10 @@ class TrainedModule(LightningModule):
         encoder_lr: the encoder's.
         schedule: of both over a training.
         updates_per_batch: of the weights.
+        calibrate: scale freshly drawn weights on a batch.
+        rho: firing probability per step that the readout then starts from.
+        init_from: a run, or a checkpoint, whose weights to start from.
+        seed: of the noise.
     """
 
     vdib: VDIB
@@ -27,6 +35,44 @@ class TrainedModule(LightningModule):
     encoder_lr: float
     schedule: Schedule
     updates_per_batch: int = 1
+    calibrate: bool
+    rho: float
+    init_from: str | None
+    seed: int
+
+    @property
+    def data(self) -> DataModule[Any]:
+        data: DataModule[Any] = self.trainer.datamodule  # type: ignore[attr-defined]
+        return data
+
+    def setup(self, stage: str) -> None:
+        if stage != "fit":
+            return
+        # Before a checkpoint is restored.
+        if self.init_from is None:
+            self.start(self.data)
+        else:
+            path = checkpoint_of(Path(self.init_from))
+            take_weights(self, read_checkpoint(path), path)
+
+    def start(self, data: DataModule[Any]) -> None:
+        """Bring freshly drawn weights to where training had better start."""
+        if self.calibrate:
+            self.vdib.encoder.calibrate(data.examples("train", 256).spikes, self.rho)
+        self.vdib.decoder.start_from(data.constant())
+
+    def training_loss(self, batch: SpikeBatch, noise: Noise) -> tuple[Tensor, Bottleneck]:
+        """A scalar to differentiate, and what it was made from."""
+        return self.vdib.training_loss(batch.spikes, batch.target, noise)
+
+    def training_step(self, batch: SpikeBatch, batch_idx: int) -> Tensor | None:
+        noise = Noise(self.seed, self.global_step, batch.id)
+        surrogate_loss, out = self.training_loss(batch, noise)
+        loss = out.loss(self.vdib.beta).detach()
+        if not torch.isfinite(surrogate_loss):
+            raise FloatingPointError(f"the loss is {float(loss)} at step {self.global_step}")
+        self.log("train/loss", loss, prog_bar=True)
+        return surrogate_loss
 
     def on_train_start(self) -> None:
         for config in self.trainer.lr_scheduler_configs:

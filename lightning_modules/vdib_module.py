@@ -1,4 +1,4 @@
-"""What the experiments share: building and training a `VDIB` model, and the code's marginal.
+"""What the experiments share: building a `VDIB` model, and the code's marginal.
 
 Legend: B batch, T steps, N_y readout neurons.
 """
@@ -6,7 +6,6 @@ Legend: B batch, T steps, N_y readout neurons.
 import os
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
@@ -17,13 +16,12 @@ from vdib.decoder import Decoder
 from vdib.encoder import build_encoder
 from vdib.estimator import Estimator
 from vdib.lightning_modules import choices
-from vdib.lightning_modules.choices import chosen, with_words
-from vdib.lightning_modules.data_module import DataModule, SpikeBatch
+from vdib.lightning_modules.choices import with_words
+from vdib.lightning_modules.choosing import chosen
+from vdib.lightning_modules.data_module import SpikeBatch
 from vdib.lightning_modules.trained_module import TrainedModule
-from vdib.model import VDIB, Bottleneck
-from vdib.noise import Noise
+from vdib.model import VDIB
 from vdib.penalty import PENALTIES
-from vdib.runs.folder import checkpoint_of, read_checkpoint, take_weights
 from vdib.signal import Signal, check_signal
 from vdib.window import Window
 
@@ -37,18 +35,21 @@ class VDIBModule(TrainedModule):
         input_shape: of one step's spikes (taken from the data).
         signal: what they are to become (taken from the data).
         neuron: of the hidden layers.
+        neuron_settings: numbers of theirs, `{beta: 0.9}`.
         readout: how the readout fires.
         hidden: sizes of the dense hidden layers.
         conv: channels of convolutional layers before them.
         num_readout: N_y, readout neurons.
         num_filters: K, synaptic filters of a sampled readout.
         decoder: a name, or a decoder class.
+        decoder_settings: of a decoder that goes by name, `{target_true: 0.3}`.
         window: what the decoder sees of the spikes: every step, a temporal basis, or their rate.
         window_steps: tau_d; all T by default.
         num_basis: elements of the temporal basis.
         estimator: gradient through a sampled readout: a name, or an estimator class.
         credit: how the loss reaches the hidden layers.
         surrogate: derivative of deterministic spikes; the neuron's own by default.
+        surrogate_settings: numbers of a surrogate that is chosen, `{alpha: 3.0}`.
         prior: q(y), against which the rate is measured.
         beta: nats of distortion that a nat of rate is worth (default: 0.01, for labels 0.0001).
         rho: firing probability per step that the prior and the readout start from.
@@ -84,18 +85,21 @@ class VDIBModule(TrainedModule):
         input_shape: Sequence[int],
         signal: Signal,
         neuron: choices.NeuronName = "srm",
+        neuron_settings: Mapping[str, Any] | None = None,
         readout: choices.ReadoutName = "sampled",
         hidden: Sequence[int] = (600,),
         conv: Sequence[int] = (),
         num_readout: int = 256,
         num_filters: int = 8,
         decoder: choices.DecoderName | Callable[[Window, int, Signal], Decoder] = "mlp",
+        decoder_settings: Mapping[str, Any] | None = None,
         window: choices.WindowName = "full",
         window_steps: int | None = None,
         num_basis: int = 6,
         estimator: choices.EstimatorName | Estimator = "straight_through",
         credit: choices.CreditName = "bptt",
         surrogate: choices.SurrogateName | None = None,
+        surrogate_settings: Mapping[str, Any] | None = None,
         prior: choices.PriorName = "bernoulli",
         beta: float | None = None,
         rho: float = 0.1,
@@ -119,14 +123,19 @@ class VDIBModule(TrainedModule):
             )
         for name in set(penalties or ()) - set(PENALTIES):
             raise ValueError(f"penalties: got {name!r}, expected some of {', '.join(PENALTIES)}")
+        slope = None
+        if surrogate is not None:
+            slope = chosen("surrogate", surrogate, choices.SURROGATES, surrogate_settings)
+        elif surrogate_settings:
+            raise ValueError("surrogate_settings: of which surrogate? choose one as well")
         encoder = build_encoder(
             tuple(input_shape),
             num_readout,
             hidden,
             conv,
             num_filters,
-            chosen("neuron", neuron, choices.NEURONS),
-            None if surrogate is None else chosen("surrogate", surrogate, choices.SURROGATES),
+            chosen("neuron", neuron, choices.NEURONS, neuron_settings),
+            slope,
             chosen("credit", credit, choices.CREDITS),
             seed,
             chosen("readout", readout, choices.READOUTS),
@@ -134,7 +143,7 @@ class VDIBModule(TrainedModule):
         if frozen_encoder:  # else as the layers say: a neuron may hold a number fixed
             encoder.requires_grad_(False)
         if isinstance(decoder, str):
-            decoder = chosen("decoder", decoder, choices.DECODERS)
+            decoder = chosen("decoder", decoder, choices.DECODERS, decoder_settings)
         if isinstance(estimator, str):
             estimator = chosen("estimator", estimator, choices.ESTIMATORS)(num_steps)
         sees = chosen("window", window, choices.WINDOWS)(steps, num_basis)
@@ -192,40 +201,6 @@ class VDIBModule(TrainedModule):
     def settings(self) -> dict[str, float | str]:
         """What the summary says beside what was measured."""
         return {}
-
-    def training_loss(self, batch: SpikeBatch, noise: Noise) -> tuple[Tensor, Bottleneck]:
-        """A scalar to differentiate, and what it was made from."""
-        return self.vdib.training_loss(batch.spikes, batch.target, noise)
-
-    @property
-    def data(self) -> DataModule[Any]:
-        data: DataModule[Any] = self.trainer.datamodule  # type: ignore[attr-defined]
-        return data
-
-    def setup(self, stage: str) -> None:
-        if stage != "fit":
-            return
-        # Before a checkpoint is restored.
-        if self.init_from is None:
-            self.start(self.data)
-        else:
-            path = checkpoint_of(Path(self.init_from))
-            take_weights(self, read_checkpoint(path), path)
-
-    def start(self, data: DataModule[Any]) -> None:
-        """Bring freshly drawn weights to where training had better start."""
-        if self.calibrate:
-            self.vdib.encoder.calibrate(data.examples("train", 256).spikes, self.rho)
-        self.vdib.decoder.start_from(data.constant())
-
-    def training_step(self, batch: SpikeBatch, batch_idx: int) -> Tensor | None:
-        noise = Noise(self.seed, self.global_step, batch.id)
-        surrogate_loss, out = self.training_loss(batch, noise)
-        loss = out.loss(self.vdib.beta).detach()
-        if not torch.isfinite(surrogate_loss):
-            raise FloatingPointError(f"the loss is {float(loss)} at step {self.global_step}")
-        self.log("train/loss", loss, prog_bar=True)
-        return surrogate_loss
 
     def on_validation_epoch_start(self) -> None:
         self._probabilities = torch.zeros_like(self.marginal)

@@ -2,6 +2,7 @@
 
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import suites
@@ -10,6 +11,7 @@ import torch
 from vdib.dynamics.filters import ExponentialPair, RaisedCosines
 from vdib.lightning_modules import choices
 from vdib.lightning_modules.choices import MODEL, listing
+from vdib.lightning_modules.choosing import Choice, chosen
 from vdib.lightning_modules.vdib_module import VDIBModule
 from vdib.neurons.srm import srm, stochastic_srm
 from vdib.neurons.synapses import dense, pooled_conv
@@ -121,10 +123,42 @@ def test_a_wrong_word_is_answered_with_the_nearest(word, near):
     with pytest.raises(
         ValueError, match=f"^decoder: got '{word}', expected logistic, mlp, cnn, counts"
     ) as told:
-        choices.chosen("decoder", word, choices.DECODERS)
+        chosen("decoder", word, choices.DECODERS)
     said = str(told.value).partition("; did you mean ")[2]
     assert said == ("" if near is None else f"{near}?")
-    assert choices.chosen("decoder", "cnn", choices.DECODERS) is choices.DECODERS["cnn"].part
+    assert chosen("decoder", "cnn", choices.DECODERS) is choices.DECODERS["cnn"].part
+
+
+def sized(first, size: int = 3, share: float = 0.5, kind: Literal["a", "b"] = "a", other=None):
+    return first, size, share, kind
+
+
+SIZED = {"sized": Choice(sized, "")}
+
+
+def test_settings_of_a_word_are_bound():
+    part = chosen("part", "sized", SIZED, {"share": 1, "kind": "b"})
+    assert part(0) == (0, 3, 1, "b")
+    assert chosen("part", "sized", SIZED) is sized
+    membrane = chosen("neuron", "lif", choices.NEURONS, {"beta": 0.5})(*PLACES["dense"], None)
+    assert membrane.filter.membrane == 0.5
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"sise": 1}, "got 'sise', expected size, share, kind; did you mean size\\?"),
+        ({"first": 1}, "got 'first', expected size, share, kind"),
+        ({"other": 1}, "got 'other', expected size, share, kind"),
+        ({"size": 1.5}, "size: got 1.5, expected int"),
+        ({"size": True}, "size: got True, expected int"),
+        ({"share": "half"}, "share: got 'half', expected float"),
+        ({"kind": "c"}, r"kind: got 'c', expected Literal\['a', 'b'\]"),
+    ],
+)
+def test_wrong_settings_of_a_word_are_refused(settings, told):
+    with pytest.raises(ValueError, match=f"^part_settings of sized: {told}$"):
+        chosen("part", "sized", SIZED, settings)
 
 
 def test_the_readme_lists_the_words():

@@ -8,7 +8,8 @@ import torch
 
 import vdib
 from vdib import fit
-from vdib.lightning_modules.choices import NEURONS, Choice
+from vdib.lightning_modules.choices import NEURONS
+from vdib.lightning_modules.choosing import Choice
 from vdib.lightning_modules.naturalisation.image_data import ImageData
 from vdib.lightning_modules.naturalisation.module import NaturalisationModule
 from vdib.lightning_modules.predictive_coding.module import PredictiveCodingModule

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from vdib.coding import constant_code, rate_code, time_code
 from vdib.datasets.images import ImageBatch, ImageSet
-from vdib.lightning_modules.choices import IMAGE_SETS, ImageSetName, chosen
+from vdib.lightning_modules.choices import IMAGE_SETS, ImageSetName
+from vdib.lightning_modules.choosing import chosen
 from vdib.lightning_modules.data_module import DataModule, SpikeBatch
 from vdib.noise import Noise
 from vdib.signal import Image, Label, Signal
