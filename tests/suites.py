@@ -97,11 +97,16 @@ def leaky_answer(layer: Any, steps: int) -> Tensor:
     return weight * beta**t + current - layer.theta
 
 
-ONE_SPIKE: dict[str, Callable[[Any, int], Tensor]] = {"SRM": srm_answer, "Leaky": leaky_answer}
+ONE_SPIKE: dict[str, Callable[[Any, int], Tensor]] = {
+    "SRM": srm_answer,
+    "Slayer": srm_answer,
+    "Leaky": leaky_answer,
+}
 """By a layer's class: v `(T, *N)` after a spike of input 0 at step 0, until a neuron fires."""
 
 DETACHED: dict[str, str] = {
-    "Leaky": "its reset carries no gradient on purpose; see tests/test_leaky.py"
+    "Leaky": "its reset carries no gradient on purpose; see tests/test_leaky.py",
+    "Slayer": "its refractoriness carries no gradient on purpose; see tests/test_slayer.py",
 }
 """By a layer's class: why its gradient is not that of its smooth twin."""
 

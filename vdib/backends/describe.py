@@ -21,8 +21,9 @@ from numpy.typing import NDArray
 
 from vdib.backends import kinds
 from vdib.dynamics import surrogate
-from vdib.dynamics.feedback import CosineFeedback, ExponentialFeedback
-from vdib.dynamics.filters import ExponentialPair, RaisedCosines, taps
+from vdib.dynamics.alpha import Alpha, AlphaFeedback
+from vdib.dynamics.feedback import CosineFeedback, ExponentialFeedback, FiniteFeedback
+from vdib.dynamics.filters import ExponentialPair, FiniteFilter, RaisedCosines, taps
 from vdib.dynamics.firing import Bernoulli, Concrete, PassThrough, Threshold
 
 Arrays = tuple[NDArray[Any], ...]
@@ -138,9 +139,10 @@ def _exponential_pair(filter: ExponentialPair) -> FilterDescription:
     return FilterDescription(kinds.EXPONENTIAL_PAIR, decays)
 
 
-@description.register
+@description.register(RaisedCosines)
+@description.register(Alpha)
 @lru_cache
-def _raised_cosines(filter: RaisedCosines) -> FilterDescription:
+def _finite_filter(filter: FiniteFilter) -> FilterDescription:
     return FilterDescription(kinds.BANK, taps=tuple(taps(filter.impulse_response(filter.duration))))
 
 
@@ -150,9 +152,10 @@ def _exponential_feedback(feedback: ExponentialFeedback) -> FeedbackDescription:
     return FeedbackDescription(kinds.EXPONENTIAL, (feedback.decay,))
 
 
-@description.register
+@description.register(CosineFeedback)
+@description.register(AlphaFeedback)
 @lru_cache
-def _cosine_feedback(feedback: CosineFeedback) -> FeedbackDescription:
+def _finite_feedback(feedback: FiniteFeedback) -> FeedbackDescription:
     return FeedbackDescription(
         kinds.FINITE, tuple(feedback.impulse_response(feedback.duration).tolist())
     )
