@@ -42,6 +42,7 @@ class NaturalisationModule(VDIBModule):
         "code_length_bits": "code length under the training prior (bits/sample)",
         "rate_bits_marginal": "rate under a fitted marginal (bits/sample)",
         "spikes_per_sample": "readout spikes per sample",
+        "hidden_spikes_per_sample": "hidden spikes per sample",
         "hidden_rate": "hidden spikes per neuron and step",
         "readout_rate": "readout spikes per neuron and step",
         "ssim": "SSIM",
@@ -81,14 +82,15 @@ class NaturalisationModule(VDIBModule):
         out: Bottleneck = self.vdib(
             batch.spikes, batch.target, Noise(self.seed, EVALUATION, batch.id)
         )
-        hidden = [single(spikes).mean() for spikes in out.code.hidden]
+        hidden = [single(spikes) for spikes in out.code.hidden]
         figures = {
             "loss": out.loss(self.vdib.beta),
             "distortion_nats": out.distortion.mean(),
             self.cost_name("rate_bits"): out.rate.sum(1).mean() * BITS_PER_NAT,
             "spikes_per_sample": out.code.spikes.sum((1, 2)).mean(),
             "readout_rate": out.code.spikes.mean(),
-            "hidden_rate": sum(hidden) / max(1, len(hidden)),
+            "hidden_spikes_per_sample": sum(spikes.sum() for spikes in hidden) / len(batch.id),
+            "hidden_rate": sum(spikes.mean() for spikes in hidden) / max(1, len(hidden)),
             **out.penalty_nats(),
             **self._quality(out, batch),
         }
