@@ -23,6 +23,7 @@ from vdib.dynamics.surrogate import Surrogate
 from vdib.estimator import Estimator, LeaveOneOut, RelaxedBernoulli, ScoreFunction, StraightThrough
 from vdib.handmade import CountDecoder, FirstSpikeDecoder, MembraneDecoder
 from vdib.lightning_modules.choosing import Choice, Choices
+from vdib.lightning_modules.optimizers import Optimizing, adam, amsgrad, nadam
 from vdib.lightning_modules.schedule import Schedule, constant, cosine
 from vdib.neurons.layer import Neuron
 from vdib.neurons.leaky import leaky
@@ -103,6 +104,12 @@ PRIORS: Choices[Callable[[int, float], nn.Module]] = {
     "past": Choice(AutoregressivePrior, "spikes predicted from all neurons' past spikes"),
 }
 
+OPTIMIZERS: Choices[Optimizing] = {
+    "adam": Choice(adam, "Adam"),
+    "amsgrad": Choice(amsgrad, "Adam whose second moment never falls (SLAYER)"),
+    "nadam": Choice(nadam, "Adam with Nesterov's momentum (SLAYER, later)"),
+}
+
 SCHEDULES: Choices[Schedule] = {
     "cosine": Choice(cosine, "from its peak to zero along a cosine"),
     "constant": Choice(constant, "as it is"),
@@ -129,6 +136,7 @@ MODEL: Mapping[str, Choices[Any]] = {
     "window": WINDOWS,
     "decoder": DECODERS,
     "prior": PRIORS,
+    "optimizer": OPTIMIZERS,
     "schedule": SCHEDULES,
 }
 """The settings of a model that are chosen by a word."""
@@ -166,6 +174,7 @@ if TYPE_CHECKING:  # which knows no types made of tables
     WindowName: TypeAlias = str
     DecoderName: TypeAlias = str
     PriorName: TypeAlias = str
+    OptimizerName: TypeAlias = str
     ScheduleName: TypeAlias = str
     ImageSetName: TypeAlias = str
 else:
@@ -177,5 +186,6 @@ else:
     WindowName = Literal[tuple(WINDOWS)]
     DecoderName = Literal[tuple(DECODERS)]
     PriorName = Literal[tuple(PRIORS)]
+    OptimizerName = Literal[tuple(OPTIMIZERS)]
     ScheduleName = Literal[tuple(SCHEDULES)]
     ImageSetName = Literal[tuple(IMAGE_SETS)]

@@ -9,6 +9,7 @@ from pytorch_lightning import LightningModule
 from torch import Tensor, nn
 
 from vdib.lightning_modules.data_module import DataModule, SpikeBatch
+from vdib.lightning_modules.optimizers import Optimizing
 from vdib.lightning_modules.schedule import Schedule, follow_peaks
 from vdib.model import VDIB, Bottleneck
 from vdib.noise import Noise
@@ -20,7 +21,8 @@ class TrainedModule(LightningModule):
 
     Attributes:
         vdib: the model.
-        lr: peak learning rate of Adam.
+        optimizer: Adam or a relative of it.
+        lr: its peak learning rate.
         encoder_lr: the encoder's.
         schedule: of both over a training.
         updates_per_batch: of the weights.
@@ -31,6 +33,7 @@ class TrainedModule(LightningModule):
     """
 
     vdib: VDIB
+    optimizer: Optimizing
     lr: float
     encoder_lr: float
     schedule: Schedule
@@ -101,7 +104,7 @@ class TrainedModule(LightningModule):
         ]
         # In mixed precision Lightning clips for no fused optimiser.
         fused = not (self.trainer.gradient_clip_val and "mixed" in str(self.trainer.precision))
-        optimizer = torch.optim.Adam([g for g in groups if g["params"]], lr=self.lr, fused=fused)
+        optimizer = self.optimizer([g for g in groups if g["params"]], self.lr, fused)
         steps = self.trainer.estimated_stepping_batches * self.updates_per_batch
         schedule = self.schedule(optimizer, steps)
         self._peaks = list(schedule.base_lrs)

@@ -54,7 +54,8 @@ class VDIBModule(TrainedModule):
         beta: nats of distortion that a nat of rate is worth (default: 0.01, for labels 0.0001).
         rho: firing probability per step that the prior and the readout start from.
         penalties: functions of `vdib.penalty` and their weights, `{hidden_spikes: 0.01}`.
-        lr: peak learning rate of Adam.
+        optimizer: of all weights.
+        lr: its peak learning rate.
         schedule: of the learning rates over a training.
         encoder_lr: the encoder's, where it is to differ.
         frozen_encoder: leave the encoder as it was drawn: the baseline.
@@ -104,6 +105,7 @@ class VDIBModule(TrainedModule):
         beta: float | None = None,
         rho: float = 0.1,
         penalties: Mapping[str, float] | None = None,
+        optimizer: choices.OptimizerName = "adam",
         lr: float = 2e-3,
         encoder_lr: float | None = None,
         schedule: choices.ScheduleName = "cosine",
@@ -158,6 +160,7 @@ class VDIBModule(TrainedModule):
         )
         self.signal = signal
         self.rho = rho
+        self.optimizer = chosen("optimizer", optimizer, choices.OPTIMIZERS)
         self.lr = lr
         self.encoder_lr = lr if encoder_lr is None else encoder_lr
         self.schedule = chosen("schedule", schedule, choices.SCHEDULES)
