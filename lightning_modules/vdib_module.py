@@ -38,7 +38,8 @@ class VDIBModule(TrainedModule):
         neuron_settings: numbers of theirs, `{beta: 0.9}`.
         readout: how the readout fires.
         hidden: sizes of the dense hidden layers.
-        conv: channels of convolutional layers before them.
+        conv: convolutional layers before them: channels (`16`: 5x5, pooled by 2), words such as
+            `16c5` (5x5, not pooled), `16c5p1` (padded by 1), `2a` (sums over 2x2, a layer itself).
         num_readout: N_y, readout neurons.
         num_filters: K, synaptic filters of a sampled readout.
         decoder: a name, or a decoder class.
@@ -89,7 +90,7 @@ class VDIBModule(TrainedModule):
         neuron_settings: Mapping[str, Any] | None = None,
         readout: choices.ReadoutName = "sampled",
         hidden: Sequence[int] = (600,),
-        conv: Sequence[int] = (),
+        conv: Sequence[int | str] = (),
         num_readout: int = 256,
         num_filters: int = 8,
         decoder: choices.DecoderName | Callable[[Window, int, Signal], Decoder] = "mlp",

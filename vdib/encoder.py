@@ -196,7 +196,7 @@ def build_encoder(
     input_shape: tuple[int, ...],
     num_readout: int,
     hidden: Sequence[int] = (600,),
-    conv: Sequence[int] = (),
+    conv: Sequence[int | str] = (),
     num_filters: int = 8,
     neuron: Neuron = srm,
     surrogate: Surrogate | None = None,
@@ -210,7 +210,7 @@ def build_encoder(
         input_shape: `(N_x,)` or `(C, H, W)`; the latter where `conv` is not empty.
         num_readout: N_y.
         hidden: sizes of the dense hidden layers.
-        conv: channels of convolutional layers before them (5x5, pooled by 2).
+        conv: convolutional layers before them, as `vdib.neurons.synapses.by_word` reads them.
         num_filters: K, raised cosines of a sampled readout's synapses.
         neuron: of the hidden layers.
         surrogate: derivative of deterministic spikes; the neuron's own by default.
@@ -221,7 +221,7 @@ def build_encoder(
     Raises:
         ValueError: sizes below 1, or convolutions of inputs that are not (C, H, W).
     """
-    sizes = {"hidden": hidden, "conv": conv, "num_readout": [num_readout]}
+    sizes = {"hidden": hidden, "num_readout": [num_readout]}
     for name, values in sizes.items():
         if any(value < 1 for value in values):
             raise ValueError(f"{name}: got {min(values)}, expected at least 1")
@@ -229,8 +229,8 @@ def build_encoder(
         raise ValueError(f"convolutional layers need inputs of shape (C, H, W), got {input_shape}")
     layers: list[Layer] = []
     below = tuple(input_shape)
-    for channels in conv:
-        layers.append(neuron(*synapses.pooled_conv(below, channels), surrogate))
+    for word in conv:
+        layers.append(neuron(*synapses.by_word(below, word), surrogate))
         below = layers[-1].shape
     for size in hidden:
         layers.append(neuron(*synapses.dense(below, size), surrogate))

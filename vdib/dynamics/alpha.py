@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from vdib.dynamics.feedback import FiniteFeedback
-from vdib.dynamics.filters import FiniteFilter
+from vdib.dynamics.filters import State, causal_filter, taps
 
 
 @dataclass(frozen=True)
@@ -55,10 +55,16 @@ class _Cut:
 
 
 @dataclass(frozen=True)
-class Alpha(FiniteFilter, _Cut):
+class Alpha(_Cut):
     """An alpha function as a synapse: a spike moves the potential from the next step on.
 
-    >>> len(Alpha(tau=10).kept), len(Alpha(tau=1).kept)
+    Two equal poles, `t a^t` with `a = exp(-1 / tau)`, make it recursive: time grows as T, whatever
+    tau is. That it ends after L steps takes two more taps, which take the rest back exactly:
+
+        x'[t] = a x[t - 1] - L a^L x[t - L] + (L - 1) a^(L + 1) x[t - L - 1]
+        alpha * x = e / tau  sum_k (k + 1) a^k x'[t - k]
+
+    >>> Alpha(tau=10).duration, Alpha(tau=1).duration
     (77, 8)
     """
 
@@ -66,12 +72,52 @@ class Alpha(FiniteFilter, _Cut):
     def num_filters(self) -> int:
         return 1
 
+    @property
+    def duration(self) -> int:
+        """L, the steps of the response."""
+        return len(self.kept)
+
     def impulse_response(self, num_steps: int) -> Tensor:
         return self.kept[None, :num_steps]
 
-    @property
-    def duration(self) -> int:
-        return len(self.kept)
+    @cached_property
+    def decay(self) -> float:
+        """a, per step."""
+        return math.exp(-1 / self.tau)
+
+    @cached_property
+    def before(self) -> Tensor:
+        """The response from x to x', `(1, L + 2)` float64, scaled by e / tau."""
+        a, length = self.decay, self.duration
+        response = torch.zeros(1, length + 2, dtype=torch.float64)
+        response[0, 1] = a
+        response[0, length] -= length * a**length
+        response[0, length + 1] += (length - 1) * a ** (length + 1)
+        return response * (math.e / self.tau)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        state: State = ()
+        out = []
+        for now in causal_filter(x, self.before).unbind(1):
+            potential, state = self._through(now, state)
+            out.append(potential)
+        return torch.stack(out, 1)
+
+    def _through(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        """The two poles: `(B, *N)` and their state to `(B, *N)` and the next."""
+        current, potential = state or (torch.zeros_like(x), torch.zeros_like(x))
+        current = self.decay * current + x
+        potential = self.decay * potential + current
+        return potential, (current, potential)
+
+    def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        past, *poles = state or (x.new_zeros(self.duration + 2, *x[:, 0].shape),)
+        past = torch.cat([x[None, :, 0], past[:-1]])  # x[t - l] at l
+        now = torch.zeros_like(x[:, 0])
+        for lag, _, weight in taps(self.before):
+            now = now + weight * past[lag]
+        potential, (*poles,) = self._through(now, tuple(poles))
+        return potential, (past, *poles)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,6 @@ Legend: B batch, T steps, K filters, N neurons (any number of trailing axes), L 
 """
 
 import math
-from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol
@@ -97,34 +96,8 @@ class ExponentialPair:
         return potential * (1 / self.peak), (current, potential)
 
 
-class FiniteFilter(ABC):
-    """A bank whose responses end after `duration` steps: summed directly, lag by lag."""
-
-    @property
-    @abstractmethod
-    def num_filters(self) -> int: ...
-
-    @property
-    @abstractmethod
-    def duration(self) -> int:
-        """L: no response is longer."""
-
-    @abstractmethod
-    def impulse_response(self, num_steps: int) -> Tensor: ...
-
-    def __call__(self, x: Tensor) -> Tensor:
-        return causal_filter(x, self.impulse_response(x.shape[1]))
-
-    def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
-        response = self.impulse_response(self.duration).to(x)
-        coming = torch.einsum("kl,bk...->lb...", response, x)  # what x adds to each later step
-        if state:
-            coming = torch.cat([coming[:-1] + state[0], coming[-1:]])
-        return coming[0], (coming[1:],)
-
-
 @dataclass(frozen=True)
-class RaisedCosines(FiniteFilter):
+class RaisedCosines:
     """Raised cosines on a logarithmic time axis, scaled to unit peak on the grid of steps.
 
         eps_j[t] = (1 + cos(clip(mu pi (log(t + c) - phi_j) / d, -pi, pi))) / 2
@@ -176,6 +149,16 @@ class RaisedCosines(FiniteFilter):
     def impulse_response(self, num_steps: int) -> Tensor:
         bumps = self._bumps()
         return (bumps / bumps.amax(1, keepdim=True))[:, :num_steps]
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return causal_filter(x, self.impulse_response(x.shape[1]))
+
+    def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        response = self.impulse_response(self.duration).to(x)
+        coming = torch.einsum("kl,bk...->lb...", response, x)  # what x adds to each later step
+        if state:
+            coming = torch.cat([coming[:-1] + state[0], coming[-1:]])
+        return coming[0], (coming[1:],)
 
 
 def delayed(x: Tensor) -> Tensor:

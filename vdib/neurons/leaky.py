@@ -82,8 +82,10 @@ class Leaky(nn.Module):
         self, x: Spikes, fire: Fire | None = None, noise: Draws | None = None
     ) -> tuple[Tensor, Tensor]:
         """Spikes and v of whole sequences, each `(B, T, *N)`."""
+        gain = -self._shift()
         fire = self._firing(fire, noise)
-        return detached(self.drive(x), -self._shift(), self.feedback, fire, noise)
+        spikes, v = _Detached.apply(self.drive(x), gain, self.feedback, fire, noise)  # type: ignore[no-untyped-call, unused-ignore]
+        return spikes, v
 
     def _firing(self, fire: Fire | None, noise: Draws | None) -> Fire:
         fire = fire or self.fire
@@ -128,14 +130,6 @@ class Leaky(nn.Module):
             raise ValueError("cannot calibrate a layer on spikes that move no potential")
         for _, weight in self.synapses.named_parameters():
             weight.mul_(spread * self.theta / rms)
-
-
-def detached(
-    drive: Tensor, gain: Tensor, feedback: Feedback, fire: Fire, noise: Draws | None
-) -> tuple[Tensor, Tensor]:
-    """`vdib.backends.dispatch.scan`, but no gradient passes through the neurons' own spikes."""
-    spikes, v = _Detached.apply(drive, gain, feedback, fire, noise)  # type: ignore[no-untyped-call, unused-ignore]
-    return spikes, v
 
 
 class _Detached(torch.autograd.Function):

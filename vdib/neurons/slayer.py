@@ -13,33 +13,22 @@ N-MNIST. Here `v = u / theta - 1`, and the surrogate is `scale_rho / tau_rho exp
 """
 
 from functools import partial
+from typing import ClassVar
 
 import numpy as np
-from torch import Tensor
 
 from vdib.dynamics.alpha import Alpha, AlphaFeedback
-from vdib.dynamics.firing import Fire, Threshold
+from vdib.dynamics.firing import Threshold
 from vdib.dynamics.surrogate import Surrogate, exponential
 from vdib.neurons.layer import Connect
-from vdib.neurons.leaky import detached
 from vdib.neurons.srm import SRM
-from vdib.noise import Draws
-from vdib.sparse import Spikes
+from vdib.neurons.synapses import SumPool2d
 
 
 class Slayer(SRM):
     """SRM neurons whose own spikes carry no gradient back to them."""
 
-    def forward(
-        self, x: Spikes, fire: Fire | None = None, noise: Draws | None = None
-    ) -> tuple[Tensor, Tensor]:
-        return self.respond(self.drive(x), fire, noise)
-
-    def respond(
-        self, drive: Tensor, fire: Fire | None = None, noise: Draws | None = None
-    ) -> tuple[Tensor, Tensor]:
-        fire = self._firing(fire, noise, *drive.shape[:2])
-        return detached(drive, self.gain / self.width, self.feedback, fire, noise)
+    ATTACHED: ClassVar = False
 
 
 def slayer(
@@ -96,4 +85,6 @@ def slayer(
         weight_scale = 10.0 if len(shape) == 1 else 100.0
     for _, weight in layer.synapses.named_parameters():
         weight.data.mul_(weight_scale)
+    if isinstance(layer.synapses, SumPool2d):
+        layer.synapses.weight.mul_(theta)
     return layer
