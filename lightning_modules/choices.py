@@ -33,6 +33,7 @@ from vdib.neurons.slayer import slayer
 from vdib.neurons.srm import srm
 from vdib.prior import AutoregressivePrior, BernoulliPrior, MarginalPrior
 from vdib.signal import Signal
+from vdib.slayer_counts import SlayerCountDecoder
 from vdib.window import BasisWindow, FullWindow, RateWindow, Window
 
 Kind = TypeVar("Kind")
@@ -92,6 +93,9 @@ DECODERS: Choices[Callable[[Window, int, Signal], Decoder]] = {
     "mlp": Choice(MLPDecoder, "one hidden layer of rectified units"),
     "cnn": Choice(CNNDecoder, "two convolutions over time, then a dense layer"),
     "counts": Choice(CountDecoder, "labels, by hand: target spike counts (SLAYER)"),
+    "slayer_counts": Choice(
+        SlayerCountDecoder, "the same loss with SLAYER's published gradient, which is another"
+    ),
     "membrane": Choice(MembraneDecoder, "labels, by hand: v at every step (snnTorch)"),
     "first_spike": Choice(FirstSpikeDecoder, "labels, by hand: who fires first, exactly"),
 }
