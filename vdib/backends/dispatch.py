@@ -22,6 +22,8 @@ from vdib.backends.settings import changed
 from vdib.dynamics.feedback import Feedback
 from vdib.dynamics.filters import Filter
 from vdib.dynamics.firing import Fire
+from vdib.dynamics.lstm import Cell
+from vdib.dynamics.lstm import lstm as plain_lstm
 from vdib.dynamics.scan import scan as plain_scan
 from vdib.noise import Draws, LayerNoise
 from vdib.precision import single
@@ -120,3 +122,18 @@ def respond(
 def uniform(noise: LayerNoise, num_steps: int, shape: tuple[int, ...]) -> Tensor:
     """The first T steps of a layer's noise, in (0, 1), `(B, T, *N)` float32."""
     return noise.uniform(num_steps, shape)
+
+
+def lstm(currents: Tensor, shift: Tensor, recurrent: Tensor, cell: Cell) -> Tensor:
+    """h of a layer of spiking LSTM cells: `vdib.dynamics.lstm.lstm`.
+
+    Args:
+        currents: `(B, T, 4, N)`.
+        shift: bias minus threshold, `(4, N)`.
+        recurrent: `(N, 4 N)`.
+        cell: how gates and candidate fire.
+
+    Returns:
+        `(B, T, N)`.
+    """
+    return plain_lstm(currents, shift, recurrent, cell)
