@@ -8,6 +8,8 @@ import pytest
 import suites
 import torch
 
+from vdib.backends import dispatch, fused_lstm
+from vdib.backends.describe import NoKernel
 from vdib.credit import DirectFeedback, EProp
 from vdib.dynamics.firing import Bernoulli
 from vdib.dynamics.lstm import Cell, lstm
@@ -206,3 +208,48 @@ def test_what_does_not_fit_is_refused():
     for rule in (EProp(), DirectFeedback([], 4)):
         with pytest.raises(ValueError, match=r"needs layers .* SpikingLSTM is none"):
             SpikingEncoder([], layer, rule)
+
+
+@pytest.mark.parametrize("bf16", [False, True])
+@pytest.mark.parametrize("gamma", [1.0, 0.3])
+def test_the_kernels_are_the_plain_cell(bf16, gamma):
+    """Spikes to the last one, of a size that vector instructions do not divide."""
+    torch.manual_seed(0)
+    surrogate = None if gamma == 1 else arctan
+    layer = spiking_lstm(*dense((30,), 37), surrogate, gamma=gamma)
+    x = suites.spike_train(5, 12, 30, dtype=torch.float32)
+    layer.calibrate(x, 2.0)
+    upstream, parameters = suites.uniform(5, 12, 37).float(), list(layer.parameters())
+
+    def run():
+        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            h, _ = layer(x)
+        return h, *torch.autograd.grad((h * upstream).sum(), parameters)
+
+    fused = run()
+    with dispatch.plain():
+        plain = run()
+    assert torch.equal(fused[0], plain[0])
+    assert 0.1 < fused[0].mean() < 0.6
+    for grad, other in zip(fused[1:], plain[1:], strict=True):
+        most = (1e-2 if bf16 else 1e-5) * float(other.abs().max())
+        torch.testing.assert_close(grad, other, rtol=0, atol=most)
+
+
+def test_kernels_take_only_what_they_know():
+    """A cell with other spikes, double precision, an extended cell: the plain code, or none."""
+
+    class Other(Cell):
+        pass
+
+    inputs = [x.detach().float() for x in problem()]
+    cell = spiking_lstm(*dense((2,), SIZE)).cell
+    fused_lstm.lstm(*inputs, cell)
+    for given, part in (
+        ([x.double() for x in inputs], cell),
+        (inputs, Cell(Smooth(0.5), cell.candidate, 1.0)),
+        (inputs, Other(cell.gate, cell.candidate, 1.0)),
+    ):
+        with pytest.raises(NoKernel):
+            fused_lstm.lstm(*given, part)
+        assert dispatch.lstm(*given, part).shape == (BATCH, STEPS, SIZE)

@@ -15,7 +15,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from torch import Tensor
 
-from vdib.backends import fused
+from vdib.backends import fused, fused_lstm
 from vdib.backends.available import enabled
 from vdib.backends.describe import NoKernel
 from vdib.backends.settings import changed
@@ -124,6 +124,7 @@ def uniform(noise: LayerNoise, num_steps: int, shape: tuple[int, ...]) -> Tensor
     return noise.uniform(num_steps, shape)
 
 
+@with_kernel(fused_lstm.lstm)
 def lstm(currents: Tensor, shift: Tensor, recurrent: Tensor, cell: Cell) -> Tensor:
     """h of a layer of spiking LSTM cells: `vdib.dynamics.lstm.lstm`.
 
