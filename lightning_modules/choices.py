@@ -29,6 +29,7 @@ from vdib.neurons.leaky import leaky
 from vdib.neurons.lif import lif
 from vdib.neurons.plif import plif
 from vdib.neurons.readout import Readout, sampled, threshold
+from vdib.neurons.spiking_lstm import spiking_lstm
 from vdib.neurons.srm import srm
 from vdib.prior import AutoregressivePrior, BernoulliPrior, MarginalPrior
 from vdib.signal import Signal
@@ -41,6 +42,7 @@ NEURONS: Choices[Neuron] = {
     "lif": Choice(lif, "leaky integrate-and-fire, reset by subtraction"),
     "leaky": Choice(leaky, "the same as snnTorch has it: bias current, no gradient by the reset"),
     "plif": Choice(plif, "leaky with a learned time constant, decayed input, reset to zero"),
+    "spiking_lstm": Choice(spiking_lstm, "LSTM cells whose gates and memory are 0 or 1"),
 }
 
 READOUTS: Choices[Readout] = {

@@ -107,7 +107,9 @@ def detached(layer: Any) -> bool:
     return bool(getattr(getattr(layer, "reset", None), "detached", False))
 
 
-OWN_FIRE: dict[str, str] = {}
+OWN_FIRE: dict[str, str] = {
+    "SpikingLSTM": "gates and candidate fire with surrogates of their own; see tests/test_lstm.py"
+}
 """By a layer's class: why its neurons fire in no other way than their own."""
 
 
@@ -144,8 +146,9 @@ class LayerSuite:
 
     def ready(self, part: Any, dtype: torch.dtype = torch.float64) -> tuple[Any, Tensor, Any]:
         """A layer that neither is silent nor saturates, its input, and its other arguments."""
-        for spread in (2.0, 4.0, 8.0):  # neurons that reset for long need more to fire at all
-            torch.manual_seed(0)
+        # Neurons that reset for long need more to fire at all, and so few cells a lucky draw.
+        for seed, spread in ((0, 2.0), (0, 4.0), (0, 8.0), (1, 8.0), (2, 8.0), (3, 8.0)):
+            torch.manual_seed(seed)
             layer = part().to(dtype)
             x = spike_train(BATCH, STEPS, *layer.input_shape, dtype=dtype)
             layer.calibrate(x, spread, 0.3 if layer.stochastic else None)

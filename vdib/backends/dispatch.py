@@ -15,7 +15,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from torch import Tensor
 
-from vdib.backends import fused, fused_leaky
+from vdib.backends import fused, fused_leaky, fused_lstm
 from vdib.backends.available import enabled
 from vdib.backends.describe import NoKernel
 from vdib.backends.settings import changed
@@ -24,6 +24,8 @@ from vdib.dynamics.filters import Filter
 from vdib.dynamics.firing import Fire
 from vdib.dynamics.integrate_and_fire import Reset
 from vdib.dynamics.integrate_and_fire import integrate_and_fire as plain_integrate_and_fire
+from vdib.dynamics.lstm import Cell
+from vdib.dynamics.lstm import lstm as plain_lstm
 from vdib.dynamics.scan import scan as plain_scan
 from vdib.noise import Draws, LayerNoise
 from vdib.precision import single
@@ -154,3 +156,19 @@ def integrate_and_fire(
 def uniform(noise: LayerNoise, num_steps: int, shape: tuple[int, ...]) -> Tensor:
     """The first T steps of a layer's noise, in (0, 1), `(B, T, *N)` float32."""
     return noise.uniform(num_steps, shape)
+
+
+@with_kernel(fused_lstm.lstm)
+def lstm(currents: Tensor, shift: Tensor, recurrent: Tensor, cell: Cell) -> Tensor:
+    """h of a layer of spiking LSTM cells: `vdib.dynamics.lstm.lstm`.
+
+    Args:
+        currents: `(B, T, 4, N)`.
+        shift: bias minus threshold, `(4, N)`.
+        recurrent: `(N, 4 N)`.
+        cell: how gates and candidate fire.
+
+    Returns:
+        `(B, T, N)`.
+    """
+    return plain_lstm(currents, shift, recurrent, cell)
