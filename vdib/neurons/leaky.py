@@ -55,7 +55,7 @@ class Leaky(nn.Module):
         self.theta = theta
         self.filter = ExponentialPair(beta, 0.0)
         self.feedback = ExponentialFeedback(beta)
-        (weights,) = (weight for _, weight in synapses.named_parameters())
+        _, weights = next(iter(synapses.named_parameters()))
         bound = math.sqrt(shape[0] / weights.numel())  # as PyTorch draws a bias, by the fan-in
         own = torch.empty(shape[0]).uniform_(-bound, bound)  # per neuron, or per channel
         self.bias = nn.Parameter(own.view(-1, *[1] * (len(shape) - 1)))
