@@ -82,6 +82,7 @@ class _Shift(torch.autograd.Function):
         steps = delays.round().long()
         out = _shifted(x, steps)
         ctx.save_for_backward(out, steps)
+        ctx.dtype = delays.dtype
         return out
 
     @staticmethod
@@ -92,4 +93,4 @@ class _Shift(torch.autograd.Function):
         if not ctx.needs_input_grad[1]:
             return grad_x, None
         later = nn.functional.pad(out, (0, 0, 1, 0))[:, :-1]
-        return grad_x, (grad * (later - out)).sum((0, 1)).to(torch.get_default_dtype())
+        return grad_x, (grad * (later - out)).sum((0, 1)).to(ctx.dtype)

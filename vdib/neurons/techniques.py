@@ -29,6 +29,17 @@ class Techniques:
     attention: int = 0
     residual: Literal["add", "and"] | None = None
 
+    def check(self, num_conv: int, num_dense: int) -> None:
+        """Whether an encoder of so many hidden layers has a place for them.
+
+        Raises:
+            ValueError: it has not.
+        """
+        if self.residual and not num_conv:
+            raise ValueError("techniques: residual is for convolutional layers: set conv as well")
+        if (self.norm or self.delays or self.attention) and not num_conv + num_dense:
+            raise ValueError("techniques are for hidden layers, of which there are none")
+
     def around(self, neuron: Neuron) -> Neuron:
         """The same neurons with all that is put around one layer: inputs are delayed, attended to,
         and make currents, which are normalised.
