@@ -7,7 +7,8 @@
 That of Yao et al., "Temporal-wise Attention Spiking Neural Networks for Event Streams
 Classification", 2021, https://arxiv.org/abs/2107.11711, sees all T steps at once, later ones as
 well, and knows sequences of length T only. Ours is causal: the weight of a step comes from this
-step and the L - 1 before it (zero before the start), the same way at every step. It works in streams.
+step and the L - 1 before it (zero before the start), in the same way at every step, and so it works
+in streams.
 
 What it costs: the layer's input is no longer 0 or 1. As W (d x) = d (W x), that is one
 multiplication per neuron and step. Lists of spikes are made dense.
