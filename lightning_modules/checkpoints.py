@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.plugins import TorchCheckpointIO
 
@@ -41,6 +42,11 @@ class Checkpoint(ModelCheckpoint):
 
     def __init__(self, path: Path, monitor: str | None = None) -> None:
         super().__init__(path.parent, path.stem, monitor, enable_version_counter=False)
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        # An encoder that is yet to lose weights is not the one that was asked for.
+        if self.monitor is None or getattr(pl_module, "may_be_best", True):
+            super().on_validation_end(trainer, pl_module)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         here = Path(self.dirpath or "", f"{self.filename}.ckpt")

@@ -3,6 +3,7 @@
 Legend: B batch, T steps, N_y readout neurons.
 """
 
+import math
 import os
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -13,16 +14,18 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from vdib.decoder import Decoder
+from vdib.distillation import Teacher
 from vdib.encoder import build_encoder
 from vdib.estimator import Estimator
 from vdib.lightning_modules import choices
 from vdib.lightning_modules.choices import with_words
-from vdib.lightning_modules.choosing import chosen
+from vdib.lightning_modules.choosing import chosen, with_settings
 from vdib.lightning_modules.data_module import SpikeBatch
 from vdib.lightning_modules.trained_module import TrainedModule
 from vdib.model import VDIB
-from vdib.penalty import PENALTIES
-from vdib.signal import Signal, check_signal
+from vdib.neurons.techniques import Techniques
+from vdib.pruning import Pruning
+from vdib.signal import Label, Signal, check_signal
 from vdib.window import Window
 
 
@@ -53,7 +56,11 @@ class VDIBModule(TrainedModule):
         prior: q(y), against which the rate is measured.
         beta: nats of distortion that a nat of rate is worth (default: 0.01, for labels 0.0001).
         rho: firing probability per step that the prior and the readout start from.
-        penalties: functions of `vdib.penalty` and their weights, `{hidden_spikes: 0.01}`.
+        penalties: each with its weight, `{im_loss: 1, hidden_rate: {weight: 1, target: 0.02}}`.
+        techniques: around hidden layers (`vdib.neurons.techniques`): `{norm: true, delays: 8,
+            attention: 4, residual: add}`.
+        prune: share of the encoder's weights to be zero by half of the training.
+        teacher: of labels, an ordinary network (`vdib.distillation`), `{units: 256}`.
         lr: peak learning rate of Adam.
         schedule: of the learning rates over a training.
         encoder_lr: the encoder's, where it is to differ.
@@ -103,7 +110,10 @@ class VDIBModule(TrainedModule):
         prior: choices.PriorName = "bernoulli",
         beta: float | None = None,
         rho: float = 0.1,
-        penalties: Mapping[str, float] | None = None,
+        penalties: Mapping[str, Any] | None = None,
+        techniques: Mapping[str, Any] | None = None,
+        prune: float | None = None,
+        teacher: Mapping[str, Any] | None = None,
         lr: float = 2e-3,
         encoder_lr: float | None = None,
         schedule: choices.ScheduleName = "cosine",
@@ -121,8 +131,6 @@ class VDIBModule(TrainedModule):
             raise ValueError(
                 f"window_steps: got {steps}, expected 1 to {num_steps}, the steps of the data"
             )
-        for name in set(penalties or ()) - set(PENALTIES):
-            raise ValueError(f"penalties: got {name!r}, expected some of {', '.join(PENALTIES)}")
         slope = None
         if surrogate is not None:
             slope = chosen("surrogate", surrogate, choices.SURROGATES, surrogate_settings)
@@ -139,6 +147,7 @@ class VDIBModule(TrainedModule):
             chosen("credit", credit, choices.CREDITS),
             seed,
             chosen("readout", readout, choices.READOUTS),
+            with_settings("techniques", Techniques, techniques or {})(),
         )
         if frozen_encoder:  # else as the layers say: a neuron may hold a number fixed
             encoder.requires_grad_(False)
@@ -154,8 +163,13 @@ class VDIBModule(TrainedModule):
             estimator,
             signal.beta if beta is None else beta,
             self.EVERY_STEP,
-            {name: (PENALTIES[name], weight) for name, weight in (penalties or {}).items()},
+            *choices.penalties_of(penalties or {}),
         )
+        self.pruning = None if prune is None else Pruning(encoder, prune)
+        if teacher is not None:
+            check_signal(signal, (Label,), "a teacher")
+            make = with_settings("teacher", Teacher, teacher)
+            self.teacher = make(math.prod(input_shape), signal.num_outputs)
         self.signal = signal
         self.rho = rho
         self.lr = lr
@@ -200,7 +214,7 @@ class VDIBModule(TrainedModule):
 
     def settings(self) -> dict[str, float | str]:
         """What the summary says beside what was measured."""
-        return {}
+        return {} if self.teacher_accuracy is None else {"teacher_accuracy": self.teacher_accuracy}
 
     def on_validation_epoch_start(self) -> None:
         self._probabilities = torch.zeros_like(self.marginal)

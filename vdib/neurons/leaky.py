@@ -89,7 +89,7 @@ class Leaky(nn.Module):
         self.beta = Decay(beta, "beta" in learn, each)
         self.theta = Positive("theta", theta, "theta" in learn, each)
         self.width = Positive("width", width, "width" in learn, each)
-        (weights,) = (weight for _, weight in synapses.named_parameters())
+        _, weights = next(iter(synapses.named_parameters()))
         bound = math.sqrt(shape[0] / weights.numel())  # as PyTorch draws a bias, by the fan-in
         self.bias = nn.Parameter(torch.empty(own).uniform_(-bound, bound))
 
