@@ -9,7 +9,7 @@ from pytorch_lightning import LightningModule
 from torch import Tensor, nn
 
 from vdib.lightning_modules.data_module import DataModule, SpikeBatch
-from vdib.lightning_modules.schedule import Schedule, follow_peaks
+from vdib.lightning_modules.schedule import Schedule, follow_length, follow_peaks
 from vdib.model import VDIB, Bottleneck
 from vdib.noise import Noise
 from vdib.runs.folder import checkpoint_of, read_checkpoint, take_weights
@@ -76,6 +76,7 @@ class TrainedModule(LightningModule):
 
     def on_train_start(self) -> None:
         for config in self.trainer.lr_scheduler_configs:
+            follow_length(config.scheduler, self._steps)
             follow_peaks(config.scheduler, self._peaks)
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
@@ -102,8 +103,8 @@ class TrainedModule(LightningModule):
         # In mixed precision Lightning clips for no fused optimiser.
         fused = not (self.trainer.gradient_clip_val and "mixed" in str(self.trainer.precision))
         optimizer = torch.optim.Adam([g for g in groups if g["params"]], lr=self.lr, fused=fused)
-        steps = self.trainer.estimated_stepping_batches * self.updates_per_batch
-        schedule = self.schedule(optimizer, steps)
+        self._steps = self.trainer.estimated_stepping_batches * self.updates_per_batch
+        schedule = self.schedule(optimizer, self._steps)
         self._peaks = list(schedule.base_lrs)
         each_step = {"scheduler": schedule, "interval": "step"}
         return {"optimizer": optimizer, "lr_scheduler": each_step}
