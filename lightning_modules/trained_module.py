@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from vdib.distillation import Teacher
 from vdib.lightning_modules.data_module import DataModule, SpikeBatch
-from vdib.lightning_modules.schedule import Schedule, follow_peaks
+from vdib.lightning_modules.schedule import Schedule, follow_length, follow_peaks
 from vdib.model import VDIB, Bottleneck
 from vdib.noise import EVALUATION, Noise
 from vdib.pruning import Pruning
@@ -97,6 +97,7 @@ class TrainedModule(LightningModule):
 
     def on_train_start(self) -> None:
         for config in self.trainer.lr_scheduler_configs:
+            follow_length(config.scheduler, self._steps)
             follow_peaks(config.scheduler, self._peaks)
         if self.pruning is not None:
             if not math.isfinite(self.trainer.estimated_stepping_batches):
@@ -142,8 +143,8 @@ class TrainedModule(LightningModule):
         # In mixed precision Lightning clips for no fused optimiser.
         fused = not (self.trainer.gradient_clip_val and "mixed" in str(self.trainer.precision))
         optimizer = torch.optim.Adam([g for g in groups if g["params"]], lr=self.lr, fused=fused)
-        steps = self.trainer.estimated_stepping_batches * self.updates_per_batch
-        schedule = self.schedule(optimizer, steps)
+        self._steps = self.trainer.estimated_stepping_batches * self.updates_per_batch
+        schedule = self.schedule(optimizer, self._steps)
         self._peaks = list(schedule.base_lrs)
         each_step = {"scheduler": schedule, "interval": "step"}
         return {"optimizer": optimizer, "lr_scheduler": each_step}
