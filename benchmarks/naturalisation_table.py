@@ -3,8 +3,8 @@
     python benchmarks/naturalisation_table.py --seeds 3 --workers 2
 
 Runs are single-threaded; finished ones are kept, so a killed table goes on where it was. The gain
-of a frozen encoder is chosen on validation data, for each cell (`frozen.py`). `--only frozen` makes
-these anew and takes the others from the table that is there.
+of a frozen encoder is chosen on validation data, for each size and coding (`frozen.py`). `--only
+frozen` makes these anew and takes the others from the table that is there.
 """
 
 import argparse
@@ -55,8 +55,10 @@ def run_all(
 ) -> dict[Cell, list[dict[str, Any]]]:
     """The summaries of each cell, seed by seed, with the gain of its encoder."""
     folder = runs / FOLDER
-    gains = dict.fromkeys(cells, 1)
-    gains |= chosen_gains({c: arguments(c) for c in cells if c[-1]}, folder, workers)
+    # Of each size and coding by the MLP on the full window: the encoder is the same in all cells.
+    tried = {c[:2]: (*c[:2], "mlp", "full", True) for c in cells if c[-1]}
+    chosen = chosen_gains({c: arguments(c) for c in tried.values()}, folder, workers)
+    gains = {c: chosen[tried[c[:2]]] if c[-1] else 1 for c in cells}
     jobs, folders = {}, {}
     for cell, seed in itertools.product(cells, range(seeds)):
         gain = frozen(gains[cell]) if cell[-1] else []
