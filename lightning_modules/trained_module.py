@@ -29,6 +29,7 @@ class TrainedModule(LightningModule):
         schedule: of both over a training.
         updates_per_batch: of the weights.
         calibrate: scale freshly drawn weights on a batch.
+        encoder_gain: of the readout's, that scale.
         rho: firing probability per step that the readout then starts from.
         init_from: a run, or a checkpoint, whose weights to start from.
         seed: of the noise.
@@ -46,6 +47,7 @@ class TrainedModule(LightningModule):
     schedule: Schedule
     updates_per_batch: int = 1
     calibrate: bool
+    encoder_gain: float
     rho: float
     init_from: str | None
     seed: int
@@ -79,7 +81,8 @@ class TrainedModule(LightningModule):
     def start(self, data: DataModule[Any]) -> None:
         """Bring freshly drawn weights to where training had better start."""
         if self.calibrate:
-            self.vdib.encoder.calibrate(data.examples("train", 256).spikes, self.rho)
+            spikes = data.examples("train", 256).spikes
+            self.vdib.encoder.calibrate(spikes, self.rho, self.encoder_gain)
         self.vdib.decoder.start_from(data.constant())
 
     def training_loss(self, batch: SpikeBatch, noise: Noise) -> tuple[Tensor, Bottleneck]:
