@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
 from torch import nn
 
+from vdib import penalty
 from vdib.credit import BPTT, Credit, DirectFeedback, EProp
 from vdib.datasets.digits import Digits
 from vdib.datasets.event_folder import EventFolderSplits
@@ -22,15 +23,18 @@ from vdib.dynamics import surrogate
 from vdib.dynamics.surrogate import Surrogate
 from vdib.estimator import Estimator, LeaveOneOut, RelaxedBernoulli, ScoreFunction, StraightThrough
 from vdib.handmade import CountDecoder, FirstSpikeDecoder, MembraneDecoder
-from vdib.lightning_modules.choosing import Choice, Choices
+from vdib.lightning_modules.choosing import Choice, Choices, chosen
 from vdib.lightning_modules.optimizers import Optimizing, adam, amsgrad, nadam
 from vdib.lightning_modules.schedule import Schedule, constant, cosine
 from vdib.neurons.layer import Neuron
 from vdib.neurons.leaky import leaky
 from vdib.neurons.lif import lif
+from vdib.neurons.plif import plif
 from vdib.neurons.readout import Readout, sampled, threshold
 from vdib.neurons.slayer import slayer
+from vdib.neurons.spiking_lstm import spiking_lstm
 from vdib.neurons.srm import srm
+from vdib.penalty import Penalty
 from vdib.prior import AutoregressivePrior, BernoulliPrior, MarginalPrior
 from vdib.signal import Signal
 from vdib.slayer_counts import SlayerCountDecoder
@@ -43,6 +47,8 @@ NEURONS: Choices[Neuron] = {
     "lif": Choice(lif, "leaky integrate-and-fire, reset by subtraction"),
     "leaky": Choice(leaky, "the same as snnTorch has it: bias current, no gradient by the reset"),
     "slayer": Choice(slayer, "SRM with alpha kernels, no gradient by refractoriness (SLAYER)"),
+    "plif": Choice(plif, "leaky with a learned time constant, decayed input, reset to zero"),
+    "spiking_lstm": Choice(spiking_lstm, "LSTM cells whose gates and memory are 0 or 1"),
 }
 
 READOUTS: Choices[Readout] = {
@@ -108,6 +114,13 @@ PRIORS: Choices[Callable[[int, float], nn.Module]] = {
     "past": Choice(AutoregressivePrior, "spikes predicted from all neurons' past spikes"),
 }
 
+PENALTIES: Choices[Penalty] = {
+    "hidden_spikes": Choice(penalty.hidden_spikes, "a nat per spike of a hidden layer"),
+    "readout_spikes": Choice(penalty.readout_spikes, "a nat per spike of the readout"),
+    "hidden_rate": Choice(penalty.hidden_rate, "firing rates of hidden layers, towards a target"),
+    "im_loss": Choice(penalty.im_loss, "mean hidden potentials, towards the threshold"),
+}
+
 OPTIMIZERS: Choices[Optimizing] = {
     "adam": Choice(adam, "Adam"),
     "amsgrad": Choice(amsgrad, "Adam whose second moment never falls (SLAYER)"),
@@ -140,10 +153,33 @@ MODEL: Mapping[str, Choices[Any]] = {
     "window": WINDOWS,
     "decoder": DECODERS,
     "prior": PRIORS,
+    "penalties": PENALTIES,
     "optimizer": OPTIMIZERS,
     "schedule": SCHEDULES,
 }
 """The settings of a model that are chosen by a word."""
+
+
+def penalties_of(
+    settings: Mapping[str, Any],
+) -> tuple[dict[str, tuple[Penalty, float]], bool]:
+    """The penalties that are asked for, with their weights, and whether one needs hidden v.
+
+    Args:
+        settings: each with its weight, or with that and settings of its own.
+
+    Raises:
+        ValueError: no such penalty or setting, or no weight.
+    """
+    made = {}
+    for name, value in settings.items():
+        own = dict(value) if isinstance(value, Mapping) else {"weight": value}
+        weight = own.pop("weight", None)
+        part = chosen("penalties", name, PENALTIES, own)
+        if not isinstance(weight, int | float) or isinstance(weight, bool):
+            raise ValueError(f"penalties: the weight of {name} is {weight!r}, expected a number")
+        made[name] = part, float(weight)
+    return made, any(PENALTIES[name].part in penalty.NEED_V for name in made)
 
 
 def with_words(kind: type[Kind]) -> type[Kind]:

@@ -44,6 +44,8 @@ def test_fixed_sums():
     expected = 1.1 * torch.cat([sums, sums], 1)  # of both currents of a neuron
     for given in (x.flatten(0, 1), SparseSpikes.of(x)):
         torch.testing.assert_close(synapses(given), expected)
+    every = torch.eye(84).view(84, 3, 7, 4)  # the inputs one by one
+    assert torch.equal(synapses.fan_out(), (synapses(every) != 0).sum((1, 2, 3)).float())
 
 
 @pytest.mark.parametrize("neuron", [srm, leaky, slayer])

@@ -9,6 +9,8 @@ import re
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import conv2d
+from torch.nn.grad import conv2d_input
 
 from vdib.backends.event_conv import event_conv2d
 from vdib.backends.event_linear import EventLinear
@@ -25,6 +27,10 @@ class Dense(EventLinear):
 
     def forward(self, x: Spikes) -> Tensor:
         return super().forward(x.flatten(1) if isinstance(x, Tensor) else x)
+
+    def fan_out(self, pruned: bool = True) -> Tensor:
+        """Weights of each input, `(N_in,)`: those that are not zero, or all of them."""
+        return _counted(self.by_input.detach(), pruned).sum(1)
 
 
 class PooledConv2d(nn.Module):
@@ -53,10 +59,19 @@ class PooledConv2d(nn.Module):
         self.conv = nn.Conv2d(input_shape[0], out_channels, kernel_size, bias=False)
 
     def forward(self, x: Spikes) -> Tensor:
+        return event_conv2d(x, self._pooled(self.conv.weight), self.pool, self.padding)
+
+    def _pooled(self, weight: Tensor) -> Tensor:
         border = self.pool - 1
-        weight = nn.functional.pad(self.conv.weight, (border,) * 4)
-        weight = nn.functional.avg_pool2d(weight, self.pool, stride=1)
-        return event_conv2d(x, weight, self.pool, self.padding)
+        weight = nn.functional.pad(weight, (border,) * 4)
+        return nn.functional.avg_pool2d(weight, self.pool, stride=1)
+
+    def fan_out(self, pruned: bool = True) -> Tensor:
+        """Weights that act at each input's place, as for `Dense`, `(C H W,)`; pooled ones count."""
+        weight = _counted(self._pooled(self.conv.weight.detach()), pruned)
+        place = self.pool, self.padding
+        out = torch.ones_like(conv2d(weight.new_zeros(1, *self.input_shape), weight, None, *place))
+        return conv2d_input((1, *self.input_shape), weight, out, *place).flatten()  # type: ignore[no-any-return, no-untyped-call, unused-ignore]
 
 
 class SumPool2d(nn.Module):
@@ -88,6 +103,13 @@ class SumPool2d(nn.Module):
         mean = nn.functional.avg_pool2d(x.to(self.weight), self.size)
         return (self.weight * self.size**2 * mean).repeat(1, self.currents, 1, 1)
 
+    def fan_out(self, pruned: bool = True) -> Tensor:
+        """Weights of each input, `(C H W,)`: one a current, none of what is left over."""
+        out = self.weight.new_zeros(self.input_shape)
+        height, width = (pixels // self.size * self.size for pixels in self.input_shape[1:])
+        out[:, :height, :width] = self.currents
+        return out.flatten()
+
 
 def pooled(input_shape: tuple[int, ...], pool: int, more: int = 0) -> tuple[int, int]:
     """Rows and columns of an input `(C, H, W)` that grows by some pixels and then is pooled.
@@ -103,6 +125,10 @@ def pooled(input_shape: tuple[int, ...], pool: int, more: int = 0) -> tuple[int,
         raise ValueError(f"cannot pool a {size} input by {pool}" if not more else
                          f"a {size} input is too small for this convolution")  # fmt: skip
     return height, width
+
+
+def _counted(weight: Tensor, pruned: bool) -> Tensor:
+    return (weight != 0).to(weight) if pruned else torch.ones_like(weight)
 
 
 def dense(input_shape: tuple[int, ...], num_neurons: int) -> tuple[Connect, tuple[int, ...]]:
