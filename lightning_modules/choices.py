@@ -27,6 +27,7 @@ from vdib.lightning_modules.schedule import Schedule, constant, cosine
 from vdib.neurons.layer import Neuron
 from vdib.neurons.leaky import leaky
 from vdib.neurons.lif import lif
+from vdib.neurons.lstm import lstm
 from vdib.neurons.readout import Readout, sampled, threshold
 from vdib.neurons.spiking_lstm import spiking_lstm
 from vdib.neurons.srm import srm
@@ -41,6 +42,7 @@ NEURONS: Choices[Neuron] = {
     "lif": Choice(lif, "leaky integrate-and-fire, reset by subtraction"),
     "leaky": Choice(leaky, "the same as snnTorch has it: bias current, no gradient by the reset"),
     "spiking_lstm": Choice(spiking_lstm, "LSTM cells whose gates and memory are 0 or 1"),
+    "lstm": Choice(lstm, "an ordinary LSTM, whose outputs are no spikes: to compare with"),
 }
 
 READOUTS: Choices[Readout] = {

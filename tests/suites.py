@@ -106,7 +106,7 @@ DETACHED: dict[str, str] = {
 """By a layer's class: why its gradient is not that of its smooth twin."""
 
 OWN_FIRE: dict[str, str] = {
-    "SpikingLSTM": "gates and candidate fire with surrogates of their own; see tests/test_lstm.py"
+    "LSTM": "its gates and candidate are no one threshold; see tests/test_lstm.py"
 }
 """By a layer's class: why its neurons fire in no other way than their own."""
 
