@@ -3,6 +3,7 @@
 Legend: B batch, T steps, N_y readout neurons.
 """
 
+import math
 import os
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -13,16 +14,18 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from vdib.decoder import Decoder
+from vdib.distillation import Teacher
 from vdib.encoder import build_encoder
 from vdib.estimator import Estimator
 from vdib.lightning_modules import choices
 from vdib.lightning_modules.choices import with_words
-from vdib.lightning_modules.choosing import chosen
+from vdib.lightning_modules.choosing import chosen, with_settings
 from vdib.lightning_modules.data_module import SpikeBatch
 from vdib.lightning_modules.trained_module import TrainedModule
 from vdib.model import VDIB
-from vdib.penalty import PENALTIES
-from vdib.signal import Signal, check_signal
+from vdib.neurons.techniques import Techniques
+from vdib.pruning import Pruning
+from vdib.signal import Label, Signal, check_signal
 from vdib.window import Window
 
 
@@ -37,6 +40,8 @@ class VDIBModule(TrainedModule):
         neuron: of the hidden layers.
         neuron_settings: numbers of theirs, `{beta: 0.9}`.
         readout: how the readout fires.
+        readout_settings: of a sampled readout tau_e, steps that its synapses remember,
+            `{memory_steps: 20}`.
         hidden: sizes of the dense hidden layers.
         conv: channels of convolutional layers before them.
         num_readout: N_y, readout neurons.
@@ -53,13 +58,19 @@ class VDIBModule(TrainedModule):
         prior: q(y), against which the rate is measured.
         beta: nats of distortion that a nat of rate is worth (default: 0.01, for labels 0.0001).
         rho: firing probability per step that the prior and the readout start from.
-        penalties: functions of `vdib.penalty` and their weights, `{hidden_spikes: 0.01}`.
+        penalties: each with its weight, `{im_loss: 1, hidden_rate: {weight: 1, target: 0.02}}`.
+        techniques: around hidden layers (`vdib.neurons.techniques`): `{norm: true, delays: 8,
+            attention: 4, residual: add}`.
+        prune: share of the encoder's weights to be zero by half of the training.
+        teacher: of labels, an ordinary network (`vdib.distillation`), `{units: 256}`.
         lr: peak learning rate of Adam.
         schedule: of the learning rates over a training.
         encoder_lr: the encoder's, where it is to differ.
         frozen_encoder: leave the encoder as it was drawn: the baseline.
         calibrate: scale freshly drawn weights on a batch, so that potentials are of the threshold's
             order; else they are as PyTorch draws them.
+        encoder_gain: root mean square that calibrated readout potentials have, in widths of the
+            threshold. A frozen encoder tells more at 4 to 10; a trained one finds its own.
         init_from: a run, or a checkpoint, whose weights to start from.
         seed: of the noise.
 
@@ -87,6 +98,7 @@ class VDIBModule(TrainedModule):
         neuron: choices.NeuronName = "srm",
         neuron_settings: Mapping[str, Any] | None = None,
         readout: choices.ReadoutName = "sampled",
+        readout_settings: Mapping[str, Any] | None = None,
         hidden: Sequence[int] = (600,),
         conv: Sequence[int] = (),
         num_readout: int = 256,
@@ -103,12 +115,16 @@ class VDIBModule(TrainedModule):
         prior: choices.PriorName = "bernoulli",
         beta: float | None = None,
         rho: float = 0.1,
-        penalties: Mapping[str, float] | None = None,
+        penalties: Mapping[str, Any] | None = None,
+        techniques: Mapping[str, Any] | None = None,
+        prune: float | None = None,
+        teacher: Mapping[str, Any] | None = None,
         lr: float = 2e-3,
         encoder_lr: float | None = None,
         schedule: choices.ScheduleName = "cosine",
         frozen_encoder: bool = False,
         calibrate: bool = True,
+        encoder_gain: float = 1.0,
         init_from: str | None = None,
         seed: int = 0,
     ) -> None:
@@ -116,13 +132,15 @@ class VDIBModule(TrainedModule):
         check_signal(signal, self.MEASURES, type(self).__name__)
         if not lr > 0 or not (encoder_lr is None or encoder_lr >= 0):
             raise ValueError(f"lr and encoder_lr: got {lr} and {encoder_lr}, expected above 0")
+        if not 0 < encoder_gain < math.inf:
+            raise ValueError(f"encoder_gain: got {encoder_gain}, expected above 0")
+        if encoder_gain != 1 and not calibrate:
+            raise ValueError("encoder_gain: weights that are not calibrated have none")
         steps = num_steps if window_steps is None else window_steps
         if not 1 <= steps <= num_steps:
             raise ValueError(
                 f"window_steps: got {steps}, expected 1 to {num_steps}, the steps of the data"
             )
-        for name in set(penalties or ()) - set(PENALTIES):
-            raise ValueError(f"penalties: got {name!r}, expected some of {', '.join(PENALTIES)}")
         slope = None
         if surrogate is not None:
             slope = chosen("surrogate", surrogate, choices.SURROGATES, surrogate_settings)
@@ -138,7 +156,8 @@ class VDIBModule(TrainedModule):
             slope,
             chosen("credit", credit, choices.CREDITS),
             seed,
-            chosen("readout", readout, choices.READOUTS),
+            chosen("readout", readout, choices.READOUTS, readout_settings),
+            with_settings("techniques", Techniques, techniques or {})(),
         )
         if frozen_encoder:  # else as the layers say: a neuron may hold a number fixed
             encoder.requires_grad_(False)
@@ -154,14 +173,20 @@ class VDIBModule(TrainedModule):
             estimator,
             signal.beta if beta is None else beta,
             self.EVERY_STEP,
-            {name: (PENALTIES[name], weight) for name, weight in (penalties or {}).items()},
+            *choices.penalties_of(penalties or {}),
         )
+        self.pruning = None if prune is None else Pruning(encoder, prune)
+        if teacher is not None:
+            check_signal(signal, (Label,), "a teacher")
+            make = with_settings("teacher", Teacher, teacher)
+            self.teacher = make(math.prod(input_shape), signal.num_outputs)
         self.signal = signal
         self.rho = rho
         self.lr = lr
         self.encoder_lr = lr if encoder_lr is None else encoder_lr
         self.schedule = chosen("schedule", schedule, choices.SCHEDULES)
         self.calibrate = calibrate
+        self.encoder_gain = encoder_gain
         self.seed = seed
         self.init_from = None if init_from is None else os.path.abspath(init_from)
         # Firing probabilities of the code averaged over the validation set, per neuron, and per
@@ -200,7 +225,7 @@ class VDIBModule(TrainedModule):
 
     def settings(self) -> dict[str, float | str]:
         """What the summary says beside what was measured."""
-        return {}
+        return {} if self.teacher_accuracy is None else {"teacher_accuracy": self.teacher_accuracy}
 
     def on_validation_epoch_start(self) -> None:
         self._probabilities = torch.zeros_like(self.marginal)
