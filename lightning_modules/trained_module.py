@@ -13,6 +13,7 @@ from vdib.distillation import Teacher
 from vdib.lightning_modules.data_module import DataModule, SpikeBatch
 from vdib.lightning_modules.schedule import Schedule, follow_length, follow_peaks
 from vdib.model import VDIB, Bottleneck
+from vdib.neurons.layer import spiking
 from vdib.noise import EVALUATION, Noise
 from vdib.pruning import Pruning
 from vdib.runs.folder import checkpoint_of, read_checkpoint, take_weights
@@ -128,7 +129,14 @@ class TrainedModule(LightningModule):
             raise FloatingPointError(f"a gradient is not finite at step {self.global_step}")
 
     def log_figures(self, stage: str, figures: Mapping[str, Tensor | float], count: int) -> None:
-        """Means over the epoch of what `count` examples of a batch measured."""
+        """Means over the epoch of what `count` examples of a batch measured.
+
+        What counts spikes is left out where a layer has none, but real numbers.
+        """
+        encoder = self.vdib.encoder
+        counts = [] if spiking(encoder.readout) else ["spikes_", "readout_rate", "code_length"]
+        counts += [] if all(map(spiking, encoder.layers)) else ["hidden_"]
+        figures = {k: v for k, v in figures.items() if not k.startswith(tuple(counts))}
         self.log_dict(
             {f"{stage}/{name}": value for name, value in figures.items()},
             batch_size=count,

@@ -32,6 +32,9 @@ class LSTM(nn.Module):
         cell: its equations, but for the products.
         theta: subtracted from all four sums.
         forget_bias: what the bias of f starts from; the others start from 0.
+
+    Attributes:
+        spiking: whether h is 0 or 1.
     """
 
     stochastic = False
@@ -49,6 +52,7 @@ class LSTM(nn.Module):
         self.input_shape = synapses.input_shape
         self.shape = shape
         self.cell = cell
+        self.spiking = not isinstance(cell, RealCell)
         self.theta = theta
         size = math.prod(shape)
         bound = 1 / math.sqrt(size)
@@ -64,9 +68,7 @@ class LSTM(nn.Module):
 
     def _told(self, fire: Fire | None, noise: object) -> Cell:
         if noise is not None or fire is not None:
-            raise ValueError(
-                f"cells of a {type(self).__name__} fire in no other way than their own"
-            )
+            raise ValueError("LSTM cells fire in no other way than their own")
         return self.cell
 
     def forward(
