@@ -31,6 +31,7 @@ from vdib.neurons.lif import lif
 from vdib.neurons.lstm import lstm
 from vdib.neurons.plif import plif
 from vdib.neurons.readout import Readout, sampled, threshold
+from vdib.neurons.recurrent import recurrent_lif, recurrent_srm
 from vdib.neurons.spiking_lstm import spiking_lstm
 from vdib.neurons.srm import srm
 from vdib.penalty import Penalty
@@ -46,6 +47,8 @@ NEURONS: Choices[Neuron] = {
     "leaky": Choice(leaky, "the same as snnTorch has it: bias current, no gradient by the reset"),
     "plif": Choice(plif, "leaky with a learned time constant, decayed input, reset to zero"),
     "spiking_lstm": Choice(spiking_lstm, "LSTM cells whose gates and memory are 0 or 1"),
+    "recurrent_srm": Choice(recurrent_srm, "SRM neurons that hear each other"),
+    "recurrent_lif": Choice(recurrent_lif, "LIF neurons that hear each other"),
     "lstm": Choice(lstm, "an ordinary LSTM, whose outputs are no spikes: to compare with"),
 }
 
