@@ -29,8 +29,10 @@ from vdib.lightning_modules.schedule import Schedule, constant, cosine
 from vdib.neurons.layer import Neuron
 from vdib.neurons.leaky import leaky
 from vdib.neurons.lif import lif
+from vdib.neurons.lstm import lstm
 from vdib.neurons.plif import plif
 from vdib.neurons.readout import Readout, sampled, threshold
+from vdib.neurons.recurrent import recurrent_lif, recurrent_srm
 from vdib.neurons.slayer import slayer
 from vdib.neurons.spiking_lstm import spiking_lstm
 from vdib.neurons.srm import srm
@@ -49,6 +51,9 @@ NEURONS: Choices[Neuron] = {
     "slayer": Choice(slayer, "SRM with alpha kernels, no gradient by refractoriness (SLAYER)"),
     "plif": Choice(plif, "leaky with a learned time constant, decayed input, reset to zero"),
     "spiking_lstm": Choice(spiking_lstm, "LSTM cells whose gates and memory are 0 or 1"),
+    "recurrent_srm": Choice(recurrent_srm, "SRM neurons that hear each other"),
+    "recurrent_lif": Choice(recurrent_lif, "LIF neurons that hear each other"),
+    "lstm": Choice(lstm, "an ordinary LSTM, whose outputs are no spikes: to compare with"),
 }
 
 READOUTS: Choices[Readout] = {
