@@ -21,7 +21,8 @@ from vdib.decoder import CNNDecoder, Decoder, LogisticDecoder, MLPDecoder
 from vdib.dynamics import surrogate
 from vdib.dynamics.surrogate import Surrogate
 from vdib.estimator import Estimator, LeaveOneOut, RelaxedBernoulli, ScoreFunction, StraightThrough
-from vdib.handmade import CountDecoder, FirstSpikeDecoder, MembraneDecoder
+from vdib.first_spike import FirstSpikeDecoder
+from vdib.handmade import CountDecoder, MembraneDecoder
 from vdib.lightning_modules.choosing import Choice, Choices
 from vdib.lightning_modules.schedule import Schedule, constant, cosine
 from vdib.neurons.layer import Neuron
@@ -31,6 +32,7 @@ from vdib.neurons.readout import Readout, sampled, threshold
 from vdib.neurons.srm import srm
 from vdib.prior import AutoregressivePrior, BernoulliPrior, MarginalPrior
 from vdib.signal import Signal
+from vdib.van_rossum import VanRossumDecoder
 from vdib.window import BasisWindow, FullWindow, RateWindow, Window
 
 Kind = TypeVar("Kind")
@@ -89,6 +91,7 @@ DECODERS: Choices[Callable[[Window, int, Signal], Decoder]] = {
     "mlp": Choice(MLPDecoder, "one hidden layer of rectified units"),
     "cnn": Choice(CNNDecoder, "two convolutions over time, then a dense layer"),
     "counts": Choice(CountDecoder, "labels, by hand: target spike counts (SLAYER)"),
+    "van_rossum": Choice(VanRossumDecoder, "labels, by hand: filtered target trains (van Rossum)"),
     "membrane": Choice(MembraneDecoder, "labels, by hand: v at every step (snnTorch)"),
     "first_spike": Choice(FirstSpikeDecoder, "labels, by hand: who fires first, exactly"),
 }
