@@ -17,6 +17,8 @@ from vdib.datasets.mnist import MNIST
 from vdib.datasets.mnist_dvs import MNISTDVSSplits
 from vdib.datasets.nmnist import NMNISTSplits
 from vdib.datasets.recording_splits import RecordingSplits
+from vdib.datasets.spike_trains import SpikeTrainSplits
+from vdib.datasets.tonic_set import TonicSplits
 from vdib.decoder import CNNDecoder, Decoder, LogisticDecoder, MLPDecoder
 from vdib.dynamics import surrogate
 from vdib.dynamics.surrogate import Surrogate
@@ -118,6 +120,8 @@ EVENT_SETS: Choices[type[RecordingSplits]] = {
     "NMNISTData": Choice(NMNISTSplits, "N-MNIST, real or simulated"),
     "MNISTDVSData": Choice(MNISTDVSSplits, "MNIST-DVS, real or simulated"),
     "EventFolderData": Choice(EventFolderSplits, "a folder of your own recordings"),
+    "SpikeTrainData": Choice(SpikeTrainSplits, "a folder of your own spike trains"),
+    "TonicData": Choice(TonicSplits, "a data set of tonic's, by its name"),
 }
 
 

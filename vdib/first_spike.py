@@ -55,7 +55,7 @@ class FirstSpikeDecoder(HandmadeDecoder):
     def step(self, code: SpikeCode, memory: Memory) -> tuple[Reading, Memory]:
         """One step of `forward(code, every_step=True)`, for a stream; settled by the first spike.
 
-            scores[t] = log(exp scores[t - 1] + exp(drive[t] + silent[t] + sum_{t' < t} silent[t']))
+        scores[t] = log(exp scores[t - 1] + exp(drive[t] + silent[t] + sum_{t' < t} silent[t']))
         """
         scores, before, time, label, decided = memory
         drive, spikes = _drive(code), code.spikes > 0.5

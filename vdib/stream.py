@@ -46,7 +46,9 @@ class Prediction:
     @property
     def distribution(self) -> Distribution:
         """Over r, with batch shape `()`."""
-        return self.signal.likelihood(self.outputs) if self.reading is None else Scores(self.outputs)
+        if self.reading is not None:
+            return Scores(self.outputs)
+        return self.signal.likelihood(self.outputs)
 
     @property
     def label(self) -> int | None:

@@ -48,7 +48,8 @@ class VanRossumDecoder(HandmadeDecoder):
             of tau by default.
 
     Raises:
-        ValueError: targets outside [0, 1] or not in this order, or as many spikes for all, a tau or a deviation that is not positive.
+        ValueError: targets outside [0, 1], not in this order, or as many spikes for all; a tau or
+            a deviation that is not positive.
     """
 
     PROBABILITY: ClassVar = False

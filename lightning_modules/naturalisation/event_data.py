@@ -18,7 +18,7 @@ from vdib.datasets.spike_set import SpikeExamples, SpikeSet
 from vdib.files import cache_folder
 from vdib.lightning_modules.choices import EVENT_SETS
 from vdib.lightning_modules.data_module import DataModule, SpikeBatch
-from vdib.signal import Label
+from vdib.signal import Image, Label
 
 
 class EventData(DataModule[SpikeExamples]):
@@ -76,10 +76,10 @@ class EventData(DataModule[SpikeExamples]):
         some: SpikeSet = self.split(split)  # type: ignore[assignment]
         if isinstance(self.signal, Label):
             return torch.from_numpy(some.label)
-        return torch.from_numpy(some.images[some.image] / 255).float().flatten(1)
+        return some.targets(some.image).flatten(1)
 
     def constant(self) -> Tensor:
-        if isinstance(self.signal, Label):
+        if not isinstance(self.signal, Image):
             return super().constant()
         train: SpikeSet = self.split("train")  # type: ignore[assignment]
         # Of each image once, times how often it is shown: there may be few for many recordings.

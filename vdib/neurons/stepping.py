@@ -143,8 +143,9 @@ class Driven:
         return self.inner.v
 
     def _of(self, traces: Tensor) -> Array:
-        drive: Array = self.layer.from_traces(traces, traces.new_zeros(1, *self.layer.shape)).numpy()
-        return drive[0]
+        silent = traces.new_zeros(1, *self.layer.shape)
+        drive: Array = self.layer.from_traces(traces, silent)[0].numpy()
+        return drive
 
     def push(self, x: Array, noise: Array | None) -> Array:
         now = torch.from_numpy(x).view(1, *self.layer.input_shape)
