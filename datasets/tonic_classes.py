@@ -25,7 +25,7 @@ def tonic_class(name: str) -> Any:
     """
     known = {
         word: kind
-        for word, kind in vars(import_extra("tonic.datasets", "tonic")).items()
+        for word, kind in vars(import_extra("tonic", "tonic").datasets).items()
         if inspect.isclass(kind) and hasattr(kind, "__getitem__")
     }
     if name not in known:
@@ -142,5 +142,5 @@ def as_recording(events: Any, size: tuple[int, int], name: str, bins: int = 1) -
             )
     p = events["p"][order] > 0 if "p" in fields else none == 0
     t = np.asarray(events["t"][order], np.int64)
-    x, y = (x // bins).astype(np.int16), y.astype(np.int16)  # type: ignore[assignment]
-    return Recording(x, y, t, p, (size[0] // bins, size[1]), Origin(name, "tonic"))  # type: ignore[arg-type]
+    column, row = (x // bins).astype(np.int16), y.astype(np.int16)
+    return Recording(column, row, t, p, (size[0] // bins, size[1]), Origin(name, "tonic"))

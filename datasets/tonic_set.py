@@ -122,6 +122,7 @@ class TonicSplits(RecordingSplits):
         folders = [Path(root).expanduser()] if root is not None else default_folders("tonic")
         own = [folder for folder in folders if (folder / name).is_dir()]
         self.root = Path(os.path.abspath((own or folders[-1:])[0]))
+        self._kind: Any = None
         self._parts: dict[str, tuple[Any, list[Any]]] = {}
         if sensor_size is None or class_names is None or polarity is None:
             data, targets = self._part("train")
@@ -131,7 +132,9 @@ class TonicSplits(RecordingSplits):
                 raise ValueError(
                     f"{name}: tonic says no size of its sensor: --data.sensor_size [W,H]"
                 )
-            sensor_size = sensor_size or (int(said[0]), int(said[1]))
+            if sensor_size is None:
+                assert said is not None
+                sensor_size = int(said[0]), int(said[1])
             one = said is not None and said[2:] == (1,)
             polarity = polarity or ("merged" if one else "two")
         # Said in the run's config.yaml: the run is of use where neither tonic nor the files are.
@@ -140,8 +143,9 @@ class TonicSplits(RecordingSplits):
             "class_names": list(class_names),
             "polarity": polarity,
         }
-        self.signal = Label(len(class_names), tuple(class_names))
-        self.size = width, height = tuple(sensor_size)
+        self.classes = tuple(class_names)
+        self.signal = Label(len(self.classes), self.classes)
+        width, height = self.size = (sensor_size[0], sensor_size[1])
         self.bins = downsample if height == 1 else 1  # a row has no second side to divide
         if downsample < 1 or width % self.bins:
             raise ValueError(f"downsample: got {downsample}, expected a divisor of {width} units")
@@ -154,16 +158,21 @@ class TonicSplits(RecordingSplits):
         )
         self.prepare = Preparation((), binning, (width // self.bins, height))
 
+    def _class(self) -> Any:
+        """tonic's, found when it is needed."""
+        if self._kind is None:
+            self._kind = tonic_class(self.name)
+        return self._kind
+
     def _part(self, part: str) -> tuple[Any, list[Any]]:
         """What tonic calls so, and the targets of all its examples."""
         if part not in self._parts:
-            kind = tonic_class(self.name)
-            data = tonic_part(kind, part, self.root, self.download, self.options)
+            data = tonic_part(self._class(), part, self.root, self.download, self.options)
             self._parts[part] = data, targets_of(data)
         return self._parts[part]
 
     def recordings(self, split: Split) -> Sequence[RecordingSet]:
-        taken = inspect.signature(tonic_class(self.name)).parameters
+        taken = inspect.signature(self._class()).parameters
         validation, test = self.shares
         if "split" in taken:  # three parts
             part = {"train": "train", "validation": "valid", "test": "test"}[split]
@@ -178,6 +187,7 @@ class TonicSplits(RecordingSplits):
             at = drawn(len(data), split, validation, test, self.split_seed)
         first = _PARTS.index(part) << 32
         name = f"{self.name} {split}"
-        classes = self.signal.names
-        recordings = TonicRecordings(data, targets, name, at, classes, self.size, self.bins, first)
+        recordings = TonicRecordings(
+            data, targets, name, at, self.classes, self.size, self.bins, first
+        )
         return [recordings]

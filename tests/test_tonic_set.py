@@ -1,8 +1,10 @@
 """tonic's data sets by name: classes that are made here, and tonic's own over made files."""
 
 import importlib
+import json
 import sys
 import warnings
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -11,10 +13,15 @@ import pytest
 import recordings as make
 from recording_files import nmnist_bin, some_events
 
+from vdib import evaluate, fit
 from vdib.datasets.tonic_classes import as_recording, tonic_class
 from vdib.datasets.tonic_set import TonicSplits
 
-pytestmark = pytest.mark.usefixtures("small_world")
+# Lightning calls what jsonargparse has deprecated.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.usefixtures("small_world"),
+]
 
 LINE = np.dtype([("t", int), ("x", int), ("p", int)])
 PLANE = np.dtype([("x", "<i2"), ("y", "<i2"), ("p", "?"), ("t", "<i8")])
@@ -106,8 +113,8 @@ def tonic(monkeypatch: pytest.MonkeyPatch) -> None:
     package, module = ModuleType("tonic"), ModuleType("tonic.datasets")
     for kind in (Parted, InThree, Whole, Frames, Boxes, Scenes):
         setattr(module, kind.__name__, kind)
+    package.datasets = module  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "tonic", package)
-    monkeypatch.setitem(sys.modules, "tonic.datasets", module)
 
 
 def made(name: str, **settings: Any) -> TonicSplits:
@@ -186,7 +193,6 @@ def test_a_camera_without_parts_and_words_for_labels() -> None:
 def test_a_run_needs_neither_tonic_nor_files_again(monkeypatch: pytest.MonkeyPatch) -> None:
     found = made("Parted").found
     monkeypatch.setitem(sys.modules, "tonic", None)
-    monkeypatch.setitem(sys.modules, "tonic.datasets", None)
     again = TonicSplits("Parted", root="gone", num_steps=10, step_ms=1.0, **found)
     assert again.prepare == made_before()
     with pytest.raises(ImportError, match=r"pip install vdib\[tonic\]"):
@@ -223,6 +229,27 @@ def test_what_does_not_fit_is_one_line(given: dict[str, Any], words: list[str]) 
     make.one_line(told.value, *words)
 
 
+def test_without_tonic_a_run_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "tonic", None)
+    assert fit.main(["--config", "tonic"]) == 2
+    make.one_line(capsys.readouterr().err.strip(), "vdib: ", "pip install vdib[tonic]")
+
+
+@pytest.mark.usefixtures("tonic")
+def test_a_run_over_a_data_set_of_tonics() -> None:
+    args = ["--config", "tonic", "--data.name", "Parted", "--data.root", "there", "--name", "a"]
+    args += ["--data.num_steps", "10", "--data.step_ms", "1", "--model.num_readout", "6"]
+    args += ["--trainer.max_epochs", "2", "--figures_every", "-1", "--model.hidden", "[8]"]
+    assert fit.main([*args, "--trainer.enable_progress_bar", "false"]) == 0
+    run = Path("runs", "tonic", "a")
+    first = json.loads((run / "summary.json").read_text())
+    assert first["test_samples"] == 10
+    assert evaluate.main([str(run)]) == 0
+    assert json.loads((run / "summary.json").read_text()) == first
+
+
 @pytest.mark.usefixtures("tonic")
 def test_frames_are_refused() -> None:
     (frames,) = made("Frames").recordings("train")
@@ -239,7 +266,7 @@ def test_frames_are_refused() -> None:
 def installed() -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what its imports warn of
-        return pytest.importorskip("tonic.datasets", reason="no tonic: pip install vdib[tonic]")
+        return pytest.importorskip("tonic", reason="no tonic: pip install vdib[tonic]")
 
 
 def test_tonics_own_names(installed: Any) -> None:
@@ -250,7 +277,7 @@ def test_tonics_own_names(installed: Any) -> None:
 
 def test_tonics_nmnist(installed: Any, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     # It wants 10,000 files and the archive that they came in.
-    monkeypatch.setattr(installed.NMNIST, "_check_exists", lambda self: True)
+    monkeypatch.setattr(installed.datasets.NMNIST, "_check_exists", lambda self: True)
     for part, count in (("Train", 12), ("Test", 3)):
         for n in range(count):
             path = tmp_path / "t" / "NMNIST" / part / str(n % 3) / f"{n:05}.bin"

@@ -21,7 +21,7 @@ from vdib.decoder import Decoder, LogisticDecoder, WindowDecoder
 from vdib.encoder import SpikeCode, SpikingEncoder
 from vdib.handmade import HandmadeDecoder, Memory, Reading, Scores
 from vdib.neurons.layer import commuting
-from vdib.neurons.stepping import Array, Driven, stepped
+from vdib.neurons.stepping import Array, Driven, Stepped, stepped
 from vdib.noise import EVALUATION, Noise
 from vdib.signal import Label, Signal
 
@@ -96,7 +96,9 @@ class Stream:
         self._block: Array = np.empty((0, encoder.num_readout), np.float32)
         self.time = 0
         self.input_shape = encoder.input_shape
-        self._layers = [stepped(layer) for layer in (*encoder.layers, encoder.readout)]
+        self._layers: list[Stepped] = [
+            stepped(layer) for layer in (*encoder.layers, encoder.readout)
+        ]
         if not decoder.SAMPLES:
             (readout,) = commuting([encoder.readout], f"a stream of {type(decoder).__name__}")
             self._layers[-1] = Driven(readout)

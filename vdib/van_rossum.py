@@ -92,7 +92,7 @@ class VanRossumDecoder(HandmadeDecoder):
 
     def scores(self, code: SpikeCode, every_step: bool) -> Tensor:
         windows = recent(single(code.spikes), self.length, every_step)  # B S L N
-        trains = self._filtered(windows.flatten(0, 1)).unflatten(0, windows.shape[:2])
+        trains = self._filtered(windows.flatten(0, 1)).view(windows.shape)
         false = (trains - self.false.to(trains)).square().sum(2)
         true = (trains - self.true.to(trains)).square().sum(2)
         errors = false.sum(-1, keepdim=True) + true - false  # of each label, B S N

@@ -111,7 +111,11 @@ def _data_module(name: str, splits: type[RecordingSplits]) -> type[EventData]:
 
     def __init__(self: EventData, **settings: Any) -> None:
         given = {name: settings.pop(name) for name in names if name in settings}
-        EventData.__init__(self, splits(**given), **settings)
+        try:
+            made = splits(**given)
+        except ImportError as error:  # which the parser would take for a class that is not there
+            raise ValueError(str(error)) from error
+        EventData.__init__(self, made, **settings)
 
     # The command line reads settings off the signature, and what they do off the docstring.
     me = inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)

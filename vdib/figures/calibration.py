@@ -1,5 +1,7 @@
 """Whether the probabilities of decisions are how often they are right."""
 
+from typing import Any
+
 from matplotlib.figure import Figure
 from torch import Tensor
 
@@ -29,9 +31,9 @@ def calibration(bins: Tensor) -> Figure:
     x, y = confidence[some] / count[some], right[some] / count[some]
     axes.plot(x, y, "o-", color=BLUE, linewidth=1.2, markersize=5)
     for where, level, many in zip(x, y, count[some], strict=True):
-        style = {"ha": "center", "va": "top", "color": INK, "fontsize": 7}
-        place = {"xytext": (0, -6), "textcoords": "offset points"}
-        axes.annotate(f"{many:.0f}", (where, level), **place, **style)
+        style: dict[str, Any] = {"ha": "center", "va": "top", "color": INK, "fontsize": 7}
+        style |= {"xytext": (0, -6), "textcoords": "offset points"}
+        axes.annotate(f"{many:.0f}", (where, level), **style)
     axes.set(xlim=(0, 1.02), ylim=(0, 1.02), aspect="equal")
     error = calibration_error(bins)
     axes.set_title(f"expected calibration error {error:.3f}", loc="left", fontsize=10, color=INK)

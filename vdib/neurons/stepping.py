@@ -36,7 +36,8 @@ class Stepped(Protocol):
         v: distances from threshold of the last step, `(*N)`; None where there are none.
     """
 
-    v: Array | None
+    @property
+    def v(self) -> Array | None: ...
 
     def push(self, x: Array, noise: Array | None) -> Array:
         """Spikes of this step, from those below and uniform noise."""
