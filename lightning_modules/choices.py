@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
 from torch import nn
 
+from vdib import penalty
 from vdib.credit import BPTT, Credit, DirectFeedback, EProp
 from vdib.datasets.digits import Digits
 from vdib.datasets.event_folder import EventFolderSplits
@@ -25,13 +26,16 @@ from vdib.dynamics.surrogate import Surrogate
 from vdib.estimator import Estimator, LeaveOneOut, RelaxedBernoulli, ScoreFunction, StraightThrough
 from vdib.first_spike import FirstSpikeDecoder
 from vdib.handmade import CountDecoder, MembraneDecoder
-from vdib.lightning_modules.choosing import Choice, Choices
+from vdib.lightning_modules.choosing import Choice, Choices, chosen
 from vdib.lightning_modules.schedule import Schedule, constant, cosine
 from vdib.neurons.layer import Neuron
 from vdib.neurons.leaky import leaky
 from vdib.neurons.lif import lif
+from vdib.neurons.plif import plif
 from vdib.neurons.readout import Readout, sampled, threshold
+from vdib.neurons.spiking_lstm import spiking_lstm
 from vdib.neurons.srm import srm
+from vdib.penalty import Penalty
 from vdib.prior import AutoregressivePrior, BernoulliPrior, MarginalPrior
 from vdib.signal import Signal
 from vdib.van_rossum import VanRossumDecoder
@@ -43,6 +47,8 @@ NEURONS: Choices[Neuron] = {
     "srm": Choice(srm, "spike response model: double-exponential synapses, refractoriness"),
     "lif": Choice(lif, "leaky integrate-and-fire, reset by subtraction"),
     "leaky": Choice(leaky, "the same as snnTorch has it: bias current, no gradient by the reset"),
+    "plif": Choice(plif, "leaky with a learned time constant, decayed input, reset to zero"),
+    "spiking_lstm": Choice(spiking_lstm, "LSTM cells whose gates and memory are 0 or 1"),
 }
 
 READOUTS: Choices[Readout] = {
@@ -106,6 +112,13 @@ PRIORS: Choices[Callable[[int, float], nn.Module]] = {
     "past": Choice(AutoregressivePrior, "spikes predicted from all neurons' past spikes"),
 }
 
+PENALTIES: Choices[Penalty] = {
+    "hidden_spikes": Choice(penalty.hidden_spikes, "a nat per spike of a hidden layer"),
+    "readout_spikes": Choice(penalty.readout_spikes, "a nat per spike of the readout"),
+    "hidden_rate": Choice(penalty.hidden_rate, "firing rates of hidden layers, towards a target"),
+    "im_loss": Choice(penalty.im_loss, "mean hidden potentials, towards the threshold"),
+}
+
 SCHEDULES: Choices[Schedule] = {
     "cosine": Choice(cosine, "from its peak to zero along a cosine"),
     "constant": Choice(constant, "as it is"),
@@ -134,9 +147,32 @@ MODEL: Mapping[str, Choices[Any]] = {
     "window": WINDOWS,
     "decoder": DECODERS,
     "prior": PRIORS,
+    "penalties": PENALTIES,
     "schedule": SCHEDULES,
 }
 """The settings of a model that are chosen by a word."""
+
+
+def penalties_of(
+    settings: Mapping[str, Any],
+) -> tuple[dict[str, tuple[Penalty, float]], bool]:
+    """The penalties that are asked for, with their weights, and whether one needs hidden v.
+
+    Args:
+        settings: each with its weight, or with that and settings of its own.
+
+    Raises:
+        ValueError: no such penalty or setting, or no weight.
+    """
+    made = {}
+    for name, value in settings.items():
+        own = dict(value) if isinstance(value, Mapping) else {"weight": value}
+        weight = own.pop("weight", None)
+        part = chosen("penalties", name, PENALTIES, own)
+        if not isinstance(weight, int | float) or isinstance(weight, bool):
+            raise ValueError(f"penalties: the weight of {name} is {weight!r}, expected a number")
+        made[name] = part, float(weight)
+    return made, any(PENALTIES[name].part in penalty.NEED_V for name in made)
 
 
 def with_words(kind: type[Kind]) -> type[Kind]:

@@ -94,6 +94,7 @@ MAKERS = {
     "digits, labels": (ImageData, partial(ImageData, "digits", "label", num_steps=4)),
     "digits, rate": (ImageData, partial(ImageData, "digits", coding="rate", num_steps=4)),
     "digits, currents": (ImageData, partial(ImageData, "digits", coding="constant", num_steps=4)),
+    "digits, rows": (ImageData, partial(ImageData, "digits", coding="rows", num_steps=28)),
     **{
         name: (EVENT_DATA[name], partial(EVENT_DATA[name], **SIMULATED))
         for name in ("NMNISTData", "MNISTDVSData")
@@ -224,8 +225,8 @@ def test_an_example_is_the_same_in_any_batch(made):
 def test_order_is_a_function_of_seed_and_epoch(made):
     def order(seed, epoch):
         loader = made(seed=seed, batch_size=3).train_dataloader()
-        loader.sampler.set_epoch(epoch)
-        return torch.cat([loader.dataset.__getitems__([i])[-1] for i in loader.sampler])
+        loader.batch_sampler.sampler.set_epoch(epoch)
+        return torch.cat([loader.dataset.__getitems__(some)[-1] for some in loader.batch_sampler])
 
     torch.manual_seed(0)
     before = torch.random.get_rng_state()
@@ -263,3 +264,8 @@ def test_batch_sizes_are_checked(world):
 def test_misspelt_words_are_refused(given):
     with pytest.raises(ValueError, match="expected image or label and one of rate, time"):
         ImageData(**given)
+
+
+def test_rows_come_in_whole_images():
+    with pytest.raises(ValueError, match="num_steps: got 30, expected a multiple of 28, the rows"):
+        ImageData(coding="rows")

@@ -26,6 +26,7 @@ from vdib.model import Bottleneck
 from vdib.noise import EVALUATION, Noise
 from vdib.objective import BITS_PER_NAT, distortion, rate
 from vdib.precision import single
+from vdib.pruning import operations
 from vdib.signal import Curve, Image, Label
 from vdib.sparse import SparseSpikes, Spikes
 from vdib.window import recent
@@ -63,6 +64,8 @@ class NaturalisationModule(VDIBModule):
         "hidden_spikes_per_sample": "hidden spikes per sample",
         "hidden_rate": "hidden spikes per neuron and step",
         "readout_rate": "readout spikes per neuron and step",
+        "synaptic_operations": "synaptic operations per sample",
+        "unpruned_operations": "the same, had nothing been pruned",
         "ssim": "SSIM",
         "train_seconds": "training (s)",
     }
@@ -122,6 +125,7 @@ class NaturalisationModule(VDIBModule):
             "readout_rate": out.code.spikes.mean(),
             "hidden_spikes_per_sample": sum(spikes.sum() for spikes in hidden) / len(batch.id),
             "hidden_rate": sum(spikes.mean() for spikes in hidden) / max(1, len(hidden)),
+            **self._operations(batch.spikes, out.code),
             **out.penalty_nats(),
             **self._quality(stage, out, batch),
         }
@@ -131,6 +135,14 @@ class NaturalisationModule(VDIBModule):
             figures["rate_bits_marginal"] = beside * BITS_PER_NAT
         self.log_figures(stage, figures, len(batch.id))
         return logits
+
+    def _operations(self, x: Spikes, code: SpikeCode) -> dict[str, Tensor]:
+        """Of synapses, per sample."""
+        encoder = self.vdib.encoder
+        found = {"synaptic_operations": operations(encoder, x, code)}
+        if self.pruning is not None:
+            found["unpruned_operations"] = operations(encoder, x, code, pruned=False)
+        return {name: count.float() for name, count in found.items()}
 
     def _quality(self, stage: str, out: Bottleneck, batch: SpikeBatch) -> dict[str, Tensor]:
         """How good what was decoded is, beside its distortion."""

@@ -6,7 +6,10 @@ Each maps `(R, *N_in)` spikes, dense or as lists of `(B, T, *N_in)` with R = B T
 
 import math
 
+import torch
 from torch import Tensor, nn
+from torch.nn.functional import conv2d
+from torch.nn.grad import conv2d_input
 
 from vdib.backends.event_conv import event_conv2d
 from vdib.backends.event_linear import EventLinear
@@ -23,6 +26,10 @@ class Dense(EventLinear):
 
     def forward(self, x: Spikes) -> Tensor:
         return super().forward(x.flatten(1) if isinstance(x, Tensor) else x)
+
+    def fan_out(self, pruned: bool = True) -> Tensor:
+        """Weights of each input, `(N_in,)`: those that are not zero, or all of them."""
+        return _counted(self.by_input.detach(), pruned).sum(1)
 
 
 class PooledConv2d(nn.Module):
@@ -49,11 +56,27 @@ class PooledConv2d(nn.Module):
         self.pool = pool
 
     def forward(self, x: Spikes) -> Tensor:
+        return event_conv2d(x, self._pooled(self.conv.weight), self.pool, self._half)
+
+    def _pooled(self, weight: Tensor) -> Tensor:
         border = self.pool - 1
-        weight = nn.functional.pad(self.conv.weight, (border,) * 4)
-        weight = nn.functional.avg_pool2d(weight, self.pool, stride=1)
-        half = self.conv.kernel_size[0] // 2
-        return event_conv2d(x, weight, self.pool, half)
+        weight = nn.functional.pad(weight, (border,) * 4)
+        return nn.functional.avg_pool2d(weight, self.pool, stride=1)
+
+    @property
+    def _half(self) -> int:
+        return self.conv.kernel_size[0] // 2
+
+    def fan_out(self, pruned: bool = True) -> Tensor:
+        """Weights that act at each input's place, as for `Dense`, `(C H W,)`; pooled ones count."""
+        weight = _counted(self._pooled(self.conv.weight.detach()), pruned)
+        place = self.pool, self._half
+        out = torch.ones_like(conv2d(weight.new_zeros(1, *self.input_shape), weight, None, *place))
+        return conv2d_input((1, *self.input_shape), weight, out, *place).flatten()  # type: ignore[no-any-return, no-untyped-call, unused-ignore]
+
+
+def _counted(weight: Tensor, pruned: bool) -> Tensor:
+    return (weight != 0).to(weight) if pruned else torch.ones_like(weight)
 
 
 def dense(input_shape: tuple[int, ...], num_neurons: int) -> tuple[Connect, tuple[int, ...]]:
