@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from vdib.datasets.extras import import_extra
-from vdib.datasets.spike_train_files import Target, Train, as_target, in_us
+from vdib.datasets.spike_train import Target, Train, as_target, in_us
 
 
 def trials(path: Path, target: Target, column: str, scale: float, split: str) -> list[Train]:

@@ -16,7 +16,8 @@ from vdib.datasets.events import Origin, Recording
 from vdib.datasets.preparation import Preparation
 from vdib.datasets.recording_set import NO_IMAGE, RecordingSet, Shown, Split, file_identity
 from vdib.datasets.recording_splits import RecordingSplits
-from vdib.datasets.spike_train_files import Target, Train, common, trains_below
+from vdib.datasets.spike_train import Target, Train, common
+from vdib.datasets.spike_train_files import trains_below
 from vdib.datasets.transforms.binning import SpikeBinning
 from vdib.signal import Curve, Image, Label, Signal
 

@@ -11,7 +11,7 @@ from vdib.metrics import calibration_error, reliability
 
 
 def test_bins_hold_their_upper_end_and_add_up_over_batches():
-    confidence = torch.tensor([0.0, 0.2, 0.2000001, 0.4, 0.41, 1.0]).double()
+    confidence = torch.tensor([0.0, 0.2, 0.2000001, 0.4, 0.41, 1.0], dtype=torch.float64)
     right = torch.tensor([0, 1, 0, 1, 1, 1]) > 0
     bins = reliability(confidence, right, num_bins=5)
     assert bins[:, 0].tolist() == [2, 2, 1, 0, 1]
