@@ -5,6 +5,7 @@ What the files hold is in `vdib.datasets.spike_train_files`, those of NWB in `vd
 
 import os
 from collections.abc import Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from vdib.datasets.drawn_splits import drawn
 from vdib.datasets.events import Origin, Recording
 from vdib.datasets.preparation import Preparation
-from vdib.datasets.recording_set import NO_IMAGE, RecordingSet, Shown, Split, file_identity
+from vdib.datasets.recording_set import NO_IMAGE, RecordingSet, Shown, Split
 from vdib.datasets.recording_splits import RecordingSplits
 from vdib.datasets.spike_train import Target, Train, common
 from vdib.datasets.spike_train_files import trains_below
@@ -77,9 +78,10 @@ class SpikeTrains(RecordingSet):
         return Recording(x, np.zeros_like(x), train.time, on, (self.num_units, 1), origin)
 
     def identity(self) -> Any:
-        files = sorted({train.path for train in self.trains})
-        which = [train.where for train in self.trains]
-        return [self.num_units, which, [file_identity(path) for path in files]]
+        content = sha256()
+        for train in self.trains:
+            content.update(train.time.tobytes() + b"|" + train.unit.tobytes() + b"\n")
+        return [self.num_units, [len(train.time) for train in self.trains], content.hexdigest()]
 
 
 class SpikeTrainSplits(RecordingSplits):

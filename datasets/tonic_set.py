@@ -8,6 +8,7 @@ import inspect
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 from vdib.datasets.cache import default_folders
@@ -36,6 +37,7 @@ class TonicRecordings(RecordingSet):
         size: (width, height) of the sensor.
         bins: neighbouring units of a sensor of one row that count as one.
         first_id: of the example at position 0.
+        options: that the data set was made with.
 
     Raises:
         ValueError: a label that is none of the classes (one line).
@@ -53,9 +55,11 @@ class TonicRecordings(RecordingSet):
         size: tuple[int, int],
         bins: int = 1,
         first_id: int = 0,
+        options: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
         self.data, self.name, self.at, self.size, self.bins = data, name, list(at), size, bins
         number = {word: i for i, word in enumerate(classes)}
+        self.options = dict(options)
         self.shown = []
         for i in self.at:
             label = number.get(targets[i], -1) if isinstance(targets[i], str) else int(targets[i])
@@ -67,14 +71,10 @@ class TonicRecordings(RecordingSet):
         return as_recording(self.data[self.at[index]][0], self.size, self.name, self.bins)
 
     def identity(self) -> Any:
-        folder = Path(getattr(self.data, "location_on_system", ""))
+        folder = Path(self.data.location_on_system)
         files = sorted(path for path in folder.rglob("*") if path.is_file())
-        settings = {key: repr(value) for key, value in vars(self.data).items() if _plain(value)}
-        return [self.name, self.at, self.bins, settings, [file_identity(path) for path in files]]
-
-
-def _plain(value: Any) -> bool:
-    return isinstance(value, bool | int | float | str)
+        settings = [self.name, self.at, self.bins, repr(sorted(self.options.items()))]
+        return [settings, [file_identity(path) for path in files]]
 
 
 class TonicSplits(RecordingSplits):
@@ -187,7 +187,7 @@ class TonicSplits(RecordingSplits):
             at = drawn(len(data), split, validation, test, self.split_seed)
         first = _PARTS.index(part) << 32
         name = f"{self.name} {split}"
-        recordings = TonicRecordings(
-            data, targets, name, at, self.classes, self.size, self.bins, first
+        some = TonicRecordings(
+            data, targets, name, at, self.classes, self.size, self.bins, first, self.options
         )
-        return [recordings]
+        return [some]

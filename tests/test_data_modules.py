@@ -68,7 +68,7 @@ class Made:
     sensor_size = (34, 34, 2)
 
     def __init__(self, save_to, train=True):
-        self.train = train
+        self.location_on_system, self.train = save_to, train
         self.targets = [i % 3 for i in range(10 if train else 4)]
 
     def __len__(self):

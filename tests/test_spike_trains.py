@@ -16,6 +16,7 @@ from vdib import evaluate, fit
 from vdib.datasets.spike_train_files import trains_below
 from vdib.datasets.spike_trains import SpikeTrainSplits
 from vdib.lightning_modules.naturalisation.event_data import EVENT_DATA
+from vdib.naturalise import __main__ as naturalise
 from vdib.noise import EVALUATION, Noise
 from vdib.signal import Curve, Image, Label
 
@@ -73,8 +74,10 @@ def test_times_and_units_become_steps() -> None:
     np.testing.assert_array_equal(first, expected)
     assert not silent.any()
     assert splits.found == {"num_units": 3, "num_steps": 5, "class_names": ["x", "y"]}
-    in_ms = SpikeTrainSplits("d", step_ms=100, time_scale=1e9, num_steps=4)  # cut, and early
-    assert spikes_of(in_ms)[0].sum() == 1
+    slow = SpikeTrainSplits("d", step_ms=100, time_scale=1e9, num_steps=4)  # the rest is cut
+    assert spikes_of(slow)[0].sum() == 1
+    (one,), (other,) = splits.recordings("train"), slow.recordings("train")
+    assert one.identity() != other.identity()  # or spikes in the cache would be taken for theirs
 
 
 def test_dense_spikes_keep_their_steps() -> None:
@@ -346,6 +349,10 @@ def test_a_run_over_labels_and_its_evaluation(capsys: pytest.CaptureFixture[str]
         assert (run / "figures" / f"{name}.png").is_file()
     assert evaluate.main([str(run)]) == 0
     assert summary(run) == first
+    capsys.readouterr()
+    assert naturalise.main(["d/cat/0.npz", "--run", str(run), "--out", "out"]) == 2
+    line = capsys.readouterr().err.splitlines()[-1]
+    make.one_line(line, "vdib: ", str(run), "trained on spike trains, and not on recordings")
     Path("d").rename("gone")
     assert vdib.load(run).decoder.signal == Label(2, ("cat", "dog"))
     capsys.readouterr()

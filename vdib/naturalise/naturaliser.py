@@ -17,6 +17,7 @@ from torch import Tensor
 from vdib import signal as natural
 from vdib.datasets.preparation import Preparation
 from vdib.datasets.recording import Recording, read_pieces
+from vdib.datasets.spike_trains import SpikeTrainSplits
 from vdib.files import replacing
 from vdib.lightning_modules.naturalisation.event_data import EventData
 from vdib.runs.command import UserError
@@ -107,6 +108,9 @@ def naturaliser_of(run: Path) -> Naturaliser:
         UserError: no finished run, or not one that makes images or labels of recordings (one line).
     """
     cli = rebuild(Run(run))
+    splits = getattr(cli.datamodule, "recording_splits", None)
+    if isinstance(splits, SpikeTrainSplits):
+        raise UserError(f"{run} was trained on spike trains, and not on recordings of a camera")
     if not isinstance(cli.datamodule, EventData):
         raise UserError(f"{run} was not trained on recordings: see --config mnist_dvs")
     if not isinstance(cli.datamodule.signal, natural.Image | natural.Label):
