@@ -176,9 +176,9 @@ MUTANTS = [
         "tests/test_leaky.py::test_the_reset_carries_no_gradient",
     ),
     Mutant(
-        "vdib/handmade.py",
-        "before = silent.cumsum(1) - silent",
-        "before = silent.cumsum(1)",
+        "vdib/first_spike.py",
+        "(silent.cumsum(1) - silent + before)",
+        "(silent.cumsum(1) + before)",
         "who fires first is also silent in that step",
         "tests/test_handmade.py::test_the_first_to_spike_has_the_probability_of_its_codes",
     ),
