@@ -87,25 +87,29 @@ def srm_answer(layer: SRM, steps: int) -> Tensor:
 
 
 def leaky_answer(layer: Any, steps: int) -> Tensor:
-    """`w_0 beta^t + b (1 - beta^(t + 1)) / (1 - beta) - theta`, `(T, *N)`: bias is a current."""
+    """`(w_0 beta^t + b (1 - beta^(t + 1)) / (1 - beta) - theta) / width`: bias is a current."""
     one = torch.zeros(1, *layer.input_shape, dtype=layer.bias.dtype)
     one.view(-1)[0] = 1
     weight = layer.synapses(one).detach().view(layer.shape)
-    beta, t = layer.feedback.decay, torch.arange(steps, dtype=torch.float64)
-    t = t.view(-1, *[1] * len(layer.shape))
+    beta, theta, width = (of(layer.bias).detach() for of in (layer.beta, layer.theta, layer.width))
+    t = torch.arange(steps, dtype=torch.float64).view(-1, *[1] * len(layer.shape))
     current = layer.bias.detach() * (1 - beta ** (t + 1)) / (1 - beta)
-    return weight * beta**t + current - layer.theta
+    unit = 1 - beta if layer.decay_input else 1
+    return (unit * (weight * beta**t + current) - theta) / width
 
 
 ONE_SPIKE: dict[str, Callable[[Any, int], Tensor]] = {"SRM": srm_answer, "Leaky": leaky_answer}
 """By a layer's class: v `(T, *N)` after a spike of input 0 at step 0, until a neuron fires."""
 
-DETACHED: dict[str, str] = {
-    "Leaky": "its reset carries no gradient on purpose; see tests/test_leaky.py"
-}
-"""By a layer's class: why its gradient is not that of its smooth twin."""
 
-OWN_FIRE: dict[str, str] = {}
+def detached(layer: Any) -> bool:
+    """Whether a layer's reset carries no gradient on purpose; see tests/test_leaky.py."""
+    return bool(getattr(getattr(layer, "reset", None), "detached", False))
+
+
+OWN_FIRE: dict[str, str] = {
+    "SpikingLSTM": "gates and candidate fire with surrogates of their own; see tests/test_lstm.py"
+}
 """By a layer's class: why its neurons fire in no other way than their own."""
 
 
@@ -142,8 +146,9 @@ class LayerSuite:
 
     def ready(self, part: Any, dtype: torch.dtype = torch.float64) -> tuple[Any, Tensor, Any]:
         """A layer that neither is silent nor saturates, its input, and its other arguments."""
-        for spread in (2.0, 4.0, 8.0):  # neurons that reset for long need more to fire at all
-            torch.manual_seed(0)
+        # Neurons that reset for long need more to fire at all, and so few cells a lucky draw.
+        for seed, spread in ((0, 2.0), (0, 4.0), (0, 8.0), (1, 8.0), (2, 8.0), (3, 8.0)):
+            torch.manual_seed(seed)
             layer = part().to(dtype)
             x = spike_train(BATCH, STEPS, *layer.input_shape, dtype=dtype)
             layer.calibrate(x, spread, 0.3 if layer.stochastic else None)
@@ -204,8 +209,8 @@ class LayerSuite:
     def test_gradients_are_those_of_a_smooth_twin(self, part: Any) -> None:
         """Every path of the gradient, through the layer's own spikes as well, by differences."""
         layer, x, _ = self.fires_as_told(part)
-        if type(layer).__name__ in DETACHED:
-            pytest.skip(DETACHED[type(layer).__name__])
+        if detached(layer):
+            pytest.skip("the reset carries no gradient on purpose; see tests/test_leaky.py")
         x, upstream = x[:1, :5].clone(), uniform(2, 1, 5, *layer.shape) - 0.5
         parameters = learnt(layer)
 

@@ -46,6 +46,7 @@ MAKERS = {
     "digits, labels": (ImageData, partial(ImageData, "digits", "label", num_steps=4)),
     "digits, rate": (ImageData, partial(ImageData, "digits", coding="rate", num_steps=4)),
     "digits, currents": (ImageData, partial(ImageData, "digits", coding="constant", num_steps=4)),
+    "digits, rows": (ImageData, partial(ImageData, "digits", coding="rows", num_steps=28)),
     **{
         name: (EVENT_DATA[name], partial(EVENT_DATA[name], **SIMULATED))
         for name in ("NMNISTData", "MNISTDVSData")
@@ -210,3 +211,8 @@ def test_batch_sizes_are_checked(world):
 def test_misspelt_words_are_refused(given):
     with pytest.raises(ValueError, match="expected image or label and one of rate, time"):
         ImageData(**given)
+
+
+def test_rows_come_in_whole_images():
+    with pytest.raises(ValueError, match="num_steps: got 30, expected a multiple of 28, the rows"):
+        ImageData(coding="rows")

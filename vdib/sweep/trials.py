@@ -20,6 +20,8 @@ from vdib.files import replacing
 from vdib.runs.folder import Run
 
 QUIET = ["--trainer.enable_progress_bar", "false"]
+ARGUMENTS = "arguments.json"
+"""In a run's folder, once it is finished: what it was called with."""
 
 
 @dataclass(frozen=True)
@@ -71,16 +73,23 @@ def run_all(jobs: Mapping[Path, Sequence[str]]) -> list[Done]:
     return [_run(folder, list(args)) for folder, args in jobs.items()]
 
 
-def _run(folder: Path, args: list[str]) -> Done:
-    said = folder / "arguments.json"
+def finished(folder: Path, args: Sequence[str]) -> dict[str, Any] | None:
+    """The summary of a run that has come to its end with these very arguments; else None."""
     with suppress(OSError, ValueError):  # not there, or damaged
-        if json.loads(said.read_text("utf-8")) == args:
-            return Done(folder.name, 0, summary=Run(folder).summary())
+        if json.loads((folder / ARGUMENTS).read_text("utf-8")) == list(args):
+            return Run(folder).summary()
+    return None
+
+
+def _run(folder: Path, args: list[str]) -> Done:
+    summary = finished(folder, args)
+    if summary is not None:
+        return Done(folder.name, 0, summary=summary)
     shutil.rmtree(folder, ignore_errors=True)  # what a killed or failed run left
     code, error = _fit([*args, "--name", f"{folder.parent.name}/{folder.name}", *QUIET])
     if code:
         return Done(folder.name, code, error)
-    with replacing(said) as file:
+    with replacing(folder / ARGUMENTS) as file:
         file.write(json.dumps(args).encode())
     return Done(folder.name, 0, summary=Run(folder).summary())
 
