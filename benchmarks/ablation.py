@@ -43,16 +43,23 @@ class Row:
         words: what it is called in the table.
         network: layers and epochs.
         changes: settings beside those of the baseline.
+        bases: whose neurons know them.
     """
 
     words: str
     network: list[str]
     changes: list[str]
+    bases: tuple[str, ...] = tuple(BASES)
 
 
 def around(settings: str) -> list[str]:
     """Techniques of hidden layers."""
     return ["--model.techniques", f"{{{settings}}}"]
+
+
+def learned(constant: str) -> list[str]:
+    """A constant of LIF neurons that training moves, one number a layer."""
+    return ["--model.neuron_settings", f"{{learn: [{constant}]}}"]
 
 
 ROWS = {
@@ -68,6 +75,10 @@ ROWS = {
     "im_loss": Row("IM-loss", DENSE, ["--model.penalties", "{im_loss: 1}"]),
     "teacher": Row("a teacher of 256 units", DENSE, ["--model.teacher", "{units: 256}"]),
     "prune": Row("80 % of the weights pruned", DENSE, ["--model.prune", "0.8"]),
+    "learn": Row("learned decays", DENSE, learned("beta"), ("direct",)),
+    "learn_theta": Row("learned thresholds", DENSE, learned("theta"), ("direct",)),
+    "learn_width": Row("learned surrogate width", DENSE, learned("width"), ("direct",)),
+    "plif": Row("PLIF", DENSE, ["--model.neuron", "plif"], ("direct",)),
     "conv": Row("6 channels, 64 hidden neurons", CONV, []),
     "conv_norm": Row("batch norm (tdBN)", CONV, around("norm: true")),
     "conv_add": Row("residual block, ADD", CONV, around("residual: add")),
@@ -144,7 +155,7 @@ def main() -> None:
         for base in args.bases
         for seed in range(args.seeds)
         for name in ROWS
-        if name in args.only
+        if name in args.only and base in ROWS[name].bases
     }
     folders = {key: args.runs / "ablation" / "-".join(map(str, key)) for key in jobs}
     if not args.table:
