@@ -99,7 +99,7 @@ def test_operations_are_additions_of_surviving_weights(techniques, pruned):
             if not pruned:  # a weight that is zero counts as well: as any other number
                 connection = suites.disturbed(connection, 10.0)
             reached = int((connection(one) != 0).sum())
-            total += reached * int(below.flatten(0, 1).flatten(1)[:, place].sum())
+            total += reached * int(below.detach().flatten(0, 1).flatten(1)[:, place].sum())
         below = spikes
     assert float(operations(encoder, x, code, pruned)) == total / 2
     assert float(operations(encoder, SparseSpikes.of(x), code, pruned)) == total / 2
@@ -123,6 +123,7 @@ def test_what_neurons_of_a_layer_tell_each_other_is_pruned_and_counted():
     assert float(operations(encoder, x, code)) == pytest.approx(float(fewer))
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 def test_a_training_prunes_and_chooses_among_pruned_weights(tmp_path):
     module = NaturalisationModule(
         num_steps=5, input_shape=(784,), signal=ImageData(num_steps=5).signal,

@@ -86,13 +86,14 @@ def test_currents_are_normalised_over_batch_time_and_space(place):
     synapses = NormalisedSynapses(connect(2), 2 * shape[0]).double()
     suites.disturbed(synapses, 0.5)
     x = suites.spike_train(60, *synapses.input_shape)
-    plain = synapses.synapses(x).flatten(2).detach()  # R C S, or R C
-    across = (0, 2) if plain.dim() == 3 else (0,)
+    plain = synapses.synapses(x).detach().view(60, 2 * shape[0], -1)  # R, C, space
+    across = (0, 2)
     mean, var = (plain.mean(across), plain.var(across, correction=0))
-    view = (-1, 1) if plain.dim() == 3 else (-1,)
-    standard = (plain - mean.view(view)) / (var.view(view) + 1e-5).sqrt()
-    expected = standard * synapses.norm.weight.view(view) + synapses.norm.bias.view(view)
-    torch.testing.assert_close(synapses(x).flatten(2), expected, rtol=1e-10, atol=1e-10)
+    mean_c, var_c, gamma, shift = (
+        part.detach()[:, None] for part in (mean, var, synapses.norm.weight, synapses.norm.bias)
+    )
+    expected = gamma * (plain - mean_c) / (var_c + 1e-5).sqrt() + shift
+    torch.testing.assert_close(synapses(x).view_as(plain), expected, rtol=1e-10, atol=1e-10)
     count = plain.numel() / plain.shape[1]
     torch.testing.assert_close(synapses.norm.running_mean, 0.1 * mean)
     unbiased = var * count / (count - 1)
@@ -135,7 +136,7 @@ def test_calibration_measures_the_batch_and_forgets_the_scale_of_the_weights():
         found.append(layer.eval()(x)[1])
     # Up to the epsilon beside the variance.
     torch.testing.assert_close(found[0], found[1], rtol=1e-3, atol=1e-3)
-    drive = layer.inner.drive(x)
+    drive = layer.inner.drive(x).detach()
     assert (drive + 1).square().mean().sqrt() == pytest.approx(2.0, rel=0.02)
     assert layer.train().training
 

@@ -112,4 +112,4 @@ def _spikes_by_input(x: Spikes) -> Tensor:
     """How often each input fires in a batch, `(N,)` float64."""
     if isinstance(x, SparseSpikes):
         return torch.bincount(x.neuron.long(), minlength=x.num_neurons).cpu().double()
-    return x.float().flatten(0, 1).flatten(1).sum(0).cpu().double()
+    return x.detach().float().flatten(0, 1).flatten(1).sum(0).cpu().double()
