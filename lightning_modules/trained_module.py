@@ -1,29 +1,28 @@
 """How a `VDIB` model is started and optimised, and what stops it."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
-from pytorch_lightning import LightningModule
 from torch import Tensor, nn
 
 from vdib.distillation import Teacher
 from vdib.lightning_modules.data_module import DataModule, SpikeBatch
+from vdib.lightning_modules.measured_module import MeasuredModule
 from vdib.lightning_modules.schedule import Schedule, follow_length, follow_peaks
-from vdib.model import VDIB, Bottleneck
+from vdib.model import Bottleneck
 from vdib.noise import EVALUATION, Noise
 from vdib.pruning import Pruning
 from vdib.runs.folder import checkpoint_of, read_checkpoint, take_weights
 from vdib.sparse import Spikes
 
 
-class TrainedModule(LightningModule):
+class TrainedModule(MeasuredModule):
     """A module that holds a model and optimises it.
 
     Attributes:
-        vdib: the model.
         lr: peak learning rate of Adam.
         encoder_lr: the encoder's.
         schedule: of both over a training.
@@ -38,7 +37,6 @@ class TrainedModule(LightningModule):
         teacher_accuracy: the share of the validation examples that it is right about.
     """
 
-    vdib: VDIB
     pruning: Pruning | None = None
     teacher: Teacher | None = None
     teacher_accuracy: float | None = None
@@ -127,15 +125,6 @@ class TrainedModule(LightningModule):
         if not torch.isfinite(nn.utils.get_total_norm(grads)):
             raise FloatingPointError(f"a gradient is not finite at step {self.global_step}")
 
-    def log_figures(self, stage: str, figures: Mapping[str, Tensor | float], count: int) -> None:
-        """Means over the epoch of what `count` examples of a batch measured."""
-        self.log_dict(
-            {f"{stage}/{name}": value for name, value in figures.items()},
-            batch_size=count,
-            on_epoch=True,
-            sync_dist=True,
-        )
-
     def configure_optimizers(self) -> Any:
         encoder = [p for p in self.vdib.encoder.parameters() if p.requires_grad]
         rest = [*self.vdib.decoder.parameters(), *self.vdib.prior.parameters()]
@@ -151,3 +140,7 @@ class TrainedModule(LightningModule):
         self._peaks = list(schedule.base_lrs)
         each_step = {"scheduler": schedule, "interval": "step"}
         return {"optimizer": optimizer, "lr_scheduler": each_step}
+
+    def settings(self) -> dict[str, float | str]:
+        """What the summary says beside what was measured."""
+        return {} if self.teacher_accuracy is None else {"teacher_accuracy": self.teacher_accuracy}

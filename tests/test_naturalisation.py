@@ -117,7 +117,7 @@ def test_penalties_are_logged_under_their_names_and_in_the_loss(monkeypatch):
     assert hidden > 0
     rest = out.distortion.sum(1).mean() + module.vdib.beta * out.rate.sum(1).mean()
     torch.testing.assert_close(seen["loss"], rest + hidden + readout)
-    with pytest.raises(ValueError, match="got 'silence', expected some of hidden_spikes"):
+    with pytest.raises(ValueError, match="got 'silence', expected hidden_spikes"):
         small(penalties={"silence": 1.0})
 
 
