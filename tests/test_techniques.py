@@ -7,11 +7,13 @@ import pytest
 import suites
 import torch
 
+from vdib import online
 from vdib.credit import EProp
 from vdib.decoder import LogisticDecoder
 from vdib.encoder import build_encoder
 from vdib.estimator import StraightThrough
 from vdib.lightning_modules import choices
+from vdib.lightning_modules.naturalisation.module import NaturalisationModule
 from vdib.model import VDIB
 from vdib.neurons.attended import Attended
 from vdib.neurons.delayed import Delayed
@@ -266,7 +268,7 @@ def test_techniques_without_a_place_are_refused(settings, conv, hidden, told):
         Residual(srm(*dense((5,), 4)), JOINS["add"])
 
 
-# --- in a model -------------------------------------------------------------------------------
+# --- in a model, and in its settings ------------------------------------------------------------
 
 
 def test_a_stream_with_all_of_them_is_the_sequence():
@@ -285,3 +287,30 @@ def test_a_stream_with_all_of_them_is_the_sequence():
     for t in range(16):
         stream.push(x[0, t])
         assert torch.equal(stream.spikes, whole.spikes[0, t])
+
+
+def test_a_module_takes_them_by_name():
+    settings = {"num_steps": 5, "input_shape": (2, 6, 6), "signal": Image((3,)), "num_readout": 3}
+    settings |= {"hidden": (4,), "conv": (3,)}
+    asked = {"norm": True, "delays": 3, "attention": 2, "residual": "and"}
+    encoder = NaturalisationModule(techniques=asked, **settings).vdib.encoder
+    assert [type(layer).__name__ for layer in encoder.layers] == ["Delayed", "Residual", "Delayed"]
+    plain = NaturalisationModule(**settings).vdib.encoder
+    assert [type(layer).__name__ for layer in plain.layers] == ["SRM", "SRM"]
+    for wrong, told in (
+        ({"atention": 2}, r"got 'atention', expected norm, delays, .*; did you mean attention\?$"),
+        ({"delays": 2.5}, r"delays: got 2.5, expected int$"),
+        ({"residual": "or"}, r"residual: got 'or', expected .*Literal"),
+    ):
+        with pytest.raises(ValueError, match=rf"^techniques: {told}"):
+            NaturalisationModule(techniques=wrong, **settings)
+
+
+def test_online_learning_refuses_them():
+    torch.manual_seed(0)
+    for techniques in (Techniques(norm=True), Techniques(delays=2), Techniques(attention=2)):
+        encoder = build_encoder((5,), 4, (6,), techniques=techniques)
+        decoder = LogisticDecoder(FullWindow(5), 4, Image((3,)))
+        model = VDIB(encoder, decoder, BernoulliPrior(0.1), StraightThrough(), every_step=True)
+        with pytest.raises(ValueError, match=r"^online learning needs layers .* is none$"):
+            online.begin(model, torch.zeros(1, 5))
