@@ -68,8 +68,8 @@ class TrainedModule(MeasuredModule):
             path = checkpoint_of(Path(self.init_from))
             take_weights(self, read_checkpoint(path), path)
         if self.teacher is not None:
-            splits = [self._examples(name) for name in ("train", "validation")]
-            self.teacher_accuracy = self.teacher.fit(*splits, seed=self.seed)
+            seen = self._examples("validation")
+            self.teacher_accuracy = self.teacher.fit(self._examples("train"), seen, self.seed)
             self.vdib.teacher = self.teacher
 
     def _examples(self, split: str) -> Iterator[tuple[Spikes, Tensor]]:

@@ -33,6 +33,7 @@ from vdib.neurons.layer import Layer, spiking
 from vdib.neurons.srm import SRM, stochastic_srm
 from vdib.neurons.stepping import stepped
 from vdib.neurons.synapses import dense
+from vdib.neurons.wrapped import Wrapped
 from vdib.noise import EVALUATION, Noise
 from vdib.objective import rate
 from vdib.signal import Curve, Image, Label, Signal
@@ -108,8 +109,14 @@ ONE_SPIKE: dict[str, Callable[[Any, int], Tensor]] = {
 
 def detached(layer: Any) -> bool:
     """Whether a layer's own spikes carry no gradient on purpose; see test_leaky, test_slayer."""
+    layer = innermost(layer)
     of_reset = bool(getattr(getattr(layer, "reset", None), "detached", False))
     return of_reset or not getattr(layer, "ATTACHED", True)
+
+
+def innermost(layer: Any) -> Any:
+    """What a layer is wrapped around."""
+    return innermost(layer.inner) if isinstance(layer, Wrapped) else layer
 
 
 OWN_FIRE: dict[str, str] = {
@@ -173,8 +180,8 @@ class LayerSuite:
 
     def fires_as_told(self, part: Any) -> tuple[Any, Tensor, Any]:
         layer, x, given = self.ready(part)
-        if type(layer).__name__ in OWN_FIRE:
-            pytest.skip(OWN_FIRE[type(layer).__name__])
+        if (name := type(innermost(layer)).__name__) in OWN_FIRE:
+            pytest.skip(OWN_FIRE[name])
         return layer, x, given
 
     @pytest.mark.parametrize(("dtype", "most"), [(torch.float32, 1e-5), (torch.float64, 1e-12)])
