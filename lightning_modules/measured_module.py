@@ -87,7 +87,8 @@ class MeasuredModule(LightningModule):
         """Means over the epoch of what `count` examples of a batch measured."""
         self.log_dict(
             {f"{stage}/{name}": value for name, value in figures.items()},
-            batch_size=count,
+            # Over processes, Lightning takes the mean of these counts and rounds it down.
+            batch_size=count * self.trainer.world_size,
             on_epoch=True,
             sync_dist=True,
         )
