@@ -170,10 +170,17 @@ MUTANTS = [
     ),
     Mutant(
         "vdib/neurons/leaky.py",
-        "self.synapses(x).view(-1, *self.shape) + self.bias",
-        "self.synapses(x).view(-1, *self.shape)",
-        "leaky neurons receive no bias current",
-        "tests/test_leaky.py::test_the_reset_carries_no_gradient",
+        "unit = 1 - beta if self.decay_input else 1",
+        "unit = 1",
+        "the neurons of PLIF receive their whole input",
+        "tests/test_leaky.py::test_plif_is_its_equation",
+    ),
+    Mutant(
+        "vdib/dynamics/integrate_and_fire.py",
+        "coming = coming - later * (decay * u if to_zero else theta)",
+        "coming = coming - later * theta",
+        "a reset to zero has the gradient of one by subtraction",
+        "tests/test_leaky.py::test_gradients_are_autograds_of_the_equation",
     ),
     Mutant(
         "vdib/first_spike.py",
