@@ -28,6 +28,7 @@ from vdib.lightning_modules.schedule import Schedule, constant, cosine
 from vdib.neurons.layer import Neuron
 from vdib.neurons.leaky import leaky
 from vdib.neurons.lif import lif
+from vdib.neurons.lstm import lstm
 from vdib.neurons.plif import plif
 from vdib.neurons.readout import Readout, sampled, threshold
 from vdib.neurons.spiking_lstm import spiking_lstm
@@ -45,6 +46,7 @@ NEURONS: Choices[Neuron] = {
     "leaky": Choice(leaky, "the same as snnTorch has it: bias current, no gradient by the reset"),
     "plif": Choice(plif, "leaky with a learned time constant, decayed input, reset to zero"),
     "spiking_lstm": Choice(spiking_lstm, "LSTM cells whose gates and memory are 0 or 1"),
+    "lstm": Choice(lstm, "an ordinary LSTM, whose outputs are no spikes: to compare with"),
 }
 
 READOUTS: Choices[Readout] = {

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from vdib.distillation import Teacher
 from vdib.lightning_modules.data_module import DataModule, SpikeBatch
-from vdib.lightning_modules.schedule import Schedule, follow_peaks
+from vdib.lightning_modules.schedule import Schedule, follow_length, follow_peaks
 from vdib.model import VDIB, Bottleneck
+from vdib.neurons.layer import spiking
 from vdib.noise import EVALUATION, Noise
 from vdib.pruning import Pruning
 from vdib.runs.folder import checkpoint_of, read_checkpoint, take_weights
@@ -29,6 +30,7 @@ class TrainedModule(LightningModule):
         schedule: of both over a training.
         updates_per_batch: of the weights.
         calibrate: scale freshly drawn weights on a batch.
+        encoder_gain: of the readout's, that scale.
         rho: firing probability per step that the readout then starts from.
         init_from: a run, or a checkpoint, whose weights to start from.
         seed: of the noise.
@@ -46,6 +48,7 @@ class TrainedModule(LightningModule):
     schedule: Schedule
     updates_per_batch: int = 1
     calibrate: bool
+    encoder_gain: float
     rho: float
     init_from: str | None
     seed: int
@@ -79,7 +82,8 @@ class TrainedModule(LightningModule):
     def start(self, data: DataModule[Any]) -> None:
         """Bring freshly drawn weights to where training had better start."""
         if self.calibrate:
-            self.vdib.encoder.calibrate(data.examples("train", 256).spikes, self.rho)
+            spikes = data.examples("train", 256).spikes
+            self.vdib.encoder.calibrate(spikes, self.rho, self.encoder_gain)
         self.vdib.decoder.start_from(data.constant())
 
     def training_loss(self, batch: SpikeBatch, noise: Noise) -> tuple[Tensor, Bottleneck]:
@@ -97,6 +101,7 @@ class TrainedModule(LightningModule):
 
     def on_train_start(self) -> None:
         for config in self.trainer.lr_scheduler_configs:
+            follow_length(config.scheduler, self._steps)
             follow_peaks(config.scheduler, self._peaks)
         if self.pruning is not None:
             if not math.isfinite(self.trainer.estimated_stepping_batches):
@@ -124,7 +129,14 @@ class TrainedModule(LightningModule):
             raise FloatingPointError(f"a gradient is not finite at step {self.global_step}")
 
     def log_figures(self, stage: str, figures: Mapping[str, Tensor | float], count: int) -> None:
-        """Means over the epoch of what `count` examples of a batch measured."""
+        """Means over the epoch of what `count` examples of a batch measured.
+
+        What counts spikes is left out where a layer has none, but real numbers.
+        """
+        encoder = self.vdib.encoder
+        counts = [] if spiking(encoder.readout) else ["spikes_", "readout_rate", "code_length"]
+        counts += [] if all(map(spiking, encoder.layers)) else ["hidden_"]
+        figures = {k: v for k, v in figures.items() if not k.startswith(tuple(counts))}
         self.log_dict(
             {f"{stage}/{name}": value for name, value in figures.items()},
             batch_size=count,
@@ -142,8 +154,8 @@ class TrainedModule(LightningModule):
         # In mixed precision Lightning clips for no fused optimiser.
         fused = not (self.trainer.gradient_clip_val and "mixed" in str(self.trainer.precision))
         optimizer = torch.optim.Adam([g for g in groups if g["params"]], lr=self.lr, fused=fused)
-        steps = self.trainer.estimated_stepping_batches * self.updates_per_batch
-        schedule = self.schedule(optimizer, steps)
+        self._steps = self.trainer.estimated_stepping_batches * self.updates_per_batch
+        schedule = self.schedule(optimizer, self._steps)
         self._peaks = list(schedule.base_lrs)
         each_step = {"scheduler": schedule, "interval": "step"}
         return {"optimizer": optimizer, "lr_scheduler": each_step}

@@ -40,6 +40,8 @@ class VDIBModule(TrainedModule):
         neuron: of the hidden layers.
         neuron_settings: numbers of theirs, `{beta: 0.9}`.
         readout: how the readout fires.
+        readout_settings: of a sampled readout tau_e, steps that its synapses remember,
+            `{memory_steps: 20}`.
         hidden: sizes of the dense hidden layers.
         conv: channels of convolutional layers before them.
         num_readout: N_y, readout neurons.
@@ -67,6 +69,8 @@ class VDIBModule(TrainedModule):
         frozen_encoder: leave the encoder as it was drawn: the baseline.
         calibrate: scale freshly drawn weights on a batch, so that potentials are of the threshold's
             order; else they are as PyTorch draws them.
+        encoder_gain: root mean square that calibrated readout potentials have, in widths of the
+            threshold. A frozen encoder tells more at 4 to 10; a trained one finds its own.
         init_from: a run, or a checkpoint, whose weights to start from.
         seed: of the noise.
 
@@ -94,6 +98,7 @@ class VDIBModule(TrainedModule):
         neuron: choices.NeuronName = "srm",
         neuron_settings: Mapping[str, Any] | None = None,
         readout: choices.ReadoutName = "sampled",
+        readout_settings: Mapping[str, Any] | None = None,
         hidden: Sequence[int] = (600,),
         conv: Sequence[int] = (),
         num_readout: int = 256,
@@ -119,6 +124,7 @@ class VDIBModule(TrainedModule):
         schedule: choices.ScheduleName = "cosine",
         frozen_encoder: bool = False,
         calibrate: bool = True,
+        encoder_gain: float = 1.0,
         init_from: str | None = None,
         seed: int = 0,
     ) -> None:
@@ -126,6 +132,10 @@ class VDIBModule(TrainedModule):
         check_signal(signal, self.MEASURES, type(self).__name__)
         if not lr > 0 or not (encoder_lr is None or encoder_lr >= 0):
             raise ValueError(f"lr and encoder_lr: got {lr} and {encoder_lr}, expected above 0")
+        if not 0 < encoder_gain < math.inf:
+            raise ValueError(f"encoder_gain: got {encoder_gain}, expected above 0")
+        if encoder_gain != 1 and not calibrate:
+            raise ValueError("encoder_gain: weights that are not calibrated have none")
         steps = num_steps if window_steps is None else window_steps
         if not 1 <= steps <= num_steps:
             raise ValueError(
@@ -146,7 +156,7 @@ class VDIBModule(TrainedModule):
             slope,
             chosen("credit", credit, choices.CREDITS),
             seed,
-            chosen("readout", readout, choices.READOUTS),
+            chosen("readout", readout, choices.READOUTS, readout_settings),
             with_settings("techniques", Techniques, techniques or {})(),
         )
         if frozen_encoder:  # else as the layers say: a neuron may hold a number fixed
@@ -176,6 +186,7 @@ class VDIBModule(TrainedModule):
         self.encoder_lr = lr if encoder_lr is None else encoder_lr
         self.schedule = chosen("schedule", schedule, choices.SCHEDULES)
         self.calibrate = calibrate
+        self.encoder_gain = encoder_gain
         self.seed = seed
         self.init_from = None if init_from is None else os.path.abspath(init_from)
         # Firing probabilities of the code averaged over the validation set, per neuron, and per

@@ -233,9 +233,9 @@ MUTANTS = [
         "tests/test_events.py::test_currents_and_gradients_are_the_dense_ones",
     ),
     Mutant(
-        "lightning_modules/data_module.py",
-        "seed=self.seed * 1_000_003",
-        "seed=self.seed",
+        "lightning_modules/order.py",
+        "self.seed * 1_000_003 + self.epoch",
+        "self.seed + self.epoch",
         "a seed's second epoch is another seed's first",
         "tests/test_data_modules.py::test_order_is_a_function_of_seed_and_epoch",
     ),

@@ -515,10 +515,10 @@ def test_a_logger_that_is_not_installed_is_one_line(monkeypatch, capsys):
 def test_two_spawned_workers_change_nothing(monkeypatch):
     loader = ImageData._loader
 
-    def spawn_for_training(data, images, batch_size, sampler=None):
-        if sampler is None:  # a process takes seconds to start
+    def spawn_for_training(data, split, batches=None):
+        if batches is None:  # a process takes seconds to start
             monkeypatch.setattr(data, "num_workers", 0)
-        return loader(data, images, batch_size, sampler)
+        return loader(data, split, batches)
 
     monkeypatch.setattr(ImageData, "_loader", spawn_for_training)
     alone = run("alone", "--data.coding", "rate")

@@ -172,8 +172,8 @@ def test_an_example_is_the_same_in_any_batch(made):
 def test_order_is_a_function_of_seed_and_epoch(made):
     def order(seed, epoch):
         loader = made(seed=seed, batch_size=3).train_dataloader()
-        loader.sampler.set_epoch(epoch)
-        return torch.cat([loader.dataset.__getitems__([i])[-1] for i in loader.sampler])
+        loader.batch_sampler.sampler.set_epoch(epoch)
+        return torch.cat([loader.dataset.__getitems__(some)[-1] for some in loader.batch_sampler])
 
     torch.manual_seed(0)
     before = torch.random.get_rng_state()

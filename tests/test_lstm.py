@@ -11,10 +11,11 @@ import torch
 from vdib.backends import dispatch, fused_lstm
 from vdib.backends.describe import NoKernel
 from vdib.credit import DirectFeedback, EProp
-from vdib.dynamics.firing import Bernoulli
-from vdib.dynamics.lstm import Cell, lstm
+from vdib.dynamics.firing import Bernoulli, Threshold
+from vdib.dynamics.lstm import RealCell, SpikingCell, lstm
 from vdib.dynamics.surrogate import arctan
 from vdib.encoder import SpikingEncoder
+from vdib.neurons.lstm import lstm as ordinary
 from vdib.neurons.spiking_lstm import spiking_lstm
 from vdib.neurons.synapses import dense, pooled_conv
 
@@ -138,7 +139,7 @@ def test_the_gradient_of_a_smooth_twin_is_that_of_differences(most, clips):
     """Of what is clipped the true derivative is 0, which is gamma = 0."""
     inputs = problem(0.7, batch=1, steps=4, size=2)
     upstream = suites.uniform(1, 4, 2) - 0.5
-    cell = Cell(Smooth(most), Smooth(most / 1.1), gamma=0.0)
+    cell = SpikingCell(Smooth(most), Smooth(most / 1.1), gamma=0.0)
     grads = torch.autograd.grad((lstm(*inputs, cell).sin() * upstream).sum(), inputs)
     v, (c, h) = torch.empty(1, 4, 4, 2).double(), torch.empty(2, 1, 4, 2).double()
     with torch.no_grad():  # as `lstm` goes through time
@@ -197,17 +198,48 @@ def test_mixed_precision_multiplies_in_bfloat16_only():
 def test_what_does_not_fit_is_refused():
     layer = spiking_lstm(*dense((5,), 4))
     x = suites.spike_train(2, 3, 5, dtype=torch.float32)
-    with pytest.raises(ValueError, match="spiking LSTM cells are deterministic"):
-        layer(x, Bernoulli())
-    with pytest.raises(ValueError, match="spiking LSTM cells are deterministic"):
-        layer.step(x[:, 0], None, Bernoulli())
+    for fire in (Bernoulli(), Threshold(arctan)):
+        with pytest.raises(ValueError, match="LSTM cells fire in no other way than their own"):
+            layer(x, fire)
+        with pytest.raises(ValueError, match="LSTM cells fire in no other way than their own"):
+            layer.step(x[:, 0], None, fire)
+    with pytest.raises(ValueError, match="surrogate: an ordinary LSTM has no spikes"):
+        ordinary(*dense((5,), 4), arctan)
     with pytest.raises(ValueError, match=r"gamma: got 1\.5, expected 0 to 1"):
         spiking_lstm(*dense((5,), 4), gamma=1.5)
     with pytest.raises(ValueError, match=r"alpha_1 and alpha_2: got 4\.0 and 0\.0, expected above"):
         spiking_lstm(*dense((5,), 4), alpha_2=0.0)
     for rule in (EProp(), DirectFeedback([], 4)):
-        with pytest.raises(ValueError, match=r"needs layers .* SpikingLSTM is none"):
+        with pytest.raises(ValueError, match=r"needs layers .* LSTM is none"):
             SpikingEncoder([], layer, rule)
+
+
+def test_the_ordinary_one_is_pytorchs():
+    """Values and gradients of `torch.nn.LSTM`, whose gates stand in another order."""
+    torch.manual_seed(0)
+    layer = suites.disturbed(ordinary(*dense((6,), SIZE)).double(), 0.3)
+    theirs = torch.nn.LSTM(6, SIZE, batch_first=True, dtype=torch.float64)
+    order = [1, 0, 3, 2]  # i, f, g, o of ours
+    with torch.no_grad():
+        weights = layer.synapses.weight.view(4, SIZE, 6), layer.recurrent.T.view(4, SIZE, SIZE)
+        theirs.weight_ih_l0.copy_(weights[0][order].flatten(0, 1))
+        theirs.weight_hh_l0.copy_(weights[1][order].flatten(0, 1))
+        theirs.bias_ih_l0.copy_(layer.bias[order].flatten())
+        theirs.bias_hh_l0.zero_()
+    x = suites.spike_train(BATCH, STEPS, 6)
+    h, expected = layer(x)[0], theirs(x)[0]
+    torch.testing.assert_close(h, expected, rtol=1e-12, atol=1e-12)
+    upstream = suites.uniform(BATCH, STEPS, SIZE) - 0.5
+    for out in (h, expected):
+        (out.sin() * upstream).sum().backward()
+    for grad, other in (
+        (layer.synapses.by_input.grad.T, theirs.weight_ih_l0.grad),
+        (layer.recurrent.grad.T, theirs.weight_hh_l0.grad),
+        (layer.bias.grad.flatten()[:, None], theirs.bias_hh_l0.grad[:, None]),
+    ):
+        back = other.view(4, SIZE, -1)[order].flatten(0, 1)
+        assert other.abs().max() > 1e-3
+        torch.testing.assert_close(grad, back, rtol=1e-10, atol=1e-12)
 
 
 @pytest.mark.parametrize("bf16", [False, True])
@@ -239,7 +271,7 @@ def test_the_kernels_are_the_plain_cell(bf16, gamma):
 def test_kernels_take_only_what_they_know():
     """A cell with other spikes, double precision, an extended cell: the plain code, or none."""
 
-    class Other(Cell):
+    class Other(SpikingCell):
         pass
 
     inputs = [x.detach().float() for x in problem()]
@@ -247,7 +279,8 @@ def test_kernels_take_only_what_they_know():
     fused_lstm.lstm(*inputs, cell)
     for given, part in (
         ([x.double() for x in inputs], cell),
-        (inputs, Cell(Smooth(0.5), cell.candidate, 1.0)),
+        (inputs, RealCell()),
+        (inputs, SpikingCell(Smooth(0.5), cell.candidate, 1.0)),
         (inputs, Other(cell.gate, cell.candidate, 1.0)),
     ):
         with pytest.raises(NoKernel):

@@ -147,18 +147,20 @@ class SpikingEncoder(nn.Module):
         code = SpikeCode(spikes, v, tuple(hidden), self.readout.stochastic)
         return code, (*after, own)
 
-    def calibrate(self, x: Spikes, rate: float) -> None:
+    def calibrate(self, x: Spikes, rate: float, spread: float = 1.0) -> None:
         """Scale every layer's weights on a batch so that potentials are of the threshold's order.
 
         Args:
             x: `(B, T, N_x)` or `(B, T, C, H, W)` spikes, dense or as lists.
             rate: spikes per step that a stochastic readout starts from, in (0, 1).
+            spread: root mean square that the readout's potentials are to have, in widths of its
+                threshold.
         """
         with torch.no_grad():
             for layer in self.layers:
                 layer.calibrate(x)
                 x, _ = layer(x)
-            self.readout.calibrate(x, rate=rate if self.readout.stochastic else None)
+            self.readout.calibrate(x, spread, rate if self.readout.stochastic else None)
 
 
 def build_encoder(
