@@ -18,6 +18,7 @@ from vdib.figures.spikes import raster
 from vdib.lightning_modules.data_module import SpikeBatch
 from vdib.lightning_modules.vdib_module import VDIBModule
 from vdib.model import Bottleneck
+from vdib.neurons.layer import spiking
 from vdib.noise import EVALUATION, Noise
 from vdib.objective import BITS_PER_NAT, distortion, rate
 from vdib.precision import single
@@ -141,9 +142,11 @@ class SequenceModule(VDIBModule):
         """One sequence and its code; of a curve, how it is decoded, now and in training."""
         one = SpikeBatch(batch.spikes[:1], *(field[:1] for field in batch[1:]))
         code = self.vdib.encode(one.spikes, Noise(self.seed, EVALUATION, one.id))
-        x = one.spikes.dense() if isinstance(one.spikes, SparseSpikes) else one.spikes
-        hidden = code.hidden[-1][0].flatten(1).cpu() if code.hidden else None
-        figures = {"raster": raster(x[0].flatten(1).cpu(), code.spikes[0].cpu(), hidden)}
+        figures: dict[str, Figure] = {}
+        if spiking(self.vdib.encoder.readout):
+            x = one.spikes.dense() if isinstance(one.spikes, SparseSpikes) else one.spikes
+            hidden = code.hidden[-1][0].flatten(1).cpu() if code.hidden else None
+            figures["raster"] = raster(x[0].flatten(1).cpu(), code.spikes[0].cpu(), hidden)
         if isinstance(self.signal, Curve):
             decoded: Any = self.vdib.decode(code)
             now = (one.target[0].cpu(), decoded.mean[0].cpu(), decoded.stddev[0].cpu())
