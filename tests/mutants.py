@@ -704,9 +704,7 @@ def main(words: list[str] | None = None) -> int:
         some = sampled(args.sample, date.today().toordinal())
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder, "tree")
-        left_out = shutil.ignore_patterns(
-            ".git", ".venv", "runs", "build", "docs", "*.nbc", "*.nbi"
-        )
+        left_out = shutil.ignore_patterns(".git", ".venv", "runs", "build", "docs")
         shutil.copytree(ROOT, copy, ignore=left_out)
         # Of a sample it is known: they are tests of the suite that runs it.
         if not args.sample and not _pytest(copy, *dict.fromkeys(m.test for m in some)):
