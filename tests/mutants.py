@@ -11,12 +11,15 @@
 import argparse
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass
 from datetime import date
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).parents[1]
 
@@ -676,13 +679,44 @@ def mutated(mutant: Mutant, root: Path = ROOT) -> str:
 
 
 def _pytest(root: Path, *tests: str) -> bool:
-    """Whether the tests pass in a copy of the tree."""
-    environment = {**os.environ, "PYTHONPATH": str(root), "PYTHONDONTWRITEBYTECODE": "1"}
-    command = [sys.executable, "-m", "pytest", "-qx", "-p", "no:cacheprovider", *tests]
-    done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True)
-    if done.returncode not in (0, 1):  # no such test, or not to be collected
-        raise RuntimeError(done.stdout + done.stderr)
-    return done.returncode == 0
+    """Whether the tests pass in a copy of the tree.
+
+    In a fork of this process, which has imported all but the package: seconds less each.
+    """
+    sys.stdout.flush()
+    child = os.fork()
+    if child == 0:
+        silence = os.open(os.devnull, os.O_WRONLY)
+        for stream in (1, 2):
+            os.dup2(silence, stream)
+        os.chdir(root)
+        os.environ |= {"PYTHONPATH": str(root), "PYTHONDONTWRITEBYTECODE": "1"}
+        sys.path[:0] = [str(root), str(root / "tests")]
+        for name in [name for name in sys.modules if _of_the_tree(name)]:
+            del sys.modules[name]
+        os._exit(pytest.main(["-qx", "-p", "no:cacheprovider", *tests]))
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    if code not in (0, 1):  # no such test, or not to be collected
+        raise RuntimeError(f"pytest ended with {code}: {' '.join(tests)}")
+    return code == 0
+
+
+def _of_the_tree(name: str) -> bool:
+    """Whether a module is one of the package or of its tests."""
+    file = getattr(sys.modules[name], "__file__", None)
+    if name == "__main__":
+        return False
+    return name.split(".")[0] == "vdib" or (file or "").startswith(f"{ROOT}{os.sep}")
+
+
+def _import_all() -> None:
+    """What tests import and no mutant is made in."""
+    for name in (
+        *("torch", "pytorch_lightning", "pytorch_lightning.cli", "jsonargparse", "numba"),
+        *("torchmetrics.functional.image", "matplotlib.figure", "safetensors.torch", "hypothesis"),
+    ):
+        if find_spec(name.split(".")[0]):
+            import_module(name)
 
 
 def sampled(count: int, day: int) -> list[Mutant]:
@@ -702,6 +736,7 @@ def main(words: list[str] | None = None) -> int:
     some = [m for m in MUTANTS if not args.words or any(word in m.file for word in args.words)]
     if args.sample:
         some = sampled(args.sample, date.today().toordinal())
+    _import_all()
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder, "tree")
         left_out = shutil.ignore_patterns(".git", ".venv", "runs", "build", "docs")

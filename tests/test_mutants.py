@@ -1,6 +1,7 @@
 """The list of mistakes that tests must catch fits the code, the tests and CONTRIBUTING.md."""
 
 import ast
+import os
 
 import pytest
 from mutants import MUTANTS, ROOT, main, mutated, sampled, table
@@ -24,6 +25,7 @@ def test_contributing_holds_the_list():
     assert table() in (ROOT / "CONTRIBUTING.md").read_text("utf-8")
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="processes as on POSIX")
 def test_a_sample_of_them_is_caught(capsys):
     assert main(["--sample", "2"]) == 0
     assert capsys.readouterr().out.splitlines()[-1] == "2 of 2 caught"
