@@ -10,7 +10,7 @@ from torch import Tensor
 
 from vdib.dynamics.alpha import Alpha
 from vdib.encoder import SpikeCode
-from vdib.handmade import CountDecoder
+from vdib.handmade import CountDecoder, Memory
 from vdib.precision import single
 from vdib.signal import Signal
 from vdib.window import Window
@@ -65,6 +65,14 @@ class SlayerCountDecoder(CountDecoder):
         spikes = single(code.spikes)
         ends = range(1, spikes.shape[1] + 1) if every_step else [spikes.shape[1]]
         return torch.cat([self._at(spikes[:, :end]) for end in ends], 1)
+
+    def memory(self, like: Tensor) -> Memory:
+        """None, as every spike before the window costs something.
+
+        Raises:
+            ValueError: always; `CountDecoder` decides alike.
+        """
+        raise ValueError("slayer_counts costs all spikes since the first: stream counts instead")
 
     def _at(self, spikes: Tensor) -> Tensor:
         """Decoded after the last of these steps, `(B, T, N)` to `(B, 1, N)`."""
