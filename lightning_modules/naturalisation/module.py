@@ -52,6 +52,7 @@ class NaturalisationModule(VDIBModule):
     MEASURES: ClassVar = (Image, Label, Curve)
     TABLE: ClassVar = {
         "judge_accuracy": "judge accuracy on naturalised test images",
+        "judge_accuracy_originals": "judge accuracy on the images themselves",
         "class_accuracy": "class accuracy on test examples",
         "decision_step": "steps until the class is decided",
         "calibration_error": "expected calibration error of the decisions",
@@ -161,6 +162,8 @@ class NaturalisationModule(VDIBModule):
         judged = self.judge(natural)
         if judged is not None:
             figures["judge_accuracy"] = (judged == batch.label).float().mean()
+            originals = self.judge(batch.target.view_as(natural))
+            figures["judge_accuracy_originals"] = (originals == batch.label).float().mean()
         return figures
 
     def on_test_epoch_start(self) -> None:
