@@ -4,7 +4,8 @@
 
 Time-coded `Digits`, 784-300-16, beta 0.1, rho 0.05, MLP on the full window, 60,000 examples
 (15 epochs). Everything else is the default but for the encoder's learning rate under the two
-unbiased estimators, whose gradients are noisier.
+unbiased estimators, whose gradients are noisier, and the gain of the frozen encoder, chosen on
+validation data (`frozen.py`).
 """
 
 import argparse
@@ -15,6 +16,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from frozen import chosen_gains, frozen
 from sweep import sweep
 
 from vdib.figures import style
@@ -35,7 +37,7 @@ RULES = {
     "score function, BPTT": ["--model.estimator", "score", "--model.encoder_lr", "5e-4"],
     "straight-through, e-prop": ["--model.credit", "eprop"],
     "straight-through, DFA": ["--model.credit", "dfa"],
-    "frozen encoder": ["--model.frozen_encoder", "true"],
+    "frozen encoder": [],  # its gain is chosen
 }
 
 
@@ -57,19 +59,22 @@ def constant_image() -> float:
     return float(-(image * mean.log() + (1 - image) * (1 - mean).log()).sum((1, 2)).mean())
 
 
-def main() -> None:
+def main(words: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--runs", type=Path, default=Path("runs"))
     parser.add_argument("--out", type=Path, default=Path("docs/estimators.png"))
-    args = parser.parse_args()
+    args = parser.parse_args(words)
 
+    only = {"frozen": COMMON}
+    gain = chosen_gains(only, args.runs / "estimators", args.workers)["frozen"]
     jobs, folders = {}, {}
     for seed in range(args.seeds):
         for i, (name, rule) in enumerate(RULES.items()):
             folder = args.runs / "estimators" / f"{i}-{seed}"
-            jobs[folder] = [*COMMON, *rule, "--seed", str(seed)]
+            told = frozen(gain) if name == "frozen encoder" else rule
+            jobs[folder] = [*COMMON, *told, "--seed", str(seed)]
             folders.setdefault(name, []).append(folder)
     summaries = sweep(jobs, args.workers)
 
@@ -81,6 +86,7 @@ def main() -> None:
     )
     style.save(figure, args.out)
     print(f"best constant image: {constant:.1f} nats\n")
+    print(f"gain of the frozen encoder: {gain}\n")
     print("| rule | validation loss | test loss | judge accuracy |\n| --- | --- | --- | --- |")
     for name, runs in folders.items():
         cells = []

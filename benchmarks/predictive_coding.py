@@ -44,6 +44,18 @@ def pm(values: Sequence[float], digits: int = 2) -> str:
     return f"{statistics.mean(values):.{digits}f}{spread}"
 
 
+def at_best_gain(rows: Iterable[Row]) -> list[Row]:
+    """Of each lag and window the runs whose encoder's gain suits validation sequences best."""
+    groups: dict[tuple[str, str], dict[str, list[Row]]] = defaultdict(lambda: defaultdict(list))
+    for row in rows:
+        groups[row["lag"], row["window"]][row["model.encoder_gain"]].append(row)
+
+    def validation(runs: list[Row]) -> float:
+        return statistics.mean(float(row["validation_loss_nats"]) for row in runs)
+
+    return [row for gains in groups.values() for row in min(gains.values(), key=validation)]
+
+
 def table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> None:
     for line in (head, ["---"] * len(head), *lines):
         print("| " + " | ".join(line) + " |")
@@ -66,11 +78,12 @@ def ends(rows: list[Row], frozen: list[Row], online: list[Row]) -> None:
                     long = some[0].get("long_nats_per_step")
                     far = pm([float(r["long_nats_per_step"]) for r in some]) if long else ""
                     reference = some[0]["reference_nats_per_step"]
+                    gain = some[0].get("model.encoder_gain")
                     lines.append(
                         [
                             lag,
                             words,
-                            kind,
+                            f"{kind}, gain {float(gain):g}" if gain else kind,
                             str(len(some)),
                             *cells[:2],
                             loss,
@@ -172,16 +185,16 @@ def betas(rows: list[Row], out: Path) -> None:
     )
 
 
-def main() -> None:
+def main(words: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=Path, default=Path("runs"))
     parser.add_argument("--out", type=Path, default=Path("docs"))
-    args = parser.parse_args()
+    args = parser.parse_args(words)
     sweeps = {
         name: read(args.runs, name)
         for name in ("ends", "frozen", "online", "lags", "lags_beta_1", "betas")
     }
-    ends(sweeps["ends"], sweeps["frozen"], sweeps["online"])
+    ends(sweeps["ends"], at_best_gain(sweeps["frozen"]), sweeps["online"])
     lags({"0.01": [*sweeps["ends"], *sweeps["lags"]], "1": sweeps["lags_beta_1"]}, args.out)
     if sweeps["betas"]:
         betas(sweeps["betas"], args.out)

@@ -3,26 +3,25 @@
 Legend: B batch, T steps, N_y readout neurons.
 """
 
+import math
 import os
-from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
-from matplotlib.figure import Figure
-from torch import Tensor
 
 from vdib.decoder import Decoder
+from vdib.distillation import Teacher
 from vdib.encoder import build_encoder
 from vdib.estimator import Estimator
 from vdib.lightning_modules import choices
 from vdib.lightning_modules.choices import with_words
-from vdib.lightning_modules.choosing import chosen
-from vdib.lightning_modules.data_module import SpikeBatch
+from vdib.lightning_modules.choosing import chosen, with_settings
 from vdib.lightning_modules.trained_module import TrainedModule
 from vdib.model import VDIB
-from vdib.penalty import PENALTIES
-from vdib.signal import Signal, check_signal
+from vdib.neurons.techniques import Techniques
+from vdib.pruning import Pruning
+from vdib.signal import Label, Signal, check_signal
 from vdib.window import Window
 
 
@@ -37,8 +36,11 @@ class VDIBModule(TrainedModule):
         neuron: of the hidden layers.
         neuron_settings: numbers of theirs, `{beta: 0.9}`.
         readout: how the readout fires.
+        readout_settings: of a sampled readout tau_e, steps that its synapses remember,
+            `{memory_steps: 20}`.
         hidden: sizes of the dense hidden layers.
-        conv: channels of convolutional layers before them.
+        conv: convolutional layers before them: channels (`16`: 5x5, pooled by 2), words such as
+            `16c5` (5x5, not pooled), `16c5p1` (padded by 1), `2a` (sums over 2x2, a layer itself).
         num_readout: N_y, readout neurons.
         num_filters: K, synaptic filters of a sampled readout.
         decoder: a name, or a decoder class.
@@ -53,31 +55,32 @@ class VDIBModule(TrainedModule):
         prior: q(y), against which the rate is measured.
         beta: nats of distortion that a nat of rate is worth (default: 0.01, for labels 0.0001).
         rho: firing probability per step that the prior and the readout start from.
-        penalties: functions of `vdib.penalty` and their weights, `{hidden_spikes: 0.01}`.
-        lr: peak learning rate of Adam.
+        penalties: each with its weight, `{im_loss: 1, hidden_rate: {weight: 1, target: 0.02}}`.
+        techniques: around hidden layers (`vdib.neurons.techniques`): `{norm: true, delays: 8,
+            attention: 4, residual: add}`.
+        prune: share of the encoder's weights to be zero by half of the training.
+        teacher: of labels, an ordinary network (`vdib.distillation`), `{units: 256}`.
+        optimizer: of all weights.
+        lr: its peak learning rate.
         schedule: of the learning rates over a training.
         encoder_lr: the encoder's, where it is to differ.
         frozen_encoder: leave the encoder as it was drawn: the baseline.
         calibrate: scale freshly drawn weights on a batch, so that potentials are of the threshold's
             order; else they are as PyTorch draws them.
+        encoder_gain: root mean square that calibrated readout potentials have, in widths of the
+            threshold. A frozen encoder tells more at 4 to 10; a trained one finds its own.
         init_from: a run, or a checkpoint, whose weights to start from.
         seed: of the noise.
 
     Attributes:
         TAKES: settings that follow from the data.
         MEASURES: the kinds of signals that it is for.
-        TABLE: what a run is summed up by: keys of its summary, and their words.
-        PLANE: what of the validation figures are rate (bits) and distortion (nats), and per what;
-            see `cost_name`.
         EVERY_STEP: whether every step is decoded.
     """
 
     TAKES: ClassVar[tuple[str, ...]] = ("num_steps", "input_shape", "signal")
     MEASURES: ClassVar[tuple[type[Signal], ...]] = (Signal,)
-    TABLE: ClassVar[Mapping[str, str]]
-    PLANE: ClassVar[tuple[str, str, str]] = ("rate_bits", "distortion_nats", "sample")
     EVERY_STEP: ClassVar[bool] = False
-    marginal: Tensor
 
     def __init__(
         self,
@@ -87,8 +90,9 @@ class VDIBModule(TrainedModule):
         neuron: choices.NeuronName = "srm",
         neuron_settings: Mapping[str, Any] | None = None,
         readout: choices.ReadoutName = "sampled",
+        readout_settings: Mapping[str, Any] | None = None,
         hidden: Sequence[int] = (600,),
-        conv: Sequence[int] = (),
+        conv: Sequence[int | str] = (),
         num_readout: int = 256,
         num_filters: int = 8,
         decoder: choices.DecoderName | Callable[[Window, int, Signal], Decoder] = "mlp",
@@ -103,12 +107,17 @@ class VDIBModule(TrainedModule):
         prior: choices.PriorName = "bernoulli",
         beta: float | None = None,
         rho: float = 0.1,
-        penalties: Mapping[str, float] | None = None,
+        penalties: Mapping[str, Any] | None = None,
+        techniques: Mapping[str, Any] | None = None,
+        prune: float | None = None,
+        teacher: Mapping[str, Any] | None = None,
+        optimizer: choices.OptimizerName = "adam",
         lr: float = 2e-3,
         encoder_lr: float | None = None,
         schedule: choices.ScheduleName = "cosine",
         frozen_encoder: bool = False,
         calibrate: bool = True,
+        encoder_gain: float = 1.0,
         init_from: str | None = None,
         seed: int = 0,
     ) -> None:
@@ -116,13 +125,15 @@ class VDIBModule(TrainedModule):
         check_signal(signal, self.MEASURES, type(self).__name__)
         if not lr > 0 or not (encoder_lr is None or encoder_lr >= 0):
             raise ValueError(f"lr and encoder_lr: got {lr} and {encoder_lr}, expected above 0")
+        if not 0 < encoder_gain < math.inf:
+            raise ValueError(f"encoder_gain: got {encoder_gain}, expected above 0")
+        if encoder_gain != 1 and not calibrate:
+            raise ValueError("encoder_gain: weights that are not calibrated have none")
         steps = num_steps if window_steps is None else window_steps
         if not 1 <= steps <= num_steps:
             raise ValueError(
                 f"window_steps: got {steps}, expected 1 to {num_steps}, the steps of the data"
             )
-        for name in set(penalties or ()) - set(PENALTIES):
-            raise ValueError(f"penalties: got {name!r}, expected some of {', '.join(PENALTIES)}")
         slope = None
         if surrogate is not None:
             slope = chosen("surrogate", surrogate, choices.SURROGATES, surrogate_settings)
@@ -138,7 +149,8 @@ class VDIBModule(TrainedModule):
             slope,
             chosen("credit", credit, choices.CREDITS),
             seed,
-            chosen("readout", readout, choices.READOUTS),
+            chosen("readout", readout, choices.READOUTS, readout_settings),
+            with_settings("techniques", Techniques, techniques or {})(),
         )
         if frozen_encoder:  # else as the layers say: a neuron may hold a number fixed
             encoder.requires_grad_(False)
@@ -154,70 +166,24 @@ class VDIBModule(TrainedModule):
             estimator,
             signal.beta if beta is None else beta,
             self.EVERY_STEP,
-            {name: (PENALTIES[name], weight) for name, weight in (penalties or {}).items()},
+            *choices.penalties_of(penalties or {}),
         )
+        self.pruning = None if prune is None else Pruning(encoder, prune)
+        if teacher is not None:
+            check_signal(signal, (Label,), "a teacher")
+            make = with_settings("teacher", Teacher, teacher)
+            self.teacher = make(math.prod(input_shape), signal.num_outputs)
         self.signal = signal
         self.rho = rho
+        self.optimizer = chosen("optimizer", optimizer, choices.OPTIMIZERS)
         self.lr = lr
         self.encoder_lr = lr if encoder_lr is None else encoder_lr
         self.schedule = chosen("schedule", schedule, choices.SCHEDULES)
         self.calibrate = calibrate
+        self.encoder_gain = encoder_gain
         self.seed = seed
         self.init_from = None if init_from is None else os.path.abspath(init_from)
         # Firing probabilities of the code averaged over the validation set, per neuron, and per
         # step but where every step is decoded: that has to fit sequences of any length.
         steps = 1 if self.EVERY_STEP else num_steps
         self.register_buffer("marginal", torch.full((steps, num_readout), rho))
-
-    @abstractmethod
-    def evaluate(self, stage: str, batch: SpikeBatch) -> Tensor | None:
-        """Measure a batch, log `{stage}/...` and return the code's logits `(B, T, N_y)`.
-
-        Returns:
-            None where the code is deterministic: it has no probabilities.
-        """
-
-    @abstractmethod
-    def figures(self, batch: SpikeBatch) -> dict[str, Figure]:
-        """What a run shows of some examples, by file name without `.png`."""
-
-    @abstractmethod
-    def constant(self, data: Any) -> tuple[str, float] | None:
-        """What the best constant answer on the validation data is called, and costs in nats.
-
-        Returns:
-            None where the decoder's costs are not to be compared with it.
-        """
-
-    def cost_name(self, rate: str) -> str:
-        """The key of what a code costs: a deterministic one has a length where others have a rate.
-
-        Args:
-            rate: the key of a rate under the training prior.
-        """
-        stochastic = self.vdib.encoder.readout.stochastic
-        return rate if stochastic else rate.replace("rate", "code_length", 1)
-
-    def settings(self) -> dict[str, float | str]:
-        """What the summary says beside what was measured."""
-        return {}
-
-    def on_validation_epoch_start(self) -> None:
-        self._probabilities = torch.zeros_like(self.marginal)
-        self._count = self.marginal.new_zeros(())
-
-    def validation_step(self, batch: SpikeBatch, batch_idx: int) -> None:
-        logits = self.evaluate("val", batch)
-        if logits is not None:
-            self._probabilities += torch.sigmoid(logits).sum(0)
-            self._count += len(batch.id)
-
-    def on_validation_epoch_end(self) -> None:
-        if not self.vdib.encoder.readout.stochastic:
-            return  # no probabilities, no marginal
-        reduce = self.trainer.strategy.reduce
-        total = reduce(self._probabilities, reduce_op="sum")
-        self.marginal = (total / reduce(self._count, reduce_op="sum")).clamp(1e-6, 1 - 1e-6)
-
-    def test_step(self, batch: SpikeBatch, batch_idx: int) -> None:
-        self.evaluate("test", batch)

@@ -40,9 +40,18 @@ def sampled(
     neuron: Neuron,
     surrogate: Surrogate | None,
     num_filters: int,
+    memory_steps: int = 10,
 ) -> Layer:
-    """Stochastic SRM neurons, whatever the hidden ones are: the readout of the paper."""
-    return stochastic_srm(connect, shape, RaisedCosines(num_filters))
+    """Stochastic SRM neurons, whatever the hidden ones are: the readout of the paper.
+
+    Args:
+        connect, shape, neuron, surrogate, num_filters: see `Readout`.
+        memory_steps: tau_e, steps after which a spike below is forgotten.
+
+    Raises:
+        ValueError: fewer steps than so many filters need.
+    """
+    return stochastic_srm(connect, shape, RaisedCosines(num_filters, memory_steps))
 
 
 def threshold(

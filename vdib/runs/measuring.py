@@ -74,8 +74,7 @@ def measure(cli: VDIBCLI, trainer: Trainer, run: Run) -> dict[str, Any]:
 
 def _tested(cli: VDIBCLI, trainer: Trainer) -> int:
     """How many examples the figures are of: fewer than there are under `limit_test_batches`."""
-    batches = sum(trainer.num_test_batches) * trainer.world_size
-    examples = int(batches * cli.datamodule.test_dataloader().batch_size)
+    examples = int(sum(trainer.num_test_batches) * cli.datamodule.evaluated)
     return min(examples, len(cli.datamodule.split("test")))
 
 
