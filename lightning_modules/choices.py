@@ -18,19 +18,24 @@ from vdib.datasets.mnist import MNIST
 from vdib.datasets.mnist_dvs import MNISTDVSSplits
 from vdib.datasets.nmnist import NMNISTSplits
 from vdib.datasets.recording_splits import RecordingSplits
+from vdib.datasets.spike_trains import SpikeTrainSplits
+from vdib.datasets.tonic_set import TonicSplits
 from vdib.decoder import CNNDecoder, Decoder, LogisticDecoder, MLPDecoder
 from vdib.dynamics import surrogate
 from vdib.dynamics.surrogate import Surrogate
 from vdib.estimator import Estimator, LeaveOneOut, RelaxedBernoulli, ScoreFunction, StraightThrough
-from vdib.handmade import CountDecoder, FirstSpikeDecoder, MembraneDecoder
+from vdib.first_spike import FirstSpikeDecoder
+from vdib.handmade import CountDecoder, MembraneDecoder
 from vdib.lightning_modules.choosing import Choice, Choices, chosen
 from vdib.lightning_modules.optimizers import Optimizing, adam, amsgrad, nadam
 from vdib.lightning_modules.schedule import Schedule, constant, cosine
 from vdib.neurons.layer import Neuron
 from vdib.neurons.leaky import leaky
 from vdib.neurons.lif import lif
+from vdib.neurons.lstm import lstm
 from vdib.neurons.plif import plif
 from vdib.neurons.readout import Readout, sampled, threshold
+from vdib.neurons.recurrent import recurrent_lif, recurrent_srm
 from vdib.neurons.slayer import slayer
 from vdib.neurons.spiking_lstm import spiking_lstm
 from vdib.neurons.srm import srm
@@ -38,6 +43,7 @@ from vdib.penalty import Penalty
 from vdib.prior import AutoregressivePrior, BernoulliPrior, MarginalPrior
 from vdib.signal import Signal
 from vdib.slayer_counts import SlayerCountDecoder
+from vdib.van_rossum import VanRossumDecoder
 from vdib.window import BasisWindow, FullWindow, RateWindow, Window
 
 Kind = TypeVar("Kind")
@@ -49,6 +55,9 @@ NEURONS: Choices[Neuron] = {
     "slayer": Choice(slayer, "SRM with alpha kernels, no gradient by refractoriness (SLAYER)"),
     "plif": Choice(plif, "leaky with a learned time constant, decayed input, reset to zero"),
     "spiking_lstm": Choice(spiking_lstm, "LSTM cells whose gates and memory are 0 or 1"),
+    "recurrent_srm": Choice(recurrent_srm, "SRM neurons that hear each other"),
+    "recurrent_lif": Choice(recurrent_lif, "LIF neurons that hear each other"),
+    "lstm": Choice(lstm, "an ordinary LSTM, whose outputs are no spikes: to compare with"),
 }
 
 READOUTS: Choices[Readout] = {
@@ -102,6 +111,7 @@ DECODERS: Choices[Callable[[Window, int, Signal], Decoder]] = {
     "slayer_counts": Choice(
         SlayerCountDecoder, "the same loss with SLAYER's published gradient, which is another"
     ),
+    "van_rossum": Choice(VanRossumDecoder, "labels, by hand: filtered target trains (van Rossum)"),
     "membrane": Choice(MembraneDecoder, "labels, by hand: v at every step (snnTorch)"),
     "first_spike": Choice(FirstSpikeDecoder, "labels, by hand: who fires first, exactly"),
 }
@@ -141,6 +151,8 @@ EVENT_SETS: Choices[type[RecordingSplits]] = {
     "NMNISTData": Choice(NMNISTSplits, "N-MNIST, real or simulated"),
     "MNISTDVSData": Choice(MNISTDVSSplits, "MNIST-DVS, real or simulated"),
     "EventFolderData": Choice(EventFolderSplits, "a folder of your own recordings"),
+    "SpikeTrainData": Choice(SpikeTrainSplits, "a folder of your own spike trains"),
+    "TonicData": Choice(TonicSplits, "a data set of tonic's, by its name"),
 }
 
 

@@ -20,7 +20,7 @@ from vdib.files import cache_folder
 from vdib.lightning_modules.choices import EVENT_SETS
 from vdib.lightning_modules.data_module import DataModule, SpikeBatch
 from vdib.noise import EVALUATION, Noise
-from vdib.signal import Label
+from vdib.signal import Image, Label
 
 
 class EventData(DataModule[SpikeExamples]):
@@ -84,10 +84,10 @@ class EventData(DataModule[SpikeExamples]):
         some: SpikeSet = self.split(split)  # type: ignore[assignment]
         if isinstance(self.signal, Label):
             return torch.from_numpy(some.label)
-        return torch.from_numpy(some.images[some.image] / 255).float().flatten(1)
+        return some.targets(some.image).flatten(1)
 
     def constant(self) -> Tensor:
-        if isinstance(self.signal, Label):
+        if not isinstance(self.signal, Image):
             return super().constant()
         train: SpikeSet = self.split("train")  # type: ignore[assignment]
         # Of each image once, times how often it is shown: there may be few for many recordings.
@@ -121,7 +121,11 @@ def _data_module(name: str, splits: type[RecordingSplits]) -> type[EventData]:
 
     def __init__(self: EventData, **settings: Any) -> None:
         given = {name: settings.pop(name) for name in names if name in settings}
-        EventData.__init__(self, splits(**given), **settings)
+        try:
+            made = splits(**given)
+        except ImportError as error:  # which the parser would take for a class that is not there
+            raise ValueError(str(error)) from error
+        EventData.__init__(self, made, **settings)
 
     # The command line reads settings off the signature, and what they do off the docstring.
     me = inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)

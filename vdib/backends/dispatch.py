@@ -167,13 +167,13 @@ def uniform(noise: LayerNoise, num_steps: int, shape: tuple[int, ...]) -> Tensor
 
 @with_kernel(fused_lstm.lstm)
 def lstm(currents: Tensor, shift: Tensor, recurrent: Tensor, cell: Cell) -> Tensor:
-    """h of a layer of spiking LSTM cells: `vdib.dynamics.lstm.lstm`.
+    """h of a layer of LSTM cells: `vdib.dynamics.lstm.lstm`.
 
     Args:
         currents: `(B, T, 4, N)`.
         shift: bias minus threshold, `(4, N)`.
         recurrent: `(N, 4 N)`.
-        cell: how gates and candidate fire.
+        cell: the elementwise part.
 
     Returns:
         `(B, T, N)`.
