@@ -660,6 +660,34 @@ MUTANTS = [
         "above and below rate decoding are exchanged",
         f"{TABLES}::test_the_table_of_decoders",
     ),
+    Mutant(
+        "vdib/dynamics/alpha.py",
+        "response[0, length] -= length * a**length",
+        "response[0, length] -= 0",
+        "an alpha function is never cut",
+        "tests/test_slayer.py::test_a_synapse_is_the_cut_alpha_function",
+    ),
+    Mutant(
+        "vdib/dynamics/scan.py",
+        "elif not ctx.attached:",
+        "elif ctx is None:",
+        "the gradient passes through refractoriness that it is detached from",
+        "tests/test_slayer.py::test_no_gradient_passes_through_refractoriness",
+    ),
+    Mutant(
+        "vdib/slayer_counts.py",
+        "spikes[:, begin:].detach()",
+        "spikes[:, begin:]",
+        "SLAYER's published credit is that of the count",
+        "tests/test_slayer.py::test_the_published_credit_by_name",
+    ),
+    Mutant(
+        "datasets/transforms/shift.py",
+        "& (x < width)",
+        "",
+        "spikes that leave the sensor come back in the next row",
+        "tests/test_shift.py::test_spikes_move_with_their_pixels",
+    ),
 ]
 
 
