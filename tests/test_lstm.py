@@ -374,9 +374,8 @@ def test_the_config_is_the_papers_and_one_flag_compares():
     logged = {}
     for neuron in ("spiking_lstm", "lstm"):
         module = NaturalisationModule(**taken, **given | {"neuron": neuron})
-        module.log_dict = lambda figures, of=logged.setdefault(neuron, {}), **how: of.update(
-            figures
-        )
+        found = logged[neuron] = {}
+        module.log_dict = lambda figures, found=found, **how: found.update(figures)
         before = [weight.detach().clone() for weight in module.vdib.encoder.parameters()]
         module.start(data)
         assert all(map(torch.equal, before, module.vdib.encoder.parameters()))
