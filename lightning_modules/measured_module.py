@@ -96,7 +96,8 @@ class MeasuredModule(LightningModule):
         figures = {k: v for k, v in figures.items() if not k.startswith(tuple(counts))}
         self.log_dict(
             {f"{stage}/{name}": value for name, value in figures.items()},
-            batch_size=count,
+            # Over processes, Lightning takes the mean of these counts and rounds it down.
+            batch_size=count * self.trainer.world_size,
             on_epoch=True,
             sync_dist=True,
         )
