@@ -688,6 +688,48 @@ MUTANTS = [
         "spikes that leave the sensor come back in the next row",
         "tests/test_shift.py::test_spikes_move_with_their_pixels",
     ),
+    Mutant(
+        "vdib/dynamics/lstm.py",
+        "dc = o * dh + carried",
+        "dc = o * dh",
+        "the gradient of a spiking cell's memory ends with the step",
+        "tests/test_lstm.py::test_the_gradient_by_hand_is_autograds",
+    ),
+    Mutant(
+        "vdib/dynamics/lstm.py",
+        "dc = torch.where(f * before + i * g > 1, self.gamma * dc, dc)",
+        "dc = torch.where(f * before + i * g > 0, self.gamma * dc, dc)",
+        "gamma acts on every memory that is filled, clipped or not",
+        "tests/test_lstm.py::test_the_gradient_by_hand_is_autograds",
+    ),
+    Mutant(
+        "vdib/dynamics/lstm.py",
+        "before = torch.nn.functional.pad(h[:, :-1], (0, 0, 1, 0))",
+        "before = h",
+        "recurrent weights learn from the spikes of the same step",
+        "tests/test_lstm.py::test_the_gradient_by_hand_is_autograds",
+    ),
+    Mutant(
+        "vdib/backends/cpu/lstm_cell.py",
+        "carried[b, j] = f * ds",
+        "carried[b, j] = ds",
+        "the compiled cell forgets nothing on the way back",
+        "tests/test_lstm.py::test_the_kernels_are_the_plain_cell",
+    ),
+    Mutant(
+        "vdib/neurons/recurrent.py",
+        "state = s_t, synaptic, self.inner.feedback.write(state[2], s_t)",
+        "state = s_t.detach(), synaptic, self.inner.feedback.write(state[2], s_t)",
+        "no gradient passes by recurrent weights",
+        "tests/test_recurrent.py::test_lif_neurons_hear_each_other",
+    ),
+    Mutant(
+        "vdib/model.py",
+        "if asked and not spiking(layer):",
+        "if False:",
+        "real numbers of an LSTM are priced as spikes",
+        "tests/test_lstm.py::test_real_numbers_have_no_price",
+    ),
 ]
 
 
