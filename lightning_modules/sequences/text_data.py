@@ -119,6 +119,16 @@ class TextData(DataModule[TextBatch]):
         train = self.text.sequence[: self.text.lengths[0]]
         return train_vectors(train, size, self.vector_size, seed=self.seed)
 
+    @property
+    def facts(self) -> dict[str, float]:
+        """What perplexities are to be read with."""
+        r = self.targets("test")[:, self.unscored :]
+        return {
+            "vocabulary": self.signal.num_classes,
+            "test_symbols": r.numel(),
+            "unknown_share": float((r == 0).float().mean()),
+        }
+
     def state_dict(self) -> dict[str, Any]:
         """The words' vectors, which a checkpoint holds."""
         return {"vectors": self.vectors} if self.text.unit == "word" else {}
