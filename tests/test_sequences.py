@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 from pathlib import Path
 
 import numpy as np
@@ -318,7 +319,9 @@ def text_of(folder, capsys, *words):
 
 @pytest.mark.parametrize("config", ["char_lm", "word_lm"])
 def test_samples_begin_with_the_prompt_and_are_repeatable(config, capsys):
-    folder = run(config, "--data.path", make.write_text(times=20))
+    folder = run(config, "--data.path", make.write_text(times=20)).absolute()
+    Path("elsewhere").mkdir()
+    os.chdir("elsewhere")
     first = text_of(folder, capsys, "--prompt", "Alice was ", "--length", "9")
     assert first.startswith("alice was ")
     assert first == text_of(folder, capsys, "--prompt", "Alice was ", "--length", "9")
