@@ -33,9 +33,11 @@ from vdib.neurons.layer import Layer, spiking
 from vdib.neurons.srm import SRM, stochastic_srm
 from vdib.neurons.stepping import stepped
 from vdib.neurons.synapses import dense
+from vdib.neurons.wrapped import Wrapped
 from vdib.noise import EVALUATION, Noise
 from vdib.objective import rate
 from vdib.signal import Curve, Image, Label, Signal
+from vdib.slayer_counts import SlayerCountDecoder
 from vdib.sparse import SparseSpikes
 from vdib.stream import Stream
 from vdib.window import FullWindow, RateWindow, Window, recent
@@ -98,13 +100,24 @@ def leaky_answer(layer: Any, steps: int) -> Tensor:
     return (unit * (weight * beta**t + current) - theta) / width
 
 
-ONE_SPIKE: dict[str, Callable[[Any, int], Tensor]] = {"SRM": srm_answer, "Leaky": leaky_answer}
+ONE_SPIKE: dict[str, Callable[[Any, int], Tensor]] = {
+    "SRM": srm_answer,
+    "Slayer": srm_answer,
+    "Leaky": leaky_answer,
+}
 """By a layer's class: v `(T, *N)` after a spike of input 0 at step 0, until a neuron fires."""
 
 
 def detached(layer: Any) -> bool:
-    """Whether a layer's reset carries no gradient on purpose; see tests/test_leaky.py."""
-    return bool(getattr(getattr(layer, "reset", None), "detached", False))
+    """Whether a layer's own spikes carry no gradient on purpose; see test_leaky, test_slayer."""
+    layer = innermost(layer)
+    of_reset = bool(getattr(getattr(layer, "reset", None), "detached", False))
+    return of_reset or not getattr(layer, "ATTACHED", True)
+
+
+def innermost(layer: Any) -> Any:
+    """What a layer is wrapped around."""
+    return innermost(layer.inner) if isinstance(layer, Wrapped) else layer
 
 
 OWN_FIRE: dict[str, str] = {
@@ -168,8 +181,8 @@ class LayerSuite:
 
     def fires_as_told(self, part: Any) -> tuple[Any, Tensor, Any]:
         layer, x, given = self.ready(part)
-        if type(layer).__name__ in OWN_FIRE:
-            pytest.skip(OWN_FIRE[type(layer).__name__])
+        if (name := type(innermost(layer)).__name__) in OWN_FIRE:
+            pytest.skip(OWN_FIRE[name])
         return layer, x, given
 
     @pytest.mark.parametrize(("dtype", "most"), [(torch.float32, 1e-5), (torch.float64, 1e-12)])
@@ -519,17 +532,37 @@ class DecoderSuite:
         outputs = decoder.float().outputs(spikes.float())
         torch.testing.assert_close(outputs, expected.float(), rtol=0, atol=1e-5)
 
-    def test_streams_decode_alike(self, part: DecoderCase) -> None:
-        decoder = disturbed(part.build(), 0.3)
-        if not isinstance(decoder, WindowDecoder):
-            pytest.skip("streams are decoded from a window of recent spikes")
+    @pytest.mark.parametrize("length", [1, 5, 12])
+    def test_streams_decode_alike(self, part: DecoderCase, length: int) -> None:
+        """At every step what the prefix is decoded to, and taken for; also after a restart."""
+        decoder = disturbed(part.build(part.window(length)), 0.3)
         encoder = disturbed(SpikingEncoder([], stochastic_srm(*dense((3,), NEURONS))).double(), 0.5)
-        x = spike_train(1, 9, 3)
-        code = encoder(x, Noise(0, EVALUATION, torch.tensor([0])))
-        stream = Stream(encoder, decoder, seed=0)
-        outputs = torch.stack([stream.push(now).outputs for now in x[0]])
-        expected = decoder.outputs(recent(code.spikes, LENGTH, every_step=True))[0]
-        torch.testing.assert_close(outputs, expected.detach(), rtol=1e-10, atol=1e-10)
+        x, noise = spike_train(1, 9, 3), Noise(0, EVALUATION, torch.tensor([0]))
+        if isinstance(decoder, SlayerCountDecoder):
+            with pytest.raises(ValueError, match="costs all spikes since the first: stream counts"):
+                Stream(encoder, decoder, seed=0)
+            return
+        stream, other = Stream(encoder, decoder, seed=0), Stream(encoder, decoder, seed=1)
+        other.push(x[0, 1])
+        for t in range(9):
+            if t in (0, 4):
+                other.load_state_dict(stream.state_dict())
+                stream, other = other, stream
+            prediction = stream.push(x[0, t])
+            code = encoder(x[:, : t + 1], noise, drive=not decoder.SAMPLES)
+            with torch.no_grad():
+                decoded = decoder(code)
+                r = part.examples(NEURONS)
+                found = torch.stack([prediction.distribution.log_prob(one) for one in r])
+                expected = torch.stack([decoded.log_prob(one[None, None])[0, 0] for one in r])
+            torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-10)
+            if isinstance(part.signal, Label):
+                label, step = decoder.decide(code)
+                assert prediction.label == label
+                assert prediction.decided in (0, step)
+                assert prediction.decided or step == t + 1
+            else:
+                assert prediction.label is None
 
     def test_the_seed_decides_the_weights(self, part: DecoderCase) -> None:
         code, r = code_of(2, 9), part.examples(2, 1)

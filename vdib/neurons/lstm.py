@@ -18,6 +18,7 @@ from vdib.dynamics.firing import Fire
 from vdib.dynamics.lstm import Cell, RealCell
 from vdib.dynamics.surrogate import Surrogate
 from vdib.neurons.layer import Connect, Synapses
+from vdib.neurons.synapses import Dense
 from vdib.noise import Draws
 from vdib.precision import single
 from vdib.sparse import Spikes
@@ -55,8 +56,7 @@ class LSTM(nn.Module):
         self.spiking = not isinstance(cell, RealCell)
         self.theta = theta
         size = math.prod(shape)
-        bound = 1 / math.sqrt(size)
-        self.recurrent = nn.Parameter(torch.empty(size, 4 * size).uniform_(-bound, bound))
+        self.recurrent = Dense(shape, 4 * size)
         self.bias = nn.Parameter(torch.zeros(4, size))
         self.bias.data[0] = forget_bias
 
@@ -85,8 +85,9 @@ class LSTM(nn.Module):
             ValueError: another way to fire, or noise.
         """
         cell = self._told(fire, noise)
-        weights = self.recurrent.to(product_type(self.recurrent))
-        h = dispatch.lstm(self.currents(x), self.bias - self.theta, weights, cell)
+        weights = self.recurrent.by_input
+        products = weights.to(product_type(weights))
+        h = dispatch.lstm(self.currents(x), self.bias - self.theta, products, cell)
         return h.view(*h.shape[:2], *self.shape), None
 
     def step(
@@ -100,7 +101,7 @@ class LSTM(nn.Module):
         cell = self._told(fire, noise)
         h, c = state or 2 * (self.bias.new_zeros(len(x), self.bias.shape[1]),)
         currents = single(self.synapses(x)).view(-1, *self.bias.shape)
-        z = (currents + (self.bias - self.theta)) + (h @ self.recurrent).view_as(currents)
+        z = (currents + (self.bias - self.theta)) + self.recurrent(h).view_as(currents)
         c, h = cell.remember(z, c)
         return h.view(-1, *self.shape), None, (h, c)
 
@@ -139,12 +140,7 @@ def lstm(
     Args:
         connect: makes the synapses.
         shape: `(*N)`.
-        surrogate: none is taken, as nothing fires.
+        surrogate: not used, as nothing fires.
         forget_bias: what the bias of f starts from.
-
-    Raises:
-        ValueError: a surrogate.
     """
-    if surrogate is not None:
-        raise ValueError("surrogate: an ordinary LSTM has no spikes that could have one")
     return LSTM(connect(4), shape, RealCell(), forget_bias=forget_bias)

@@ -3,8 +3,10 @@
     f, i, o, g = spikes of W x[t] + U h[t-1] + b - theta
     c[t] = min(f c[t-1] + i g, 1),     h[t] = o c[t]
 
-h is the layer's spikes. The paper's thresholds and surrogates are the defaults; the bias of f is
-ours, so that cells at rest remember.
+h is the layer's spikes. Thresholds and surrogates are the paper's. Of gamma, the derivative of the
+memory where it was clipped, the paper says that it is at most 1; 0 is the clip's own, with which
+gradients do not grow over time, and digits are learned faster. The bias of f is ours, so that
+cells at rest remember.
 
 Rezaabad & Vishwanath, "Long Short-Term Memory Spiking Networks and Their Applications", 2020,
 https://arxiv.org/abs/2007.04779.
@@ -27,7 +29,7 @@ def spiking_lstm(
     theta: float = 0.1,
     alpha_1: float = 4.0,
     alpha_2: float = 0.3,
-    gamma: float = 1.0,
+    gamma: float = 0.0,
     forget_bias: float = 1.0,
 ) -> LSTM:
     """A layer of them.

@@ -130,4 +130,21 @@ EXPERIMENTS: Mapping[str, Experiment] = {
         "the tutorial are not those that the library runs.",
         3,
     ),
+    "plif-mnist": Experiment(
+        "PLIF, MNIST",
+        "https://arxiv.org/abs/2007.05785",
+        [
+            Row(
+                "32-32-256-10, six epochs",
+                ["--config", "plif_mnist"],
+                "class_accuracy",
+                "0.9963, 128-128-2048-100, 1,024 epochs (from memory)",
+            )
+        ],
+        "a narrow network: 32 channels, 256 units, a readout neuron a class, T = 8, six epochs of "
+        "55,000 images, convolutions of 5x5 pooled by 2, no dropout.",
+        "convolutions of 3x3, maximum pooling of spikes, dropout of 0.5 twice, ten neurons a "
+        "class that vote.",
+        12,
+    ),
 }
