@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from vdib.distillation import Teacher
 from vdib.lightning_modules.data_module import DataModule, SpikeBatch
+from vdib.lightning_modules.guard import why_gradient, why_loss
 from vdib.lightning_modules.measured_module import MeasuredModule
+from vdib.lightning_modules.optimizers import Optimizing
 from vdib.lightning_modules.schedule import Schedule, follow_length, follow_peaks
 from vdib.model import Bottleneck
 from vdib.noise import EVALUATION, Noise
@@ -23,7 +25,8 @@ class TrainedModule(MeasuredModule):
     """A module that holds a model and optimises it.
 
     Attributes:
-        lr: peak learning rate of Adam.
+        optimizer: Adam or a relative of it.
+        lr: its peak learning rate.
         encoder_lr: the encoder's.
         schedule: of both over a training.
         updates_per_batch: of the weights.
@@ -40,6 +43,7 @@ class TrainedModule(MeasuredModule):
     pruning: Pruning | None = None
     teacher: Teacher | None = None
     teacher_accuracy: float | None = None
+    optimizer: Optimizing
     lr: float
     encoder_lr: float
     schedule: Schedule
@@ -91,10 +95,24 @@ class TrainedModule(MeasuredModule):
         noise = Noise(self.seed, self.global_step, batch.id)
         surrogate_loss, out = self.training_loss(batch, noise)
         loss = out.loss(self.vdib.beta).detach()
-        if not torch.isfinite(surrogate_loss):
-            raise FloatingPointError(f"the loss is {float(loss)} at step {self.global_step}")
-        self.log("train/loss", loss, prog_bar=True)
-        return surrogate_loss
+        self.check_loss(surrogate_loss, float(loss), batch)
+        weight = self.data.weight(batch_idx)
+        for state in self.vdib.estimator.buffers():  # averages over earlier batches
+            state.copy_(self.trainer.strategy.reduce(weight * state, reduce_op="mean"))
+        self.log("train/loss", weight * loss, prog_bar=True, sync_dist=True)
+        return weight * surrogate_loss
+
+    def check_loss(self, loss: Tensor, value: float, batch: SpikeBatch) -> None:
+        """Raise a `FloatingPointError` that says why, where a loss is not finite.
+
+        Args:
+            loss: what is to be differentiated.
+            value: of the loss itself.
+            batch: that it is of.
+        """
+        if not torch.isfinite(loss):
+            weights, precision = self.vdib.named_parameters(), str(self.trainer.precision)
+            raise FloatingPointError(why_loss(self.global_step, value, weights, batch, precision))
 
     def on_train_start(self) -> None:
         for config in self.trainer.lr_scheduler_configs:
@@ -121,9 +139,10 @@ class TrainedModule(MeasuredModule):
             self.pruning.after_update(self.progress)
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
-        grads = [p.grad for p in self.vdib.parameters() if p.grad is not None]
-        if not torch.isfinite(nn.utils.get_total_norm(grads)):
-            raise FloatingPointError(f"a gradient is not finite at step {self.global_step}")
+        if getattr(self.trainer.precision_plugin, "scaler", None) is not None:
+            return  # which finds its scale by gradients that are not finite, and makes no such step
+        if why := why_gradient(self.global_step, self.vdib.named_parameters()):
+            raise FloatingPointError(why)
 
     def configure_optimizers(self) -> Any:
         encoder = [p for p in self.vdib.encoder.parameters() if p.requires_grad]
@@ -134,7 +153,7 @@ class TrainedModule(MeasuredModule):
         ]
         # In mixed precision Lightning clips for no fused optimiser.
         fused = not (self.trainer.gradient_clip_val and "mixed" in str(self.trainer.precision))
-        optimizer = torch.optim.Adam([g for g in groups if g["params"]], lr=self.lr, fused=fused)
+        optimizer = self.optimizer([g for g in groups if g["params"]], self.lr, fused)
         self._steps = self.trainer.estimated_stepping_batches * self.updates_per_batch
         schedule = self.schedule(optimizer, self._steps)
         self._peaks = list(schedule.base_lrs)

@@ -6,6 +6,7 @@ from typing import Any
 from pytorch_lightning.callbacks import Timer
 from pytorch_lightning.plugins import CheckpointIO
 
+from vdib.lightning_modules.activity import Activity
 from vdib.lightning_modules.callbacks import Metrics
 from vdib.lightning_modules.checkpoints import Checkpoint, Latest, WholeCheckpoints
 from vdib.runs.command import UserError
@@ -78,7 +79,7 @@ def set_up(trainer: dict[str, Any], run: Run, minutes: float) -> Kept:
     best = Checkpoint(run.best, monitor="val/loss")
     # Apart, because Lightning's `save_last` only saves when `best` does.
     latest = Latest(run.last, minutes or None)
-    made: list[Any] = [best, latest, SavedFirst(latest)]
+    made: list[Any] = [best, latest, SavedFirst(latest), Activity()]
     if not any(isinstance(callback, Timer) for callback in _listed(trainer["callbacks"])):
         # Lightning adds none for `max_time` where there is one: this one has to keep it.
         made.insert(0, Timer(trainer["max_time"]))

@@ -1,5 +1,6 @@
 """Training a run, from its arguments to its summary."""
 
+import re
 import signal
 import traceback
 from collections.abc import Callable, Iterator
@@ -155,9 +156,20 @@ def _ending(cli: VDIBCLI, advice: Callable[[], str]) -> Iterator[None]:
     except (FloatingPointError, ValueError, OSError, MisconfigurationException) as error:
         raise UserError(f"{line_of(error)}; {advice()}") from error
     except RuntimeError as error:
+        if cli.trainer.world_size > 1 and _LOST.search(str(error)):
+            raise UserError(f"a process of this run is gone; {advice()}") from error
+        if cli.trainer.world_size > 1 and "find_unused_parameters" in str(error):
+            raise UserError(
+                "--trainer.strategy ddp: the loss does not reach all weights, expected "
+                f"ddp_find_unused_parameters_true; {advice()}"
+            ) from error
         if not (isinstance(error, torch.OutOfMemoryError) or _is_lightnings(error)):
             raise
         raise UserError(f"{line_of(error)}; {advice()}") from error
+
+
+_LOST = re.compile("peer|gloo|NCCL|process group|store|socket", re.IGNORECASE)
+"""What PyTorch says where it no longer reaches another process."""
 
 
 def _is_lightnings(error: RuntimeError) -> bool:
