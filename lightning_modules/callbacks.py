@@ -100,7 +100,8 @@ class Figures(Callback):
         assert isinstance(pl_module, VDIBModule)
         bits, nats, _ = pl_module.PLANE
         bits = pl_module.cost_name(bits)
-        self.path.append((epoch, float(seen[f"val/{bits}"]), float(seen[f"val/{nats}"])))
+        if f"val/{bits}" in seen:  # real numbers, of an LSTM, have no length
+            self.path.append((epoch, float(seen[f"val/{bits}"]), float(seen[f"val/{nats}"])))
         if self.every and epoch % self.every == 0:
             self._write(trainer, pl_module, "validation", self.folder / f"epoch_{epoch:03d}")
 

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from vdib.lightning_modules.data_module import SpikeBatch
 from vdib.model import VDIB
+from vdib.neurons.layer import spiking
 
 
 class MeasuredModule(LightningModule):
@@ -84,7 +85,15 @@ class MeasuredModule(LightningModule):
         self.marginal = (total / reduce(self._count, reduce_op="sum")).clamp(1e-6, 1 - 1e-6)
 
     def log_figures(self, stage: str, figures: Mapping[str, Tensor | float], count: int) -> None:
-        """Means over the epoch of what `count` examples of a batch measured."""
+        """Means over the epoch of what `count` examples of a batch measured.
+
+        What counts spikes is left out where a layer has none, but real numbers.
+        """
+        encoder = self.vdib.encoder
+        counts = [] if spiking(encoder.readout) else ["spikes_", "readout_rate", "code_length"]
+        if not all(map(spiking, (*encoder.layers, encoder.readout))):
+            counts += ["hidden_", "synaptic_", "unpruned_"]
+        figures = {k: v for k, v in figures.items() if not k.startswith(tuple(counts))}
         self.log_dict(
             {f"{stage}/{name}": value for name, value in figures.items()},
             # Over processes, Lightning takes the mean of these counts and rounds it down.

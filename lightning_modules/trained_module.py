@@ -12,6 +12,7 @@ from vdib.distillation import Teacher
 from vdib.lightning_modules.data_module import DataModule, SpikeBatch
 from vdib.lightning_modules.guard import why_gradient, why_loss
 from vdib.lightning_modules.measured_module import MeasuredModule
+from vdib.lightning_modules.optimizers import Optimizing
 from vdib.lightning_modules.schedule import Schedule, follow_length, follow_peaks
 from vdib.model import Bottleneck
 from vdib.noise import EVALUATION, Noise
@@ -24,7 +25,8 @@ class TrainedModule(MeasuredModule):
     """A module that holds a model and optimises it.
 
     Attributes:
-        lr: peak learning rate of Adam.
+        optimizer: Adam or a relative of it.
+        lr: its peak learning rate.
         encoder_lr: the encoder's.
         schedule: of both over a training.
         updates_per_batch: of the weights.
@@ -41,6 +43,7 @@ class TrainedModule(MeasuredModule):
     pruning: Pruning | None = None
     teacher: Teacher | None = None
     teacher_accuracy: float | None = None
+    optimizer: Optimizing
     lr: float
     encoder_lr: float
     schedule: Schedule
@@ -66,8 +69,8 @@ class TrainedModule(MeasuredModule):
             path = checkpoint_of(Path(self.init_from))
             take_weights(self, read_checkpoint(path), path)
         if self.teacher is not None:
-            splits = [self._examples(name) for name in ("train", "validation")]
-            self.teacher_accuracy = self.teacher.fit(*splits, seed=self.seed)
+            seen = self._examples("validation")
+            self.teacher_accuracy = self.teacher.fit(self._examples("train"), seen, self.seed)
             self.vdib.teacher = self.teacher
 
     def _examples(self, split: str) -> Iterator[tuple[Spikes, Tensor]]:
@@ -150,7 +153,7 @@ class TrainedModule(MeasuredModule):
         ]
         # In mixed precision Lightning clips for no fused optimiser.
         fused = not (self.trainer.gradient_clip_val and "mixed" in str(self.trainer.precision))
-        optimizer = torch.optim.Adam([g for g in groups if g["params"]], lr=self.lr, fused=fused)
+        optimizer = self.optimizer([g for g in groups if g["params"]], self.lr, fused)
         self._steps = self.trainer.estimated_stepping_batches * self.updates_per_batch
         schedule = self.schedule(optimizer, self._steps)
         self._peaks = list(schedule.base_lrs)

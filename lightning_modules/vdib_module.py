@@ -39,7 +39,8 @@ class VDIBModule(TrainedModule):
         readout_settings: of a sampled readout tau_e, steps that its synapses remember,
             `{memory_steps: 20}`.
         hidden: sizes of the dense hidden layers.
-        conv: channels of convolutional layers before them.
+        conv: convolutional layers before them: channels (`16`: 5x5, pooled by 2), words such as
+            `16c5` (5x5, not pooled), `16c5p1` (padded by 1), `2a` (sums over 2x2, a layer itself).
         num_readout: N_y, readout neurons.
         num_filters: K, synaptic filters of a sampled readout.
         decoder: a name, or a decoder class.
@@ -59,7 +60,8 @@ class VDIBModule(TrainedModule):
             attention: 4, residual: add}`.
         prune: share of the encoder's weights to be zero by half of the training.
         teacher: of labels, an ordinary network (`vdib.distillation`), `{units: 256}`.
-        lr: peak learning rate of Adam.
+        optimizer: of all weights.
+        lr: its peak learning rate.
         schedule: of the learning rates over a training.
         encoder_lr: the encoder's, where it is to differ.
         frozen_encoder: leave the encoder as it was drawn: the baseline.
@@ -90,7 +92,7 @@ class VDIBModule(TrainedModule):
         readout: choices.ReadoutName = "sampled",
         readout_settings: Mapping[str, Any] | None = None,
         hidden: Sequence[int] = (600,),
-        conv: Sequence[int] = (),
+        conv: Sequence[int | str] = (),
         num_readout: int = 256,
         num_filters: int = 8,
         decoder: choices.DecoderName | Callable[[Window, int, Signal], Decoder] = "mlp",
@@ -109,6 +111,7 @@ class VDIBModule(TrainedModule):
         techniques: Mapping[str, Any] | None = None,
         prune: float | None = None,
         teacher: Mapping[str, Any] | None = None,
+        optimizer: choices.OptimizerName = "adam",
         lr: float = 2e-3,
         encoder_lr: float | None = None,
         schedule: choices.ScheduleName = "cosine",
@@ -172,6 +175,7 @@ class VDIBModule(TrainedModule):
             self.teacher = make(math.prod(input_shape), signal.num_outputs)
         self.signal = signal
         self.rho = rho
+        self.optimizer = chosen("optimizer", optimizer, choices.OPTIMIZERS)
         self.lr = lr
         self.encoder_lr = lr if encoder_lr is None else encoder_lr
         self.schedule = chosen("schedule", schedule, choices.SCHEDULES)

@@ -143,7 +143,9 @@ def test_wrong_options_are_refused_before_training(tmp_path, capsys):
 def test_the_command_prints_accuracies_with_intervals(capsys):
     assert main([]) == 0
     rows = capsys.readouterr().out.splitlines()
-    assert [row.split()[:2] for row in rows[1:]] == [["test", "10000"], ["validation", "5000"]]
-    for row in rows[1:]:
+    sizes = [["test", "10000"], ["validation", "5000"], ["digits", "500"]]
+    assert [row.split()[:2] for row in rows[1:]] == sizes
+    assert "98.80%" in rows[3]
+    for row in rows[1:3]:
         accuracy, low, high = (float(word.rstrip("%")) for word in row.split() if "%" in word)
         assert 98 < low < accuracy < high < 100

@@ -1,22 +1,39 @@
 """Spiking LSTM cells: their rules by hand, and their gradient by autograd and by differences."""
 
+import json
 import math
 from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
 from typing import ClassVar
 
 import pytest
 import suites
 import torch
+import yaml
 
+import vdib
+from vdib import fit
 from vdib.backends import dispatch, fused_lstm
 from vdib.backends.describe import NoKernel
 from vdib.credit import DirectFeedback, EProp
-from vdib.dynamics.firing import Bernoulli
-from vdib.dynamics.lstm import Cell, lstm
+from vdib.decoder import LogisticDecoder
+from vdib.dynamics.firing import Bernoulli, Threshold
+from vdib.dynamics.lstm import RealCell, SpikingCell, lstm
 from vdib.dynamics.surrogate import arctan
-from vdib.encoder import SpikingEncoder
+from vdib.encoder import SpikingEncoder, build_encoder
+from vdib.estimator import StraightThrough
+from vdib.handmade import CountDecoder
+from vdib.model import VDIB
+from vdib.neurons.lstm import lstm as ordinary
+from vdib.neurons.readout import threshold
 from vdib.neurons.spiking_lstm import spiking_lstm
 from vdib.neurons.synapses import dense, pooled_conv
+from vdib.noise import Noise
+from vdib.penalty import hidden_spikes
+from vdib.prior import BernoulliPrior
+from vdib.signal import Label
+from vdib.window import FullWindow
 
 BATCH, STEPS, SIZE = 3, 9, 5
 
@@ -138,7 +155,7 @@ def test_the_gradient_of_a_smooth_twin_is_that_of_differences(most, clips):
     """Of what is clipped the true derivative is 0, which is gamma = 0."""
     inputs = problem(0.7, batch=1, steps=4, size=2)
     upstream = suites.uniform(1, 4, 2) - 0.5
-    cell = Cell(Smooth(most), Smooth(most / 1.1), gamma=0.0)
+    cell = SpikingCell(Smooth(most), Smooth(most / 1.1), gamma=0.0)
     grads = torch.autograd.grad((lstm(*inputs, cell).sin() * upstream).sum(), inputs)
     v, (c, h) = torch.empty(1, 4, 4, 2).double(), torch.empty(2, 1, 4, 2).double()
     with torch.no_grad():  # as `lstm` goes through time
@@ -162,7 +179,8 @@ def test_a_layer_is_its_equation(place):
     currents = torch.stack([layer.synapses(x[:, t]) for t in range(STEPS)], 1)
     currents = currents.view(BATCH, STEPS, 4, -1)
     gate, candidate = layer.cell.gate.surrogate, layer.cell.candidate.surrogate
-    expected = by_autograd(currents, layer.bias - 0.1, layer.recurrent, gate, candidate, 1.0)
+    weights = layer.bias - 0.1, layer.recurrent.by_input
+    expected = by_autograd(currents, *weights, gate, candidate, layer.cell.gamma)
     h, v = layer(x)
     assert v is None
     assert torch.equal(h, expected.view_as(h))
@@ -197,17 +215,46 @@ def test_mixed_precision_multiplies_in_bfloat16_only():
 def test_what_does_not_fit_is_refused():
     layer = spiking_lstm(*dense((5,), 4))
     x = suites.spike_train(2, 3, 5, dtype=torch.float32)
-    with pytest.raises(ValueError, match="spiking LSTM cells are deterministic"):
-        layer(x, Bernoulli())
-    with pytest.raises(ValueError, match="spiking LSTM cells are deterministic"):
-        layer.step(x[:, 0], None, Bernoulli())
+    for fire in (Bernoulli(), Threshold(arctan)):
+        with pytest.raises(ValueError, match="LSTM cells fire in no other way than their own"):
+            layer(x, fire)
+        with pytest.raises(ValueError, match="LSTM cells fire in no other way than their own"):
+            layer.step(x[:, 0], None, fire)
     with pytest.raises(ValueError, match=r"gamma: got 1\.5, expected 0 to 1"):
         spiking_lstm(*dense((5,), 4), gamma=1.5)
     with pytest.raises(ValueError, match=r"alpha_1 and alpha_2: got 4\.0 and 0\.0, expected above"):
         spiking_lstm(*dense((5,), 4), alpha_2=0.0)
     for rule in (EProp(), DirectFeedback([], 4)):
-        with pytest.raises(ValueError, match=r"needs layers .* SpikingLSTM is none"):
+        with pytest.raises(ValueError, match=r"needs layers .* LSTM is none"):
             SpikingEncoder([], layer, rule)
+
+
+def test_the_ordinary_one_is_pytorchs():
+    """Values and gradients of `torch.nn.LSTM`, whose gates stand in another order."""
+    torch.manual_seed(0)
+    layer = suites.disturbed(ordinary(*dense((6,), SIZE)).double(), 0.3)
+    theirs = torch.nn.LSTM(6, SIZE, batch_first=True, dtype=torch.float64)
+    order = [1, 0, 3, 2]  # i, f, g, o of ours
+    with torch.no_grad():
+        weights = layer.synapses.weight.view(4, SIZE, 6), layer.recurrent.weight.view(4, SIZE, SIZE)
+        theirs.weight_ih_l0.copy_(weights[0][order].flatten(0, 1))
+        theirs.weight_hh_l0.copy_(weights[1][order].flatten(0, 1))
+        theirs.bias_ih_l0.copy_(layer.bias[order].flatten())
+        theirs.bias_hh_l0.zero_()
+    x = suites.spike_train(BATCH, STEPS, 6)
+    h, expected = layer(x)[0], theirs(x)[0]
+    torch.testing.assert_close(h, expected, rtol=1e-12, atol=1e-12)
+    upstream = suites.uniform(BATCH, STEPS, SIZE) - 0.5
+    for out in (h, expected):
+        (out.sin() * upstream).sum().backward()
+    for grad, other in (
+        (layer.synapses.by_input.grad.T, theirs.weight_ih_l0.grad),
+        (layer.recurrent.by_input.grad.T, theirs.weight_hh_l0.grad),
+        (layer.bias.grad.flatten()[:, None], theirs.bias_hh_l0.grad[:, None]),
+    ):
+        back = other.view(4, SIZE, -1)[order].flatten(0, 1)
+        assert other.abs().max() > 1e-3
+        torch.testing.assert_close(grad, back, rtol=1e-10, atol=1e-12)
 
 
 @pytest.mark.parametrize("bf16", [False, True])
@@ -215,7 +262,7 @@ def test_what_does_not_fit_is_refused():
 def test_the_kernels_are_the_plain_cell(bf16, gamma):
     """Spikes to the last one, of a size that vector instructions do not divide."""
     torch.manual_seed(0)
-    surrogate = None if gamma == 1 else arctan
+    surrogate = None if gamma == 1.0 else arctan
     layer = spiking_lstm(*dense((30,), 37), surrogate, gamma=gamma)
     x = suites.spike_train(5, 12, 30, dtype=torch.float32)
     layer.calibrate(x, 2.0)
@@ -239,7 +286,7 @@ def test_the_kernels_are_the_plain_cell(bf16, gamma):
 def test_kernels_take_only_what_they_know():
     """A cell with other spikes, double precision, an extended cell: the plain code, or none."""
 
-    class Other(Cell):
+    class Other(SpikingCell):
         pass
 
     inputs = [x.detach().float() for x in problem()]
@@ -247,9 +294,73 @@ def test_kernels_take_only_what_they_know():
     fused_lstm.lstm(*inputs, cell)
     for given, part in (
         ([x.double() for x in inputs], cell),
-        (inputs, Cell(Smooth(0.5), cell.candidate, 1.0)),
+        (inputs, RealCell()),
+        (inputs, SpikingCell(Smooth(0.5), cell.candidate, 1.0)),
         (inputs, Other(cell.gate, cell.candidate, 1.0)),
     ):
         with pytest.raises(NoKernel):
             fused_lstm.lstm(*given, part)
         assert dispatch.lstm(*given, part).shape == (BATCH, STEPS, SIZE)
+
+
+@pytest.mark.parametrize(
+    ("neuron", "more", "refused"),
+    [
+        (ordinary, {}, False),
+        (ordinary, {"beta": 0.1}, True),
+        (ordinary, {"penalties": {"hidden_spikes": (hidden_spikes, 0.1)}}, True),
+        (spiking_lstm, {"beta": 0.1, "penalties": {"hidden_spikes": (hidden_spikes, 0.1)}}, False),
+    ],
+)
+def test_real_numbers_have_no_price(neuron, more, refused):
+    """Neither a code length nor a number of spikes."""
+    encoder = build_encoder((5,), 4, (3,), neuron=neuron, readout=threshold)
+    decoder = LogisticDecoder(FullWindow(STEPS), 4, Label(2))
+    given = encoder, decoder, BernoulliPrior(0.1), StraightThrough()
+    settings = {"beta": 0.0, **more}
+    if refused:
+        with pytest.raises(ValueError, match="set beta 0, no penalties, a learned decoder"):
+            VDIB(*given, **settings)
+    else:
+        x, noise = (
+            suites.spike_train(2, STEPS, 5, dtype=torch.float32),
+            Noise(0, 0, torch.arange(2)),
+        )
+        loss, _ = VDIB(*given, **settings).training_loss(x, torch.tensor([0, 1]), noise)
+        loss.backward()
+        grads = [p.grad for p in encoder.parameters() if p.grad is not None]
+        assert sum(float(grad.abs().sum()) for grad in grads) > 0
+
+
+def test_real_numbers_are_not_counted_by_hand():
+    encoder = build_encoder((5,), 2, (), neuron=ordinary, readout=threshold)
+    decoder = CountDecoder(FullWindow(STEPS), 2, Label(2))
+    with pytest.raises(ValueError, match="set beta 0, no penalties, a learned decoder"):
+        VDIB(encoder, decoder, BernoulliPrior(0.1), StraightThrough(), 0.0)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_the_config_is_the_papers_and_one_flag_compares(tmp_path, monkeypatch):
+    """28 steps of 28 inputs, 200 cells; no figure calls the real numbers of an LSTM spikes."""
+    content = yaml.safe_load((files("vdib.configs") / "sequential_mnist.yaml").read_text("utf-8"))
+    assert content["model"]["init_args"]["neuron"] == "spiking_lstm"
+    monkeypatch.chdir(tmp_path)
+    given = [
+        "--data.dataset", "digits", "--trainer.max_epochs", "1", "--trainer.limit_train_batches",
+        "2", "--trainer.limit_val_batches", "1", "--trainer.limit_test_batches", "1",
+        "--trainer.enable_progress_bar", "false", "--figures_every", "-1",
+    ]  # fmt: skip
+    told = ["--config", "sequential_mnist", "--model.neuron", "lstm", "--name", "beside"]
+    assert fit.main([*told, *given]) == 0
+    run = Path("runs", "sequential_mnist", "beside")
+    summary = json.loads((run / "summary.json").read_text("utf-8"))
+    counts = {"spikes_per_sample", "readout_rate", "code_length_bits", "synaptic_operations"}
+    assert not counts & summary.keys()
+    assert 0 <= summary["class_accuracy"] <= 1
+    model = vdib.load(run)
+    readout = model.encoder.readout
+    assert readout.cell == RealCell()
+    assert readout.synapses.by_input.shape == (28, 800)
+    assert readout.recurrent.by_input.shape == (200, 800)
+    assert not model.encoder.layers
+    assert model.decoder.window.length == 28

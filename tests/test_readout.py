@@ -11,12 +11,14 @@ import vdib
 from vdib import fit
 from vdib.encoder import build_encoder
 from vdib.lightning_modules.naturalisation.image_data import ImageData
+from vdib.lightning_modules.naturalisation.module import NaturalisationModule
 from vdib.lightning_modules.predictive_coding.data import BlobData
 from vdib.lightning_modules.predictive_coding.module import PredictiveCodingModule
 from vdib.neurons.lif import lif
 from vdib.neurons.readout import threshold
 from vdib.noise import EVALUATION, Noise
 from vdib.runs.folder import Run
+from vdib.signal import Image
 
 TINY = [
     *("--model.readout", "threshold", "--model.hidden", "[20]", "--model.num_readout", "16"),
@@ -80,3 +82,33 @@ def test_it_is_a_layer_like_the_hidden_ones():
     hidden, readout = encoder.layers[0], encoder.readout
     assert (readout.filter, readout.fire) == (hidden.filter, hidden.fire)
     assert not readout.stochastic
+
+
+def small(**settings):
+    given = {"num_steps": 30, "input_shape": (4,), "signal": Image((2, 2)), "hidden": []}
+    return NaturalisationModule(**given, num_readout=3, **settings)
+
+
+def test_the_memory_of_a_sampled_readout_is_a_setting():
+    """tau_e: a spike below is felt for so many steps, and no longer."""
+    torch.manual_seed(0)
+    module = small(readout_settings={"memory_steps": 17})
+    readout = module.vdib.encoder.readout
+    x = torch.zeros(1, 30, 4)
+    x[0, 0] = 1
+    with torch.no_grad():
+        felt = (readout.drive(x) - readout.drive(0 * x)).abs().amax(2)[0]
+    assert (felt[:17] > 1e-4).sum() >= 16
+    assert (felt[17:] < 1e-6).all()
+    with pytest.raises(ValueError, match="readout_settings of sampled: got 'memory'"):
+        small(readout_settings={"memory": 3})
+    with pytest.raises(ValueError, match="readout_settings of threshold: it has none"):
+        small(readout="threshold", readout_settings={"memory_steps": 3})
+
+
+@pytest.mark.parametrize("gain", [0.0, -1.0, float("nan"), float("inf")])
+def test_a_gain_is_a_number_above_0(gain):
+    with pytest.raises(ValueError, match=r"encoder_gain: got \S+, expected above 0"):
+        small(encoder_gain=gain)
+    with pytest.raises(ValueError, match="encoder_gain: weights that are not calibrated"):
+        small(encoder_gain=2.0, calibrate=False)

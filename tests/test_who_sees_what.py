@@ -9,8 +9,10 @@ import torch
 from test_data_modules import MAKERS, SPLITS
 from tiny_runs import run
 
+from vdib.datasets import mnist, sources
 from vdib.datasets.mnist_dvs import MNISTDVSSplits
 from vdib.datasets.nmnist import NMNISTSplits
+from vdib.lenet5 import TRAINED_ON
 from vdib.lightning_modules.data_module import DataModule
 from vdib.lightning_modules.naturalisation.image_data import ImageData
 from vdib.lightning_modules.naturalisation.module import NaturalisationModule
@@ -205,3 +207,24 @@ def test_the_image_of_a_class_is_one_to_train_on(kind, small_world):
     (made,) = kind(recordings="simulated", target="class", num_test=5).recordings("test")
     for one in made.shown:
         assert make.number_of(made.images[one.image]) == 30 + one.label
+
+
+def test_nothing_is_measured_on_what_the_judge_was_trained_on(monkeypatch):
+    """Numbers of MNIST's training images, whatever is on this disk."""
+    asked = []
+
+    def numbered(start, stop, download=True):
+        asked.append((start, stop))
+        return make.numbered_digits(start, start + 10)
+
+    for module in (mnist, sources):
+        monkeypatch.setattr(module, "training_images", numbered)
+    for measured in (lambda: sources.source_images("validation", "mnist"),
+                     lambda: mnist.MNIST("validation")):  # fmt: skip
+        measured()
+    assert asked == [(6_000, 12_000), (0, 5_000)]
+    assert all(stop <= TRAINED_ON[0] for _, stop in asked)
+    sources.source_images("train", "mnist")
+    assert asked[-1] == TRAINED_ON  # apart from validation and test, whose digits lie elsewhere
+    mnist.MNIST("train")
+    assert asked[-1] == (5_000, 60_000)

@@ -22,6 +22,9 @@ from vdib.sparse import SparseSpikes, Spikes
 Examples = Iterable[tuple[Spikes, Tensor]]
 """Batches of spikes `(B, T, *N)` and labels `(B,)`."""
 
+BATCH = 32
+"""Examples of an update."""
+
 
 def rates(x: Spikes) -> Tensor:
     """Spikes per step of each input, `(B, T, *N)` to `(B, N)`."""
@@ -87,9 +90,12 @@ class Teacher:
         optimizer = torch.optim.Adam(self.network.parameters(), self.lr)
         least, best, accuracy = float("inf"), self.network.state_dict(), 0.0
         for _ in range(self.epochs):
-            for rows in torch.randperm(len(x), generator=generator).split(32):
+            order = torch.randperm(len(x), generator=generator)
+            for start in range(0, len(x), BATCH):
+                rows = order[start : start + BATCH]
                 optimizer.zero_grad()
-                cross_entropy(self.network(x[rows]), label[rows]).backward()
+                loss = cross_entropy(self.network(x[rows]), label[rows])
+                loss.backward()  # type: ignore[no-untyped-call, unused-ignore]
                 optimizer.step()
             with torch.no_grad():
                 logits = self.network(seen)

@@ -167,7 +167,7 @@ def build_encoder(
     input_shape: tuple[int, ...],
     num_readout: int,
     hidden: Sequence[int] = (600,),
-    conv: Sequence[int] = (),
+    conv: Sequence[int | str] = (),
     num_filters: int = 8,
     neuron: Neuron = srm,
     surrogate: Surrogate | None = None,
@@ -182,7 +182,7 @@ def build_encoder(
         input_shape: `(N_x,)` or `(C, H, W)`; the latter where `conv` is not empty.
         num_readout: N_y.
         hidden: sizes of the dense hidden layers.
-        conv: channels of convolutional layers before them (5x5, pooled by 2).
+        conv: convolutional layers before them, as `vdib.neurons.synapses.by_word` reads them.
         num_filters: K, raised cosines of a sampled readout's synapses.
         neuron: of the hidden layers.
         surrogate: derivative of deterministic spikes; the neuron's own by default.
@@ -195,7 +195,7 @@ def build_encoder(
         ValueError: sizes below 1, convolutions of inputs that are not (C, H, W), techniques
             without a layer to be around.
     """
-    sizes = {"hidden": hidden, "conv": conv, "num_readout": [num_readout]}
+    sizes = {"hidden": hidden, "num_readout": [num_readout]}
     for name, values in sizes.items():
         if any(value < 1 for value in values):
             raise ValueError(f"{name}: got {min(values)}, expected at least 1")
@@ -206,11 +206,11 @@ def build_encoder(
     around, join = techniques.around(neuron), JOINS.get(techniques.residual or "")
     layers: list[Layer] = []
     below = tuple(input_shape)
-    for channels in conv:
-        layers.append(around(*synapses.pooled_conv(below, channels), surrogate))
+    for word in conv:
+        layers.append(around(*synapses.by_word(below, word), surrogate))
         below = layers[-1].shape
         if join is not None:
-            same = synapses.pooled_conv(below, channels, pool=1)
+            same = synapses.pooled_conv(below, below[0], pool=1)
             layers.append(Residual(around(*same, surrogate), join))
     for size in hidden:
         layers.append(around(*synapses.dense(below, size), surrogate))

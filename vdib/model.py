@@ -16,7 +16,7 @@ from vdib.distillation import Teacher
 from vdib.dynamics.firing import Bernoulli, Fire
 from vdib.encoder import SpikeCode, SpikingEncoder
 from vdib.estimator import Estimator, returns
-from vdib.neurons.layer import commuting
+from vdib.neurons.layer import commuting, spiking
 from vdib.noise import Noise
 from vdib.objective import code_length, distortion, per_step, rate
 from vdib.penalty import Penalty
@@ -104,6 +104,8 @@ class VDIB(nn.Module):
             (readout,) = commuting([encoder.readout], type(decoder).__name__)
             if not readout.stochastic:
                 raise ValueError(f"{type(decoder).__name__} needs the readout sampled")
+        by_hand = not hasattr(decoder, "window")
+        self._check_spikes(encoder, beta > 0 or by_hand, bool(penalties))
         self.encoder = encoder
         self.decoder = decoder
         self.prior = prior
@@ -113,6 +115,18 @@ class VDIB(nn.Module):
         self.penalties = dict(penalties or {})
         self.hidden_v = hidden_v
         self.teacher: Teacher | None = None
+
+    def _check_spikes(self, encoder: SpikingEncoder, of_readout: bool, of_any: bool) -> None:
+        """Real numbers have no code length, no counts and no first spike."""
+        for layer, asked in [
+            *((layer, of_any) for layer in encoder.layers),
+            (encoder.readout, of_readout or of_any),
+        ]:
+            if asked and not spiking(layer):
+                raise ValueError(
+                    "beta above 0, penalties and decoders by hand need spikes; this encoder has "
+                    "layers (lstm) of real numbers: set beta 0, no penalties, a learned decoder"
+                )
 
     def encode(self, x: Spikes, noise: Noise | Tensor) -> SpikeCode:
         """Spikes `(B, T, *N_x)`, dense or as lists, to a code of hard readout spikes."""

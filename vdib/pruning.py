@@ -30,6 +30,13 @@ def connections(layer: Layer) -> Iterator[Dense | PooledConv2d]:
     return (part for part in layer.modules() if isinstance(part, Dense | PooledConv2d))
 
 
+def recurrent(layer: Layer) -> Iterator[nn.Parameter]:
+    """Weights by which the neurons of a layer hear each other, `(N, ...)`, if they do."""
+    assert isinstance(layer, nn.Module)
+    found = (getattr(part, "recurrent", None) for part in layer.modules())
+    return (weight for weight in found if isinstance(weight, nn.Parameter))
+
+
 class Pruning:
     """Of an encoder's weights in training. What is pruned is zero, and so it is in a checkpoint.
 
@@ -46,8 +53,10 @@ class Pruning:
         if not 0 < amount < 1 or not 0 < end <= 1:
             raise ValueError(f"prune: got {amount}, expected above 0 and below 1")
         self.amount, self.end = amount, end
-        layers = (*encoder.layers, encoder.readout)
-        self._weights = [w for layer in layers for c in connections(layer) for w in c.parameters()]
+        self._weights: list[nn.Parameter] = []
+        for layer in (*encoder.layers, encoder.readout):
+            self._weights += [w for part in connections(layer) for w in part.parameters()]
+            self._weights += recurrent(layer)
         self.begin()
 
     def begin(self) -> None:
@@ -90,16 +99,17 @@ def operations(encoder: SpikingEncoder, x: Spikes, code: SpikeCode, pruned: bool
     own = (*code.hidden, code.spikes)
     total = torch.zeros((), dtype=torch.float64)
     for i, layer in enumerate((*encoder.layers, encoder.readout)):
-        below = own[i - 1] if i else x
-        for j, connection in enumerate(connections(layer)):
-            is_recurrent = j > 0 and connection.input_shape == layer.shape
-            spikes = _spikes_by_input(own[i] if is_recurrent else below)
-            total += spikes.cpu().double() @ connection.fan_out(pruned).cpu().double()
+        below = _spikes_by_input(own[i - 1] if i else x)
+        for connection in connections(layer):
+            total += below @ connection.fan_out(pruned).cpu().double()
+        for weight in recurrent(layer):
+            kept = (weight != 0) if pruned else torch.ones_like(weight)
+            total += _spikes_by_input(own[i]) @ kept.sum(1).cpu().double()
     return total / len(code.spikes)
 
 
 def _spikes_by_input(x: Spikes) -> Tensor:
-    """How often each input fires in a batch, `(N,)`."""
+    """How often each input fires in a batch, `(N,)` float64."""
     if isinstance(x, SparseSpikes):
-        return torch.bincount(x.neuron.long(), minlength=x.num_neurons)
-    return x.float().flatten(0, 1).flatten(1).sum(0)
+        return torch.bincount(x.neuron.long(), minlength=x.num_neurons).cpu().double()
+    return x.detach().float().flatten(0, 1).flatten(1).sum(0).cpu().double()

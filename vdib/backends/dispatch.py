@@ -86,7 +86,12 @@ def drive(currents: Tensor, filter: Filter, shift: Tensor, width: float) -> Tens
 
 @with_kernel(fused.scan)
 def scan(
-    drive: Tensor, gain: Tensor, feedback: Feedback, fire: Fire, noise: Draws | None = None
+    drive: Tensor,
+    gain: Tensor,
+    feedback: Feedback,
+    fire: Fire,
+    noise: Draws | None = None,
+    attached: bool = True,
 ) -> tuple[Tensor, Tensor]:
     """Spikes and distances from threshold v of a given drive: `vdib.dynamics.scan.scan`.
 
@@ -96,13 +101,14 @@ def scan(
         feedback: its impulse response is nu.
         fire: how the neurons fire.
         noise: `(B, T, *N)` uniform in (0, 1) or `LayerNoise` of B rows, for a stochastic threshold.
+        attached: whether the gradient reaches through the feedback.
 
     Returns:
         Each `(B, T, *N)`.
     """
     if isinstance(noise, LayerNoise):
         noise = noise.uniform(drive.shape[1], tuple(drive.shape[2:]))
-    return plain_scan(drive, gain, feedback, fire, noise)
+    return plain_scan(drive, gain, feedback, fire, noise, attached)
 
 
 @with_kernel(fused.respond)
@@ -115,9 +121,10 @@ def respond(
     feedback: Feedback,
     fire: Fire,
     noise: Draws | None = None,
+    attached: bool = True,
 ) -> tuple[Tensor, Tensor]:
     """`scan` of `drive`, with the arguments of both."""
-    return scan(drive(currents, filter, shift, width), gain, feedback, fire, noise)
+    return scan(drive(currents, filter, shift, width), gain, feedback, fire, noise, attached)
 
 
 @with_kernel(fused_leaky.integrate_and_fire)
@@ -160,13 +167,13 @@ def uniform(noise: LayerNoise, num_steps: int, shape: tuple[int, ...]) -> Tensor
 
 @with_kernel(fused_lstm.lstm)
 def lstm(currents: Tensor, shift: Tensor, recurrent: Tensor, cell: Cell) -> Tensor:
-    """h of a layer of spiking LSTM cells: `vdib.dynamics.lstm.lstm`.
+    """h of a layer of LSTM cells: `vdib.dynamics.lstm.lstm`.
 
     Args:
         currents: `(B, T, 4, N)`.
         shift: bias minus threshold, `(4, N)`.
         recurrent: `(N, 4 N)`.
-        cell: how gates and candidate fire.
+        cell: the elementwise part.
 
     Returns:
         `(B, T, N)`.

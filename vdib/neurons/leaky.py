@@ -89,8 +89,9 @@ class Leaky(nn.Module):
         self.beta = Decay(beta, "beta" in learn, each)
         self.theta = Positive("theta", theta, "theta" in learn, each)
         self.width = Positive("width", width, "width" in learn, each)
-        _, weights = next(iter(synapses.named_parameters()))
-        bound = math.sqrt(shape[0] / weights.numel())  # as PyTorch draws a bias, by the fan-in
+        weights = [weight.numel() for _, weight in synapses.named_parameters()]
+        # As PyTorch draws a bias, by the fan-in; none where weights are fixed.
+        bound = math.sqrt(shape[0] / weights[0]) if weights else 0.0
         self.bias = nn.Parameter(torch.empty(own).uniform_(-bound, bound))
 
     def constants(self) -> tuple[Tensor, Tensor, Tensor]:

@@ -89,9 +89,14 @@ def save_judge(judge: LeNet5, path: Path) -> None:
 
 def judge_mnist(out: Path | None, seed: int, epochs: int) -> None:
     """Print how good the judge is; where `out` is given, train it first and write it there."""
+    from vdib.datasets.digits import Digits
     from vdib.datasets.mnist import MNIST, training_images
 
-    splits = {"test": MNIST("test").all(), "validation": MNIST("validation").all()}
+    splits = {
+        "test": MNIST("test").all(),
+        "validation": MNIST("validation").all(),
+        "digits": Digits("test").all(),
+    }
     if out is None:
         judge = load_judge()
     else:

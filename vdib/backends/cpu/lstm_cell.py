@@ -27,7 +27,7 @@ def advance(
     currents: Any,  # B T, 4 N
     shift: Any,  # 4 N
     fed_back: Any,  # B, 4 N
-    v: Any,  # B T, 4 N
+    z: Any,  # B T, 4 N
     c: Any,  # B T, N
     h: Any,  # B T, N
 ) -> None:
@@ -36,10 +36,10 @@ def advance(
     for b in range(first, last):
         r = b * num_steps + t
         for j in range(np.uint64(4) * n):
-            v[r, j] = (wide(currents[r, j]) + shift[j]) + fed_back[b, j]
+            z[r, j] = (wide(currents[r, j]) + shift[j]) + fed_back[b, j]
         for j in range(n):
-            f, i, o = v[r, j], v[r, n + j], v[r, n + n + j]
-            g = v[r, n + n + n + j]
+            f, i, o = z[r, j], z[r, n + j], z[r, n + n + j]
+            g = z[r, n + n + n + j]
             before = c[r - 1, j] if t > 0 else ZERO
             kept = before if f > ZERO else ZERO
             written = ONE if (i > ZERO) & (g > ZERO) else ZERO
@@ -57,7 +57,7 @@ def retreat_for(gate_kind: int, candidate_kind: int) -> Any:
         last: Any,
         t: Any,
         num_steps: Any,
-        v: Any,  # B T, 4 N
+        z: Any,  # B T, 4 N
         c: Any,  # B T, N
         grad_h: Any,  # B T, N
         fed_back: Any,  # B, N
@@ -67,29 +67,29 @@ def retreat_for(gate_kind: int, candidate_kind: int) -> Any:
         candidate_p: Any,
         candidate_q: Any,
         carried: Any,  # B, N
-        grad_v: Any,  # B T, 4 N
+        grad_z: Any,  # B T, 4 N
     ) -> None:
         n = np.uint64(c.shape[1])
         for b in range(first, last):
             r = b * num_steps + t
             for j in range(n):
-                vf, vi, vo = v[r, j], v[r, n + j], v[r, n + n + j]
-                vg = v[r, n + n + n + j]
+                zf, zi, zo = z[r, j], z[r, n + j], z[r, n + n + j]
+                zg = z[r, n + n + n + j]
                 before = c[r - 1, j] if t > 0 else ZERO
-                f = ONE if vf > ZERO else ZERO
-                i = ONE if vi > ZERO else ZERO
-                o = ONE if vo > ZERO else ZERO
-                g = ONE if vg > ZERO else ZERO
+                f = ONE if zf > ZERO else ZERO
+                i = ONE if zi > ZERO else ZERO
+                o = ONE if zo > ZERO else ZERO
+                g = ONE if zg > ZERO else ZERO
                 dh = grad_h[r, j] + fed_back[b, j]
                 ds = o * dh + carried[b, j]
                 ds = gamma * ds if f * before + i * g > ONE else ds
                 carried[b, j] = f * ds
                 by_f, by_i, by_g = ds * before, ds * g, ds * i
                 by_o = dh * c[r, j]
-                grad_v[r, j] = by_f * slope_of(gate_kind, gate_p, gate_q, vf, f)
-                grad_v[r, n + j] = by_i * slope_of(gate_kind, gate_p, gate_q, vi, i)
-                grad_v[r, n + n + j] = by_o * slope_of(gate_kind, gate_p, gate_q, vo, o)
-                by_slope = slope_of(candidate_kind, candidate_p, candidate_q, vg, g)
-                grad_v[r, n + n + n + j] = by_g * by_slope
+                grad_z[r, j] = by_f * slope_of(gate_kind, gate_p, gate_q, zf, f)
+                grad_z[r, n + j] = by_i * slope_of(gate_kind, gate_p, gate_q, zi, i)
+                grad_z[r, n + n + j] = by_o * slope_of(gate_kind, gate_p, gate_q, zo, o)
+                by_slope = slope_of(candidate_kind, candidate_p, candidate_q, zg, g)
+                grad_z[r, n + n + n + j] = by_g * by_slope
 
     return jit(retreat, gate_kind, candidate_kind)
