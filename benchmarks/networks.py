@@ -25,6 +25,10 @@ from vdib.dynamics.feedback import ExponentialFeedback
 from vdib.dynamics.filters import ExponentialPair
 from vdib.dynamics.firing import Bernoulli, PassThrough
 from vdib.encoder import SpikingEncoder, build_encoder
+from vdib.neurons.layer import Neuron
+from vdib.neurons.lif import lif
+from vdib.neurons.plif import plif
+from vdib.neurons.readout import threshold
 from vdib.neurons.srm import SRM, srm
 from vdib.neurons.synapses import Dense, dense, pooled_conv
 from vdib.noise import Noise
@@ -82,9 +86,20 @@ def _one_filter(at: Setting) -> SpikingEncoder:
     return SpikingEncoder(layers, readout)
 
 
+def _leaky(at: Setting, neuron: Neuron) -> SpikingEncoder:
+    """What the peers have: leaky neurons throughout, none of them stochastic."""
+    sizes = at.inputs, at.readout, (at.hidden,), at.channels
+    return build_encoder(*sizes, neuron=neuron, readout=threshold)
+
+
+LEAKY: dict[str, Neuron] = {"LIF": lif, "PLIF": plif}
+"""Ours of the kind of the peers: with reset by subtraction; to zero, with a learned decay."""
+
+
 def ours(
     at: Setting,
     density: float = 0.02,
+    leaky: str = "",
     full: bool = False,
     plain: bool = False,
     dense: bool = False,
@@ -96,6 +111,7 @@ def ours(
     Args:
         at: sizes.
         density: spikes per input and step.
+        leaky: which of `LEAKY`, instead of stochastic neurons over refractory ones.
         full: the reference readout, of eight filters.
         plain: without compiled code.
         dense: without event-driven products.
@@ -103,9 +119,12 @@ def ours(
         bf16: in mixed precision.
     """
     torch.manual_seed(0)
-    encoder = (
-        build_encoder(at.inputs, at.readout, (at.hidden,), at.channels) if full else _one_filter(at)
-    )
+    if leaky:
+        encoder = _leaky(at, LEAKY[leaky])
+    elif full:
+        encoder = build_encoder(at.inputs, at.readout, (at.hidden,), at.channels)
+    else:
+        encoder = _one_filter(at)
     spikes = at.spikes(density)
     encoder.calibrate(spikes, rate=0.1)  # hidden neurons then fire at about 5 %
     x = SparseSpikes.of(spikes) if lists else spikes
@@ -143,11 +162,15 @@ def maps_of(at: Setting, kernels: int = 1) -> list[nn.Module]:
     return [*maps, *(nn.Linear(*pair, bias=False) for pair in pairwise(sizes))]
 
 
-def peer(at: Setting, name: str, density: float = 0.02, bf16: bool = False) -> Step:
-    """A step of a peer's network on the same spikes."""
+def peer(
+    at: Setting, name: str, density: float = 0.02, bf16: bool = False, compiled: bool = False
+) -> Step:
+    """A step of a peer's network on the same spikes, as it is or under `torch.compile`."""
     torch.manual_seed(0)
     maps = [m if isinstance(m, nn.Conv2d) else nn.Sequential(nn.Flatten(), m) for m in maps_of(at)]
     net = network(name, maps)
+    if compiled:
+        net = torch.compile(net, dynamic=False)
     x = at.spikes(density).transpose(0, 1).contiguous()
 
     def step() -> None:

@@ -2,6 +2,7 @@
 
     python benchmarks/speed.py                     # the tables, and speed.json
     python benchmarks/speed.py --settings mnist    # some of it
+    python benchmarks/speed.py --compiled          # and the peers under torch.compile
     OMP_WAIT_POLICY=passive python benchmarks/speed.py --threads 2   # two cores, wall time
     python benchmarks/speed.py --profile dvs       # where a training step of ours spends its time
 
@@ -24,7 +25,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from networks import SETTINGS, Setting, Step, added, alone, bound, in_turns, ours, peer
+from networks import LEAKY, SETTINGS, Setting, Step, added, alone, bound, in_turns, ours, peer
 from peers import PEERS
 
 from vdib.decoder import MLPDecoder
@@ -38,11 +39,11 @@ from vdib.sparse import SparseSpikes
 from vdib.window import BasisWindow
 
 
-def rows_of(at: Setting) -> dict[str, Callable[[], Step]]:
-    """Builders of what is compared in a setting."""
+def rows_of(at: Setting, compiled: bool = False) -> dict[str, Callable[[], Step]]:
+    """Builders of what is compared in a setting; of peers also `compiled`, if asked for."""
     rows: dict[str, Callable[[], Step]] = {}
 
-    def add(label: str, **how: bool | float) -> None:
+    def add(label: str, **how: bool | float | str) -> None:
         rows[label] = lambda: ours(at, **how)  # type: ignore[arg-type]
 
     add("ours, lists of events, 2 %", lists=True)
@@ -50,9 +51,15 @@ def rows_of(at: Setting) -> dict[str, Callable[[], Step]]:
     add("ours, lists of events, 20 %", lists=True, density=0.2)
     add("ours, dense products only", dense=True)
     add("ours, plain PyTorch", plain=True)
+    for neuron in LEAKY:
+        add(f"ours, {neuron}, lists of events, 2 %", leaky=neuron, lists=True)
+        add(f"ours, {neuron}, dense input, 2 %", leaky=neuron)
+        add(f"ours, {neuron}, dense products only", leaky=neuron, dense=True)
     rows["dense products"] = lambda: bound(at)
     for label in PEERS:
         rows[label] = lambda label=label: peer(at, label)  # type: ignore[misc]
+        if compiled:
+            rows[f"{label}, compiled"] = lambda label=label: peer(at, label, compiled=True)  # type: ignore[misc]
     add("ours, eight filters, lists, 2 %", lists=True, full=True)
     add("ours, eight filters, dense products only", dense=True, full=True)
     add("ours, eight filters, plain PyTorch", plain=True, full=True)
@@ -60,6 +67,8 @@ def rows_of(at: Setting) -> dict[str, Callable[[], Step]]:
     add("ours, lists of events, 2 %, bf16", lists=True, bf16=True)
     add("ours, lists of events, 20 %, bf16", lists=True, density=0.2, bf16=True)
     add("ours, dense products only, bf16", dense=True, bf16=True)
+    for neuron in LEAKY:
+        add(f"ours, {neuron}, lists of events, 2 %, bf16", leaky=neuron, lists=True, bf16=True)
     rows["dense products, bf16"] = lambda: bound(at, bf16=True)
     for label in PEERS:
         rows[f"{label}, bf16"] = lambda label=label: peer(at, label, bf16=True)  # type: ignore[misc]
@@ -73,7 +82,7 @@ def peak(name: str, label: str) -> float:
     """MB that a row needs at most."""
     at = SETTINGS[name]
     small = replace(at, steps=4, batch=2)
-    return added(lambda steps: rows_of(small if steps else at)[label]())
+    return added(lambda steps: rows_of(small if steps else at, compiled=True)[label]())
 
 
 def profile(name: str) -> None:
@@ -114,6 +123,9 @@ def main() -> None:
     parser.add_argument("--turns", type=int, help="default: 7, or 3 for more than 200 steps")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--leave-out", nargs="*", default=[], help="rows whose names begin so")
+    parser.add_argument(
+        "--compiled", action="store_true", help="peers under torch.compile as well (gcc, minutes)"
+    )
     parser.add_argument("--out", type=Path, default=Path("speed.json"))
     parser.add_argument("--profile", choices=list(SETTINGS), help="profile instead")
     parser.add_argument("--peak", nargs=2, help=argparse.SUPPRESS)
@@ -134,7 +146,7 @@ def main() -> None:
         at = SETTINGS[name]
         rows = {
             label: build
-            for label, build in rows_of(at).items()
+            for label, build in rows_of(at, args.compiled).items()
             if not label.startswith(tuple(args.leave_out))
         }
         results = in_turns(rows, args.turns or (7 if at.steps <= 200 else 3))

@@ -3,6 +3,7 @@
 import json
 import multiprocessing
 import os
+import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
@@ -32,8 +33,10 @@ def _run(folder: Path, args: list[str]) -> None:
 
     shutil.rmtree(folder, ignore_errors=True)  # what a killed run left
     where = ["--runs", str(folder.parent.parent), "--experiment", folder.parent.name]
+    begun = time.process_time()
     if main([*args, *where, "--name", folder.name, *QUIET]) != 0:
         raise RuntimeError(f"{folder} failed")
+    (folder / "cpu_seconds.json").write_text(f"{time.process_time() - begun:.1f}")
     (folder / "arguments.json").write_text(json.dumps(args))
 
 

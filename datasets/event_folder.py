@@ -171,6 +171,7 @@ class EventFolderSplits(RecordingSplits):
         image_shape: height and width of the images (default: as they are).
         judged: whether that are digits, which the judge knows (default: as the classes are called).
         num_classes: how many labels there are (default: as many as folders).
+        class_names: what they are called, in order (default: as the folders are).
         crop: left, top, width and height in pixels.
         follow: width and height of a window that follows what moves, instead of a crop.
         downsample: pixels a side that share an input neuron.
@@ -188,6 +189,7 @@ class EventFolderSplits(RecordingSplits):
         image_shape: tuple[int, int] | None = None,
         judged: bool | None = None,
         num_classes: int | None = None,
+        class_names: Sequence[str] | None = None,
         crop: tuple[int, int, int, int] | None = None,
         follow: tuple[int, int] | None = None,
         downsample: int = 1,
@@ -204,7 +206,7 @@ class EventFolderSplits(RecordingSplits):
         self.exclude = tuple(exclude)
         self.images = target == "image"
         size = self.options.sensor_size
-        said = (size, image_shape, judged) if self.images else (size, num_classes)
+        said = (size, image_shape, judged) if self.images else (size, num_classes, class_names)
         if None in said:
             train = EventFolder(self.root, "train", self.options, self.exclude, self.images)
             with options_as_settings():
@@ -213,6 +215,9 @@ class EventFolderSplits(RecordingSplits):
             image_shape = image_shape or (height, width)
             judged = train.judged if judged is None else judged
             num_classes = num_classes or max(train.classes.values()) + 1
+            names = {number: name for name, number in train.classes.items()}
+            if class_names is None:
+                class_names = [names.get(i, "") or str(i) for i in range(num_classes)]
         # Said in the run's config.yaml, so that the run is of use where the folder is not.
         self.found = {"sensor_size": size}
         if self.images:
@@ -221,8 +226,9 @@ class EventFolderSplits(RecordingSplits):
             self.signal = Image(tuple(image_shape), bool(judged))
         else:
             assert num_classes is not None
-            self.found |= {"num_classes": num_classes}
-            self.signal = Label(num_classes)
+            assert class_names is not None
+            self.found |= {"num_classes": num_classes, "class_names": list(class_names)}
+            self.signal = Label(num_classes, tuple(class_names))
         self.prepare = Preparation(
             (Follow(follow),) if follow else (),
             SpikeBinning(

@@ -194,7 +194,7 @@ class NMNISTSplits(RecordingSplits):
         source: of the simulated digits: `mnist`, the `digits` that come along, or `auto`; beside
             real recordings only `mnist`, because those may show digits that come along.
         root: folder of the real recordings (default: `$VDIB_DATA/nmnist`, then the cache).
-        fold: which fifth of the real recordings in `Train` to test on; none: the official split.
+        fold, num_folds: which part of `Train` to test on, of how many; none: the official split.
         download: fetch what is missing through tonic (1.1 GB).
         num_steps, step_ms: T and ms a step.
         read: how files of real recordings are read, the settings of `ReadOptions`.
@@ -212,6 +212,7 @@ class NMNISTSplits(RecordingSplits):
         source: Source = "auto",
         root: str | None = None,
         fold: int | None = None,
+        num_folds: int = 5,
         download: bool = False,
         num_steps: int = 30,
         step_ms: float = 10.0,
@@ -224,15 +225,14 @@ class NMNISTSplits(RecordingSplits):
                 raise ValueError("source: got 'digits', expected 'mnist' beside real recordings")
             source = "mnist"
         self.options = ReadOptions(**read)
-        self.kind = recordings
-        self.target = target
+        self.kind, self.target = recordings, target
         if target == "label":
             self.signal = Label(10)
         self.sizes = {"train": num_train, "validation": num_validation, "test": num_test}
         self.real_weight = real_weight
         self.simulation_seed = simulation_seed
         self.source: Source = source
-        self.root, self.fold, self.download = root, fold, download
+        self.root, self.folds, self.download = root, (fold, num_folds), download
         # From time 0, not from the first event: the saccades have a fixed schedule.
         binning = SpikeBinning(dt=step_us(num_steps, step_ms), num_steps=num_steps, start=0)
         self.prepare = Preparation((), binning, SENSOR_SIZE)
@@ -242,7 +242,7 @@ class NMNISTSplits(RecordingSplits):
         if self.kind != "simulated":
             if self.download:
                 download_nmnist(self.root)
-            real = NMNIST(split, self.root, self.fold, target=self.target, options=self.options)
+            real = NMNIST(split, self.root, *self.folds, self.target, self.options)
             parts += [real] * (self.real_weight if split == "train" else 1)
         if self.kind == "simulated" or (self.kind == "both" and split == "train"):
             size, seed = self.sizes[split], self.simulation_seed

@@ -40,12 +40,13 @@ class RecordingSet(Dataset[tuple[Recording, Shown]], ABC):
     """Recordings, read or made when asked for.
 
     Attributes:
-        images: (M, H, W) uint8, all images that recordings are to become.
+        images: (M, H, W) uint8, all images that recordings are to become; vectors are (M, 1, D)
+            float32.
         shown: what each recording shows, in order.
         name: of the data set, for progress bars and messages.
     """
 
-    images: NDArray[np.uint8]
+    images: NDArray[np.uint8] | NDArray[np.float32]
     shown: Sequence[Shown]
     name: str
 

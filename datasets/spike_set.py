@@ -33,7 +33,7 @@ class SpikeExamples(NamedTuple):
 
     Attributes:
         spikes: `(B, T, C, H, W)` as lists.
-        image: `(B, H, W)` float32, what each is to become, in [0, 1].
+        image: `(B, H, W)` float32, what each is to become: in [0, 1], or a vector `(B, 1, D)`.
         label: `(B,)` int64.
         id: `(B,)` int64.
     """
@@ -52,7 +52,7 @@ class SpikeSet(Dataset[SpikeExamples]):
         count: `(R, T)` spikes per step.
         neuron: `(S,)` the neurons that fire, step after step and recording after recording.
         shape: `(C, H, W)` of the input neurons.
-        images: `(M, H, W)` uint8.
+        images: `(M, H, W)` uint8; vectors `(M, 1, D)` of any numbers as float32.
         image: `(R,)` rows of `images`.
         label: `(R,)` class.
         id: `(R,)` stable id.
@@ -61,7 +61,7 @@ class SpikeSet(Dataset[SpikeExamples]):
     count: NDArray[np.int64]
     neuron: NDArray[np.integer[Any]]
     shape: tuple[int, int, int]
-    images: NDArray[np.uint8]
+    images: NDArray[np.uint8] | NDArray[np.float32]
     image: NDArray[np.int64]
     label: NDArray[np.int64]
     id: NDArray[np.int64]
@@ -125,10 +125,15 @@ class SpikeSet(Dataset[SpikeExamples]):
         shape = (len(at), self.count.shape[1], *self.shape)
         return SpikeExamples(
             SparseSpikes(torch.from_numpy(offset), torch.from_numpy(neuron), shape),
-            torch.from_numpy(self.images[self.image[at]]) / 255,
+            self.targets(self.image[at]),
             torch.from_numpy(self.label[at]),
             torch.from_numpy(self.id[at]),
         )
+
+    def targets(self, rows: NDArray[np.int64]) -> Tensor:
+        """Images in [0, 1], or vectors as they are, `(B, H, W)` float32."""
+        some = torch.from_numpy(self.images[rows])
+        return some / 255 if some.dtype == torch.uint8 else some
 
     def take(self, which: NDArray[Any]) -> "SpikeSet":
         """Some of the recordings, by position or mask; repetitions are welcome."""

@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
+from pytorch_lightning.loggers.csv_logs import ExperimentWriter
+from pytorch_lightning.loggers.logger import rank_zero_experiment
 from pytorch_lightning.trainer.states import TrainerFn
 from pytorch_lightning.utilities import rank_zero_only
 
@@ -17,8 +19,32 @@ from vdib.files import replacing
 from vdib.lightning_modules.vdib_module import VDIBModule
 
 
+class _Rows(ExperimentWriter):
+    """Lightning's writer, which a kill in the middle of a new header leaves with the old one."""
+
+    def _rewrite_with_new_header(self, fieldnames: list[str]) -> None:
+        with open(self.metrics_file_path, newline="", encoding="utf-8") as file:
+            _write(Path(self.metrics_file_path), fieldnames, list(csv.DictReader(file)))
+
+
+def _write(path: Path, names: list[str], rows: list[dict[str, Any]]) -> None:
+    text = io.StringIO()
+    table = csv.DictWriter(text, names)
+    table.writeheader()
+    table.writerows(rows)
+    with replacing(path) as whole:
+        whole.write(text.getvalue().encode())
+
+
 class Metrics(CSVLogger):
     """Lightning's `metrics.csv`, which a resumed run continues rather than starts again."""
+
+    @property
+    @rank_zero_experiment
+    def experiment(self) -> ExperimentWriter:
+        if self._experiment is None:
+            self._experiment = _Rows(self.log_dir)
+        return self._experiment
 
     @rank_zero_only
     def go_on(self, step: int) -> None:
@@ -33,12 +59,7 @@ class Metrics(CSVLogger):
         rows = [row for row in reader if int(row["step"]) < step]
         writer = self.experiment  # its construction deletes the file
         writer.metrics_keys = list(reader.fieldnames or [])
-        text = io.StringIO()
-        table = csv.DictWriter(text, writer.metrics_keys)
-        table.writeheader()
-        table.writerows(rows)
-        with replacing(path) as whole:
-            whole.write(text.getvalue().encode())
+        _write(path, writer.metrics_keys, rows)
 
 
 class Figures(Callback):
@@ -79,7 +100,8 @@ class Figures(Callback):
         assert isinstance(pl_module, VDIBModule)
         bits, nats, _ = pl_module.PLANE
         bits = pl_module.cost_name(bits)
-        self.path.append((epoch, float(seen[f"val/{bits}"]), float(seen[f"val/{nats}"])))
+        if f"val/{bits}" in seen:  # real numbers, of an LSTM, have no length
+            self.path.append((epoch, float(seen[f"val/{bits}"]), float(seen[f"val/{nats}"])))
         if self.every and epoch % self.every == 0:
             self._write(trainer, pl_module, "validation", self.folder / f"epoch_{epoch:03d}")
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
 from torch import nn
 
+from vdib import penalty
 from vdib.credit import BPTT, Credit, DirectFeedback, EProp
 from vdib.datasets.digits import Digits
 from vdib.datasets.event_folder import EventFolderSplits
@@ -17,20 +18,32 @@ from vdib.datasets.mnist import MNIST
 from vdib.datasets.mnist_dvs import MNISTDVSSplits
 from vdib.datasets.nmnist import NMNISTSplits
 from vdib.datasets.recording_splits import RecordingSplits
+from vdib.datasets.spike_trains import SpikeTrainSplits
+from vdib.datasets.tonic_set import TonicSplits
 from vdib.decoder import CNNDecoder, Decoder, LogisticDecoder, MLPDecoder
 from vdib.dynamics import surrogate
 from vdib.dynamics.surrogate import Surrogate
 from vdib.estimator import Estimator, LeaveOneOut, RelaxedBernoulli, ScoreFunction, StraightThrough
-from vdib.handmade import CountDecoder, FirstSpikeDecoder, MembraneDecoder
-from vdib.lightning_modules.choosing import Choice, Choices
+from vdib.first_spike import FirstSpikeDecoder
+from vdib.handmade import CountDecoder, MembraneDecoder
+from vdib.lightning_modules.choosing import Choice, Choices, chosen
+from vdib.lightning_modules.optimizers import Optimizing, adam, amsgrad, nadam
 from vdib.lightning_modules.schedule import Schedule, constant, cosine
 from vdib.neurons.layer import Neuron
 from vdib.neurons.leaky import leaky
 from vdib.neurons.lif import lif
+from vdib.neurons.lstm import lstm
+from vdib.neurons.plif import plif
 from vdib.neurons.readout import Readout, sampled, threshold
+from vdib.neurons.recurrent import recurrent_lif, recurrent_srm
+from vdib.neurons.slayer import slayer
+from vdib.neurons.spiking_lstm import spiking_lstm
 from vdib.neurons.srm import srm
+from vdib.penalty import Penalty
 from vdib.prior import AutoregressivePrior, BernoulliPrior, MarginalPrior
 from vdib.signal import Signal
+from vdib.slayer_counts import SlayerCountDecoder
+from vdib.van_rossum import VanRossumDecoder
 from vdib.window import BasisWindow, FullWindow, RateWindow, Window
 
 Kind = TypeVar("Kind")
@@ -39,6 +52,12 @@ NEURONS: Choices[Neuron] = {
     "srm": Choice(srm, "spike response model: double-exponential synapses, refractoriness"),
     "lif": Choice(lif, "leaky integrate-and-fire, reset by subtraction"),
     "leaky": Choice(leaky, "the same as snnTorch has it: bias current, no gradient by the reset"),
+    "slayer": Choice(slayer, "SRM with alpha kernels, no gradient by refractoriness (SLAYER)"),
+    "plif": Choice(plif, "leaky with a learned time constant, decayed input, reset to zero"),
+    "spiking_lstm": Choice(spiking_lstm, "LSTM cells whose gates and memory are 0 or 1"),
+    "recurrent_srm": Choice(recurrent_srm, "SRM neurons that hear each other"),
+    "recurrent_lif": Choice(recurrent_lif, "LIF neurons that hear each other"),
+    "lstm": Choice(lstm, "an ordinary LSTM, whose outputs are no spikes: to compare with"),
 }
 
 READOUTS: Choices[Readout] = {
@@ -89,6 +108,10 @@ DECODERS: Choices[Callable[[Window, int, Signal], Decoder]] = {
     "mlp": Choice(MLPDecoder, "one hidden layer of rectified units"),
     "cnn": Choice(CNNDecoder, "two convolutions over time, then a dense layer"),
     "counts": Choice(CountDecoder, "labels, by hand: target spike counts (SLAYER)"),
+    "slayer_counts": Choice(
+        SlayerCountDecoder, "the same loss with SLAYER's published gradient, which is another"
+    ),
+    "van_rossum": Choice(VanRossumDecoder, "labels, by hand: filtered target trains (van Rossum)"),
     "membrane": Choice(MembraneDecoder, "labels, by hand: v at every step (snnTorch)"),
     "first_spike": Choice(FirstSpikeDecoder, "labels, by hand: who fires first, exactly"),
 }
@@ -99,6 +122,19 @@ PRIORS: Choices[Callable[[int, float], nn.Module]] = {
     ),
     "marginal": Choice(MarginalPrior, "independent spikes, each neuron with its own probability"),
     "past": Choice(AutoregressivePrior, "spikes predicted from all neurons' past spikes"),
+}
+
+PENALTIES: Choices[Penalty] = {
+    "hidden_spikes": Choice(penalty.hidden_spikes, "a nat per spike of a hidden layer"),
+    "readout_spikes": Choice(penalty.readout_spikes, "a nat per spike of the readout"),
+    "hidden_rate": Choice(penalty.hidden_rate, "firing rates of hidden layers, towards a target"),
+    "im_loss": Choice(penalty.im_loss, "mean hidden potentials, towards the threshold"),
+}
+
+OPTIMIZERS: Choices[Optimizing] = {
+    "adam": Choice(adam, "Adam"),
+    "amsgrad": Choice(amsgrad, "Adam whose second moment never falls (SLAYER)"),
+    "nadam": Choice(nadam, "Adam with Nesterov's momentum (SLAYER, later)"),
 }
 
 SCHEDULES: Choices[Schedule] = {
@@ -115,6 +151,8 @@ EVENT_SETS: Choices[type[RecordingSplits]] = {
     "NMNISTData": Choice(NMNISTSplits, "N-MNIST, real or simulated"),
     "MNISTDVSData": Choice(MNISTDVSSplits, "MNIST-DVS, real or simulated"),
     "EventFolderData": Choice(EventFolderSplits, "a folder of your own recordings"),
+    "SpikeTrainData": Choice(SpikeTrainSplits, "a folder of your own spike trains"),
+    "TonicData": Choice(TonicSplits, "a data set of tonic's, by its name"),
 }
 
 
@@ -127,9 +165,33 @@ MODEL: Mapping[str, Choices[Any]] = {
     "window": WINDOWS,
     "decoder": DECODERS,
     "prior": PRIORS,
+    "penalties": PENALTIES,
+    "optimizer": OPTIMIZERS,
     "schedule": SCHEDULES,
 }
 """The settings of a model that are chosen by a word."""
+
+
+def penalties_of(
+    settings: Mapping[str, Any],
+) -> tuple[dict[str, tuple[Penalty, float]], bool]:
+    """The penalties that are asked for, with their weights, and whether one needs hidden v.
+
+    Args:
+        settings: each with its weight, or with that and settings of its own.
+
+    Raises:
+        ValueError: no such penalty or setting, or no weight.
+    """
+    made = {}
+    for name, value in settings.items():
+        own = dict(value) if isinstance(value, Mapping) else {"weight": value}
+        weight = own.pop("weight", None)
+        part = chosen("penalties", name, PENALTIES, own)
+        if not isinstance(weight, int | float) or isinstance(weight, bool):
+            raise ValueError(f"penalties: the weight of {name} is {weight!r}, expected a number")
+        made[name] = part, float(weight)
+    return made, any(PENALTIES[name].part in penalty.NEED_V for name in made)
 
 
 def with_words(kind: type[Kind]) -> type[Kind]:
@@ -164,6 +226,7 @@ if TYPE_CHECKING:  # which knows no types made of tables
     WindowName: TypeAlias = str
     DecoderName: TypeAlias = str
     PriorName: TypeAlias = str
+    OptimizerName: TypeAlias = str
     ScheduleName: TypeAlias = str
     ImageSetName: TypeAlias = str
 else:
@@ -175,5 +238,6 @@ else:
     WindowName = Literal[tuple(WINDOWS)]
     DecoderName = Literal[tuple(DECODERS)]
     PriorName = Literal[tuple(PRIORS)]
+    OptimizerName = Literal[tuple(OPTIMIZERS)]
     ScheduleName = Literal[tuple(SCHEDULES)]
     ImageSetName = Literal[tuple(IMAGE_SETS)]

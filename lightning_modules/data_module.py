@@ -10,8 +10,9 @@ from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 import torch
 from pytorch_lightning import LightningDataModule
 from torch import Tensor
-from torch.utils.data import DataLoader, DistributedSampler
+from torch.utils.data import DataLoader
 
+from vdib.lightning_modules.order import Batches, Order, Place, Rank
 from vdib.noise import EVALUATION
 from vdib.signal import Signal
 from vdib.sparse import Spikes
@@ -56,11 +57,24 @@ def _whole(batch: Batch) -> Batch:
     return batch  # `Examples` collate themselves
 
 
+class Loader(DataLoader[Any]):
+    """A loader that Lightning may stop and begin anywhere in an epoch.
+
+    It keeps no state of its own: where it begins was said when it was made.
+    """
+
+    def state_dict(self) -> dict[str, Any]:
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        pass
+
+
 class DataModule(LightningDataModule, Generic[Batch]):
     """Splits of examples, and loaders whose order is a function of (seed, epoch).
 
     Args:
-        batch_size: B, in training.
+        batch_size: B, in training, over all processes.
         seed: of the order of the examples.
         num_workers: loader processes, spawned; 0 loads in the main one.
         drop_last: leave out a last batch of training that is smaller.
@@ -94,6 +108,7 @@ class DataModule(LightningDataModule, Generic[Batch]):
         self.num_workers = num_workers
         self.drop_last = drop_last
         self._splits: dict[str, Examples[Batch]] = {}
+        self._begin = Place()
 
     def __str__(self) -> str:
         # Lightning's own description builds all loaders. The command line's parser describes what
@@ -132,29 +147,64 @@ class DataModule(LightningDataModule, Generic[Batch]):
         return self.code(batch, trainer.global_step if trainer and trainer.training else EVALUATION)
 
     def train_dataloader(self) -> DataLoader[Any]:
-        # Lightning tells the sampler the epoch.
-        sampler: DistributedSampler[Any] = DistributedSampler(
-            self.split("train"),  # type: ignore[arg-type]  # of which it asks the length
-            num_replicas=self.trainer.world_size if self.trainer else 1,
-            rank=self.trainer.global_rank if self.trainer else 0,
-            seed=self.seed * 1_000_003,  # epochs are added to it: keep seeds far apart
-        )
-        return self._loader("train", self.batch_size, sampler)
+        return self._loader("train", self._batches())
 
     def val_dataloader(self) -> DataLoader[Any]:
-        return self._loader("validation", max(self.batch_size, self.EVALUATED))
+        return self._loader("validation")
 
     def test_dataloader(self) -> DataLoader[Any]:
-        return self._loader("test", max(self.batch_size, self.EVALUATED))
+        return self._loader("test")
 
-    def _loader(
-        self, split: str, batch_size: int, sampler: DistributedSampler[Any] | None = None
-    ) -> DataLoader[Any]:
-        return DataLoader(
+    @property
+    def evaluated(self) -> int:
+        """Examples of a batch in evaluation, over all processes."""
+        return max(self.batch_size, self.EVALUATED)
+
+    def weight(self, batch: int) -> float:
+        """What this process's part of a training batch counts; see `Batches.weight`."""
+        return self._batches().weight(batch)
+
+    def _batches(self) -> Batches:
+        """Of training, from where the run goes on."""
+        seed = self.seed if self.shuffled else None
+        order = Order(len(self.split("train")), seed, self._begin.epoch)
+        return Batches(order, self.batch_size, self._rank, True, self.drop_last, self._begin)
+
+    def setup(self, stage: str) -> None:
+        self._begin = Place()  # a checkpoint is restored after this, and before loaders are made
+
+    def state_dict(self) -> dict[str, Any]:
+        assert self.trainer is not None
+        epochs = self.trainer.fit_loop.epoch_progress.current
+        batches = self.trainer.fit_loop.epoch_loop.batch_progress.current.processed
+        at_end = epochs.completed < epochs.processed
+        return Place(epochs.processed, 0 if at_end else batches)._asdict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self._begin = Place(**state)
+
+    @property
+    def shuffled(self) -> bool:
+        """Whether training examples are; `--trainer.overfit_batches` sees the first ones again."""
+        return not (self.trainer and self.trainer.overfit_batches > 0)
+
+    @property
+    def _rank(self) -> Rank:
+        trainer = self.trainer
+        return Rank(trainer.global_rank, trainer.world_size) if trainer else Rank()
+
+    def _loader(self, split: str, batches: Batches | None = None) -> DataLoader[Any]:
+        if batches is None:
+            count, processes = len(self.split(split)), self._rank.count
+            if count < processes:
+                raise ValueError(
+                    f"{split}: got {count} examples for {processes} processes, "
+                    "expected one each: fewer --trainer.devices"
+                )
+            batches = Batches(Order(count), self.evaluated, self._rank)
+        return Loader(
             self.split(split),  # type: ignore[arg-type]  # batches are taken as a whole
-            batch_size,
-            sampler=sampler,
-            drop_last=self.drop_last and split == "train",
+            batch_sampler=batches,
             num_workers=self.num_workers,
             collate_fn=_whole,
             multiprocessing_context="spawn" if self.num_workers else None,

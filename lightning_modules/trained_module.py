@@ -1,26 +1,32 @@
 """How a `VDIB` model is started and optimised, and what stops it."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
-from pytorch_lightning import LightningModule
-from torch import Tensor, nn
+from torch import Tensor
 
+from vdib.distillation import Teacher
 from vdib.lightning_modules.data_module import DataModule, SpikeBatch
-from vdib.lightning_modules.schedule import Schedule, follow_peaks
-from vdib.model import VDIB, Bottleneck
-from vdib.noise import Noise
+from vdib.lightning_modules.guard import why_gradient, why_loss
+from vdib.lightning_modules.measured_module import MeasuredModule
+from vdib.lightning_modules.optimizers import Optimizing
+from vdib.lightning_modules.schedule import Schedule, follow_length, follow_peaks
+from vdib.model import Bottleneck
+from vdib.noise import EVALUATION, Noise
+from vdib.pruning import Pruning
 from vdib.runs.folder import checkpoint_of, read_checkpoint, take_weights
+from vdib.sparse import Spikes
 
 
-class TrainedModule(LightningModule):
+class TrainedModule(MeasuredModule):
     """A module that holds a model and optimises it.
 
     Attributes:
-        vdib: the model.
-        lr: peak learning rate of Adam.
+        optimizer: Adam or a relative of it.
+        lr: its peak learning rate.
         encoder_lr: the encoder's.
         schedule: of both over a training.
         updates_per_batch: of the weights.
@@ -29,9 +35,15 @@ class TrainedModule(LightningModule):
         rho: firing probability per step that the readout then starts from.
         init_from: a run, or a checkpoint, whose weights to start from.
         seed: of the noise.
+        pruning: of the encoder's weights, if any.
+        teacher: of soft labels, if any: trained before the model is, on the same split.
+        teacher_accuracy: the share of the validation examples that it is right about.
     """
 
-    vdib: VDIB
+    pruning: Pruning | None = None
+    teacher: Teacher | None = None
+    teacher_accuracy: float | None = None
+    optimizer: Optimizing
     lr: float
     encoder_lr: float
     schedule: Schedule
@@ -56,6 +68,17 @@ class TrainedModule(LightningModule):
         else:
             path = checkpoint_of(Path(self.init_from))
             take_weights(self, read_checkpoint(path), path)
+        if self.teacher is not None:
+            seen = self._examples("validation")
+            self.teacher_accuracy = self.teacher.fit(self._examples("train"), seen, self.seed)
+            self.vdib.teacher = self.teacher
+
+    def _examples(self, split: str) -> Iterator[tuple[Spikes, Tensor]]:
+        examples = self.data.split(split)
+        for start in range(0, len(examples), 100):
+            some = examples.__getitems__(range(start, min(start + 100, len(examples))))
+            batch = self.data.code(some, EVALUATION)
+            yield batch.spikes, batch.target
 
     def start(self, data: DataModule[Any]) -> None:
         """Bring freshly drawn weights to where training had better start."""
@@ -72,28 +95,54 @@ class TrainedModule(LightningModule):
         noise = Noise(self.seed, self.global_step, batch.id)
         surrogate_loss, out = self.training_loss(batch, noise)
         loss = out.loss(self.vdib.beta).detach()
-        if not torch.isfinite(surrogate_loss):
-            raise FloatingPointError(f"the loss is {float(loss)} at step {self.global_step}")
-        self.log("train/loss", loss, prog_bar=True)
-        return surrogate_loss
+        self.check_loss(surrogate_loss, float(loss), batch)
+        weight = self.data.weight(batch_idx)
+        for state in self.vdib.estimator.buffers():  # averages over earlier batches
+            state.copy_(self.trainer.strategy.reduce(weight * state, reduce_op="mean"))
+        self.log("train/loss", weight * loss, prog_bar=True, sync_dist=True)
+        return weight * surrogate_loss
+
+    def check_loss(self, loss: Tensor, value: float, batch: SpikeBatch) -> None:
+        """Raise a `FloatingPointError` that says why, where a loss is not finite.
+
+        Args:
+            loss: what is to be differentiated.
+            value: of the loss itself.
+            batch: that it is of.
+        """
+        if not torch.isfinite(loss):
+            weights, precision = self.vdib.named_parameters(), str(self.trainer.precision)
+            raise FloatingPointError(why_loss(self.global_step, value, weights, batch, precision))
 
     def on_train_start(self) -> None:
         for config in self.trainer.lr_scheduler_configs:
+            follow_length(config.scheduler, self._steps)
             follow_peaks(config.scheduler, self._peaks)
+        if self.pruning is not None:
+            if not math.isfinite(self.trainer.estimated_stepping_batches):
+                raise ValueError("prune: when does training end? set --trainer.max_epochs")
+            self.pruning.begin()
+
+    @property
+    def progress(self) -> float:
+        """The share of the training that is over."""
+        steps = self.trainer.estimated_stepping_batches * self.updates_per_batch
+        return self.global_step / steps
+
+    @property
+    def may_be_best(self) -> bool:
+        """Whether the weights of now may be chosen: not before all that are to go have gone."""
+        return self.pruning is None or self.progress >= self.pruning.end
+
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+        if self.pruning is not None:
+            self.pruning.after_update(self.progress)
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
-        grads = [p.grad for p in self.vdib.parameters() if p.grad is not None]
-        if not torch.isfinite(nn.utils.get_total_norm(grads)):
-            raise FloatingPointError(f"a gradient is not finite at step {self.global_step}")
-
-    def log_figures(self, stage: str, figures: Mapping[str, Tensor | float], count: int) -> None:
-        """Means over the epoch of what `count` examples of a batch measured."""
-        self.log_dict(
-            {f"{stage}/{name}": value for name, value in figures.items()},
-            batch_size=count,
-            on_epoch=True,
-            sync_dist=True,
-        )
+        if getattr(self.trainer.precision_plugin, "scaler", None) is not None:
+            return  # which finds its scale by gradients that are not finite, and makes no such step
+        if why := why_gradient(self.global_step, self.vdib.named_parameters()):
+            raise FloatingPointError(why)
 
     def configure_optimizers(self) -> Any:
         encoder = [p for p in self.vdib.encoder.parameters() if p.requires_grad]
@@ -104,9 +153,13 @@ class TrainedModule(LightningModule):
         ]
         # In mixed precision Lightning clips for no fused optimiser.
         fused = not (self.trainer.gradient_clip_val and "mixed" in str(self.trainer.precision))
-        optimizer = torch.optim.Adam([g for g in groups if g["params"]], lr=self.lr, fused=fused)
-        steps = self.trainer.estimated_stepping_batches * self.updates_per_batch
-        schedule = self.schedule(optimizer, steps)
+        optimizer = self.optimizer([g for g in groups if g["params"]], self.lr, fused)
+        self._steps = self.trainer.estimated_stepping_batches * self.updates_per_batch
+        schedule = self.schedule(optimizer, self._steps)
         self._peaks = list(schedule.base_lrs)
         each_step = {"scheduler": schedule, "interval": "step"}
         return {"optimizer": optimizer, "lr_scheduler": each_step}
+
+    def settings(self) -> dict[str, float | str]:
+        """What the summary says beside what was measured."""
+        return {} if self.teacher_accuracy is None else {"teacher_accuracy": self.teacher_accuracy}

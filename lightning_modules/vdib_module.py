@@ -5,25 +5,23 @@ Legend: B batch, T steps, N_y readout neurons.
 
 import math
 import os
-from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
-from matplotlib.figure import Figure
-from torch import Tensor
 
 from vdib.decoder import Decoder
+from vdib.distillation import Teacher
 from vdib.encoder import build_encoder
 from vdib.estimator import Estimator
 from vdib.lightning_modules import choices
 from vdib.lightning_modules.choices import with_words
-from vdib.lightning_modules.choosing import chosen
-from vdib.lightning_modules.data_module import SpikeBatch
+from vdib.lightning_modules.choosing import chosen, with_settings
 from vdib.lightning_modules.trained_module import TrainedModule
 from vdib.model import VDIB
-from vdib.penalty import PENALTIES
-from vdib.signal import Signal, check_signal
+from vdib.neurons.techniques import Techniques
+from vdib.pruning import Pruning
+from vdib.signal import Label, Signal, check_signal
 from vdib.window import Window
 
 
@@ -41,7 +39,8 @@ class VDIBModule(TrainedModule):
         readout_settings: of a sampled readout tau_e, steps that its synapses remember,
             `{memory_steps: 20}`.
         hidden: sizes of the dense hidden layers.
-        conv: channels of convolutional layers before them.
+        conv: convolutional layers before them: channels (`16`: 5x5, pooled by 2), words such as
+            `16c5` (5x5, not pooled), `16c5p1` (padded by 1), `2a` (sums over 2x2, a layer itself).
         num_readout: N_y, readout neurons.
         num_filters: K, synaptic filters of a sampled readout.
         decoder: a name, or a decoder class.
@@ -56,8 +55,13 @@ class VDIBModule(TrainedModule):
         prior: q(y), against which the rate is measured.
         beta: nats of distortion that a nat of rate is worth (default: 0.01, for labels 0.0001).
         rho: firing probability per step that the prior and the readout start from.
-        penalties: functions of `vdib.penalty` and their weights, `{hidden_spikes: 0.01}`.
-        lr: peak learning rate of Adam.
+        penalties: each with its weight, `{im_loss: 1, hidden_rate: {weight: 1, target: 0.02}}`.
+        techniques: around hidden layers (`vdib.neurons.techniques`): `{norm: true, delays: 8,
+            attention: 4, residual: add}`.
+        prune: share of the encoder's weights to be zero by half of the training.
+        teacher: of labels, an ordinary network (`vdib.distillation`), `{units: 256}`.
+        optimizer: of all weights.
+        lr: its peak learning rate.
         schedule: of the learning rates over a training.
         encoder_lr: the encoder's, where it is to differ.
         frozen_encoder: leave the encoder as it was drawn: the baseline.
@@ -71,18 +75,12 @@ class VDIBModule(TrainedModule):
     Attributes:
         TAKES: settings that follow from the data.
         MEASURES: the kinds of signals that it is for.
-        TABLE: what a run is summed up by: keys of its summary, and their words.
-        PLANE: what of the validation figures are rate (bits) and distortion (nats), and per what;
-            see `cost_name`.
         EVERY_STEP: whether every step is decoded.
     """
 
     TAKES: ClassVar[tuple[str, ...]] = ("num_steps", "input_shape", "signal")
     MEASURES: ClassVar[tuple[type[Signal], ...]] = (Signal,)
-    TABLE: ClassVar[Mapping[str, str]]
-    PLANE: ClassVar[tuple[str, str, str]] = ("rate_bits", "distortion_nats", "sample")
     EVERY_STEP: ClassVar[bool] = False
-    marginal: Tensor
 
     def __init__(
         self,
@@ -94,7 +92,7 @@ class VDIBModule(TrainedModule):
         readout: choices.ReadoutName = "sampled",
         readout_settings: Mapping[str, Any] | None = None,
         hidden: Sequence[int] = (600,),
-        conv: Sequence[int] = (),
+        conv: Sequence[int | str] = (),
         num_readout: int = 256,
         num_filters: int = 8,
         decoder: choices.DecoderName | Callable[[Window, int, Signal], Decoder] = "mlp",
@@ -109,7 +107,11 @@ class VDIBModule(TrainedModule):
         prior: choices.PriorName = "bernoulli",
         beta: float | None = None,
         rho: float = 0.1,
-        penalties: Mapping[str, float] | None = None,
+        penalties: Mapping[str, Any] | None = None,
+        techniques: Mapping[str, Any] | None = None,
+        prune: float | None = None,
+        teacher: Mapping[str, Any] | None = None,
+        optimizer: choices.OptimizerName = "adam",
         lr: float = 2e-3,
         encoder_lr: float | None = None,
         schedule: choices.ScheduleName = "cosine",
@@ -132,8 +134,6 @@ class VDIBModule(TrainedModule):
             raise ValueError(
                 f"window_steps: got {steps}, expected 1 to {num_steps}, the steps of the data"
             )
-        for name in set(penalties or ()) - set(PENALTIES):
-            raise ValueError(f"penalties: got {name!r}, expected some of {', '.join(PENALTIES)}")
         slope = None
         if surrogate is not None:
             slope = chosen("surrogate", surrogate, choices.SURROGATES, surrogate_settings)
@@ -150,6 +150,7 @@ class VDIBModule(TrainedModule):
             chosen("credit", credit, choices.CREDITS),
             seed,
             chosen("readout", readout, choices.READOUTS, readout_settings),
+            with_settings("techniques", Techniques, techniques or {})(),
         )
         if frozen_encoder:  # else as the layers say: a neuron may hold a number fixed
             encoder.requires_grad_(False)
@@ -165,10 +166,16 @@ class VDIBModule(TrainedModule):
             estimator,
             signal.beta if beta is None else beta,
             self.EVERY_STEP,
-            {name: (PENALTIES[name], weight) for name, weight in (penalties or {}).items()},
+            *choices.penalties_of(penalties or {}),
         )
+        self.pruning = None if prune is None else Pruning(encoder, prune)
+        if teacher is not None:
+            check_signal(signal, (Label,), "a teacher")
+            make = with_settings("teacher", Teacher, teacher)
+            self.teacher = make(math.prod(input_shape), signal.num_outputs)
         self.signal = signal
         self.rho = rho
+        self.optimizer = chosen("optimizer", optimizer, choices.OPTIMIZERS)
         self.lr = lr
         self.encoder_lr = lr if encoder_lr is None else encoder_lr
         self.schedule = chosen("schedule", schedule, choices.SCHEDULES)
@@ -180,56 +187,3 @@ class VDIBModule(TrainedModule):
         # step but where every step is decoded: that has to fit sequences of any length.
         steps = 1 if self.EVERY_STEP else num_steps
         self.register_buffer("marginal", torch.full((steps, num_readout), rho))
-
-    @abstractmethod
-    def evaluate(self, stage: str, batch: SpikeBatch) -> Tensor | None:
-        """Measure a batch, log `{stage}/...` and return the code's logits `(B, T, N_y)`.
-
-        Returns:
-            None where the code is deterministic: it has no probabilities.
-        """
-
-    @abstractmethod
-    def figures(self, batch: SpikeBatch) -> dict[str, Figure]:
-        """What a run shows of some examples, by file name without `.png`."""
-
-    @abstractmethod
-    def constant(self, data: Any) -> tuple[str, float] | None:
-        """What the best constant answer on the validation data is called, and costs in nats.
-
-        Returns:
-            None where the decoder's costs are not to be compared with it.
-        """
-
-    def cost_name(self, rate: str) -> str:
-        """The key of what a code costs: a deterministic one has a length where others have a rate.
-
-        Args:
-            rate: the key of a rate under the training prior.
-        """
-        stochastic = self.vdib.encoder.readout.stochastic
-        return rate if stochastic else rate.replace("rate", "code_length", 1)
-
-    def settings(self) -> dict[str, float | str]:
-        """What the summary says beside what was measured."""
-        return {}
-
-    def on_validation_epoch_start(self) -> None:
-        self._probabilities = torch.zeros_like(self.marginal)
-        self._count = self.marginal.new_zeros(())
-
-    def validation_step(self, batch: SpikeBatch, batch_idx: int) -> None:
-        logits = self.evaluate("val", batch)
-        if logits is not None:
-            self._probabilities += torch.sigmoid(logits).sum(0)
-            self._count += len(batch.id)
-
-    def on_validation_epoch_end(self) -> None:
-        if not self.vdib.encoder.readout.stochastic:
-            return  # no probabilities, no marginal
-        reduce = self.trainer.strategy.reduce
-        total = reduce(self._probabilities, reduce_op="sum")
-        self.marginal = (total / reduce(self._count, reduce_op="sum")).clamp(1e-6, 1 - 1e-6)
-
-    def test_step(self, batch: SpikeBatch, batch_idx: int) -> None:
-        self.evaluate("test", batch)

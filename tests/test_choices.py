@@ -101,16 +101,21 @@ def test_the_surrogate_that_is_asked_for_is_the_slope(word, neuron):
     layer = choices.NEURONS[neuron].part(*PLACES["dense"], surrogate).double()
     if type(layer).__name__ in suites.OWN_FIRE:
         pytest.skip(suites.OWN_FIRE[type(layer).__name__])
-    x = suites.spike_train(20, 1, 5, rate=0.6)
+    # Where a synapse answers in the next step only, nothing fires in the first of two.
+    waits = hasattr(layer, "filter") and not layer.filter.impulse_response(1).any()
+    x = suites.spike_train(20, 1 + waits, 5, rate=0.6)
     layer.calibrate(x, 2.0)
-    upstream = suites.uniform(20, 1, 4)
+    upstream = suites.uniform(20, 4)
     spikes, v = layer(x)
+    assert not spikes[:, :-1].any()
     grads = torch.autograd.grad(
-        (spikes * upstream).sum(), list(suites.learnt(layer).values()), allow_unused=True
+        (spikes[:, -1] * upstream).sum(), list(suites.learnt(layer).values()), allow_unused=True
     )
     _, v = layer(x)
-    through_v = (v * upstream * surrogate(v.detach())).sum()
-    wanted = torch.autograd.grad(through_v, list(suites.learnt(layer).values()), allow_unused=True)
+    through_v = (v * surrogate(v.detach()))[:, -1] * upstream
+    wanted = torch.autograd.grad(
+        through_v.sum(), list(suites.learnt(layer).values()), allow_unused=True
+    )
     for grad, other in zip(grads, wanted, strict=True):
         torch.testing.assert_close(grad, other)
     assert wanted[0].abs().max() > 1e-4

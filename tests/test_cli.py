@@ -261,16 +261,18 @@ def test_a_loss_that_is_not_a_number_leaves_the_last_checkpoint(monkeypatch, cap
 
     monkeypatch.setattr(NaturalisationModule, "training_step", spoil)
     folder = run("nan", epochs=2, status=2)
-    assert said(capsys).startswith("the loss is nan at step 3; go on with ")
+    line = said(capsys)
+    assert line.startswith("the loss is nan at step 3: decoder.head.bias is not finite after ")
+    assert "a lower --model.lr, or --trainer.gradient_clip_val 1; go on with --experiment" in line
     for which in ("last", "best"):
         assert all(bool(weight.isfinite().all()) for weight in weights(folder, which).values())
 
 
 def test_a_learning_rate_far_too_high(capsys):
-    folder = run("high", "--model.lr", "1e30", status=2)
-    assert (
-        said(capsys) == f"the loss is nan at step 1; delete {folder}, which has no checkpoint yet"
-    )
+    run("high", "--model.lr", "1e30", status=2)
+    line = said(capsys)
+    assert line.startswith("the loss is nan at step 1: ")
+    assert "weights and data are finite, the sum overflows: a lower --model.lr" in line
 
 
 # --- settings ---------------------------------------------------------------------------------
@@ -515,10 +517,10 @@ def test_a_logger_that_is_not_installed_is_one_line(monkeypatch, capsys):
 def test_two_spawned_workers_change_nothing(monkeypatch):
     loader = ImageData._loader
 
-    def spawn_for_training(data, images, batch_size, sampler=None):
-        if sampler is None:  # a process takes seconds to start
+    def spawn_for_training(data, split, batches=None):
+        if batches is None:  # a process takes seconds to start
             monkeypatch.setattr(data, "num_workers", 0)
-        return loader(data, images, batch_size, sampler)
+        return loader(data, split, batches)
 
     monkeypatch.setattr(ImageData, "_loader", spawn_for_training)
     alone = run("alone", "--data.coding", "rate")

@@ -1,9 +1,9 @@
-"""Rate and time coding against their definitions."""
+"""Codings of images against their definitions."""
 
 import pytest
 import torch
 
-from vdib.coding import rate_code, time_code
+from vdib.coding import rate_code, row_code, time_code
 from vdib.noise import EVALUATION, INPUT, Noise
 
 
@@ -81,3 +81,20 @@ def test_time_code_keeps_one_spike_of_all_but_the_darkest_pixels():
     assert spikes.argmax(1).tolist() == [[0, 0, 28, 28, 0, 0]]
     assert spikes.dtype == pixels.dtype
     assert time_code(pixels.double(), 30).dtype == torch.float64
+
+
+@pytest.mark.parametrize("repeats", [1, 3])
+def test_row_code_shows_one_row_after_the_other(repeats):
+    """Each for as many steps, compared with the input noise of its step and column."""
+    images, ids = grey(6, 20).view(6, 4, 5), torch.tensor([3, 1, 4, 15, 9, 2])
+    spikes = row_code(images, 4 * repeats, noise(ids))
+    uniform = noise(ids).uniform(INPUT, 4 * repeats, (5,))
+    for b in range(6):
+        for t in range(4 * repeats):
+            assert torch.equal(spikes[b, t], (uniform[b, t] < images[b, t // repeats]).float())
+    assert torch.equal(row_code(images[2:4], 4 * repeats, noise(ids[2:4])), spikes[2:4])
+    assert 0.3 < spikes.mean() < 0.7
+    with pytest.raises(ValueError, match="num_steps: got 7, expected a multiple of the 4 rows"):
+        row_code(images, 7, noise(ids))
+    with pytest.raises(ValueError, match="pixels must lie in"):
+        row_code(2 * images, 4, noise(ids))

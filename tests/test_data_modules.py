@@ -2,8 +2,11 @@
 
 import inspect
 import re
+import sys
 from functools import partial
+from types import SimpleNamespace
 from typing import get_args
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -40,12 +43,58 @@ def folder(**settings):
     return EVENT_DATA["EventFolderData"](root="mine", **settings)
 
 
+def spike_trains(target="label", **settings):
+    """The same sizes, of four units, with every kind of target."""
+    for split, count in zip(SPLITS, SIZES.values(), strict=True):
+        for i in range(count):
+            path = make.Path("trains", split, f"{i}.npz")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            rng = np.random.default_rng(i + 10 * len(split))
+            np.savez(
+                path,
+                times=np.sort(rng.random(20)) / 2,
+                units=rng.integers(0, 4, 20),
+                label=("cat", "dog")[i % 2],
+                image=rng.random((4, 3)),
+                curve=rng.normal(size=2),
+            )
+    settings = {"num_steps": 4, "step_ms": 100, "num_units": 4, "cache": False, **settings}
+    return EVENT_DATA["SpikeTrainData"](path="trains", target=target, **settings)
+
+
+class Made:
+    """What tonic might offer."""
+
+    sensor_size = (34, 34, 2)
+
+    def __init__(self, save_to, train=True):
+        self.location_on_system, self.train = save_to, train
+        self.targets = [i % 3 for i in range(10 if train else 4)]
+
+    def __len__(self):
+        return len(self.targets)
+
+    def __getitem__(self, index):
+        made = make.scattered(60, seed=index + 20 * self.train)
+        names = ["x", "y", "t", "p"]
+        columns = [getattr(made, name) for name in names]
+        return np.rec.fromarrays(columns, names=names), self.targets[index]
+
+
+def from_tonic(**settings):
+    module = SimpleNamespace(datasets=SimpleNamespace(Made=Made))
+    with mock.patch.dict(sys.modules, {"tonic": module}):
+        settings = {"num_steps": 4, "step_ms": 100, "cache": False, "validation": 0.3, **settings}
+        return EVENT_DATA["TonicData"](name="Made", root="there", **settings)
+
+
 BLOBS = {"num_steps": 30, "num_long": 0, "unscored": 5, **SIZES}
 MAKERS = {
     "digits": (ImageData, partial(ImageData, "digits", num_steps=4)),
     "digits, labels": (ImageData, partial(ImageData, "digits", "label", num_steps=4)),
     "digits, rate": (ImageData, partial(ImageData, "digits", coding="rate", num_steps=4)),
     "digits, currents": (ImageData, partial(ImageData, "digits", coding="constant", num_steps=4)),
+    "digits, rows": (ImageData, partial(ImageData, "digits", coding="rows", num_steps=28)),
     **{
         name: (EVENT_DATA[name], partial(EVENT_DATA[name], **SIMULATED))
         for name in ("NMNISTData", "MNISTDVSData")
@@ -56,6 +105,11 @@ MAKERS = {
     ),
     "a folder": (EVENT_DATA["EventFolderData"], folder),
     "a folder, labels": (EVENT_DATA["EventFolderData"], partial(folder, target="label")),
+    **{
+        f"spike trains, {target}": (EVENT_DATA["SpikeTrainData"], partial(spike_trains, target))
+        for target in ("label", "image", "curve")
+    },
+    "tonic": (EVENT_DATA["TonicData"], from_tonic),
     "blobs": (BlobData, partial(BlobData, lag=2, **BLOBS)),
     "blobs, inputs": (BlobData, partial(BlobData, lag=-2, target="inputs", **BLOBS)),
 }
@@ -171,8 +225,8 @@ def test_an_example_is_the_same_in_any_batch(made):
 def test_order_is_a_function_of_seed_and_epoch(made):
     def order(seed, epoch):
         loader = made(seed=seed, batch_size=3).train_dataloader()
-        loader.sampler.set_epoch(epoch)
-        return torch.cat([loader.dataset.__getitems__([i])[-1] for i in loader.sampler])
+        loader.batch_sampler.sampler.set_epoch(epoch)
+        return torch.cat([loader.dataset.__getitems__(some)[-1] for some in loader.batch_sampler])
 
     torch.manual_seed(0)
     before = torch.random.get_rng_state()
@@ -210,3 +264,8 @@ def test_batch_sizes_are_checked(world):
 def test_misspelt_words_are_refused(given):
     with pytest.raises(ValueError, match="expected image or label and one of rate, time"):
         ImageData(**given)
+
+
+def test_rows_come_in_whole_images():
+    with pytest.raises(ValueError, match="num_steps: got 30, expected a multiple of 28, the rows"):
+        ImageData(coding="rows")

@@ -8,8 +8,8 @@ import torch
 
 from vdib.dynamics.firing import Bernoulli, Concrete
 from vdib.estimator import LeaveOneOut, RelaxedBernoulli, ScoreFunction, StraightThrough, returns
+from vdib.lightning_modules.choices import PENALTIES
 from vdib.noise import Noise
-from vdib.penalty import PENALTIES
 
 
 def expected_gradient(model, x, r):
@@ -59,7 +59,7 @@ def test_penalties_are_credited_to_the_spikes(name):
     x, r = tiny.example()
     model, plain = (
         tiny.bottleneck(FixedBaseline(1.5), penalties=penalties)
-        for penalties in ({name: (PENALTIES[name], 0.8)}, None)
+        for penalties in ({name: (PENALTIES[name].part, 0.8)}, None)
     )
     exact = tiny.gradient(model, tiny.exact_loss(model, x, r))
     torch.testing.assert_close(expected_gradient(model, x, r), exact, rtol=1e-9, atol=1e-9)

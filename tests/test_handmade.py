@@ -9,7 +9,8 @@ from torch.distributions import Normal
 
 from vdib.encoder import SpikeCode, SpikingEncoder
 from vdib.estimator import ScoreFunction
-from vdib.handmade import CountDecoder, FirstSpikeDecoder, MembraneDecoder
+from vdib.first_spike import FirstSpikeDecoder
+from vdib.handmade import CountDecoder, MembraneDecoder
 from vdib.lightning_modules.naturalisation.image_data import ImageData
 from vdib.lightning_modules.naturalisation.module import NaturalisationModule
 from vdib.model import VDIB
@@ -18,6 +19,7 @@ from vdib.neurons.synapses import dense
 from vdib.noise import EVALUATION, Noise
 from vdib.prior import BernoulliPrior
 from vdib.signal import Image, Label
+from vdib.van_rossum import VanRossumDecoder, target_train
 from vdib.window import FullWindow
 
 
@@ -123,6 +125,64 @@ def test_readouts_without_a_sampled_drive_are_refused():
         bottleneck(FirstSpikeDecoder, Never(), readout=tiny.Gates((4,), 2))
 
 
+# --- filtered trains ---------------------------------------------------------------------------
+
+
+def convolved(train, tau):
+    """`sum_{u <= t} exp(-(t - u) / tau) train[u]`, term by term."""
+    return [
+        sum(math.exp(-(t - u) / tau) * train[u] for u in range(t + 1)) for t in range(len(train))
+    ]
+
+
+def test_the_distance_of_van_rossum_is_that_of_direct_convolutions():
+    tau, steps, labels = 4.0, 25, torch.tensor([1, 0, 2])
+    spikes = tiny.spike_train(3, steps, 3, rate=0.25)
+    decoder = VanRossumDecoder(FullWindow(steps), 3, Label(3), 0.2, 0.04, tau=tau)
+    trains = {rate: [float((t + 1) % round(1 / rate) == 0) for t in range(steps)]
+              for rate in (0.2, 0.04)}  # fmt: skip
+    for i, label in enumerate(labels.tolist()):
+        squares = 0.0
+        for neuron in range(3):
+            target = trains[0.2 if neuron == label else 0.04]
+            pairs = zip(convolved(spikes[i, :, neuron].tolist(), tau),
+                        convolved(target, tau), strict=True)  # fmt: skip
+            squares += sum((f - g) ** 2 for f, g in pairs) / tau
+        constant = 3 * steps * math.log(math.sqrt(tau) * math.sqrt(2 * math.pi))
+        found = decoder(SpikeCode(spikes[i : i + 1], None)).log_prob(labels[i : i + 1, None])
+        assert float(found) == pytest.approx(-squares / 2 - constant, rel=1e-12)
+    label, step = decoder.decide(SpikeCode(spikes, None))
+    every = torch.stack([decoder(SpikeCode(spikes, None)).log_prob(torch.full((3, 1), c))[:, 0]
+                         for c in range(3)])  # fmt: skip
+    assert torch.equal(label, every.argmax(0))
+    assert (step == steps).all()
+
+
+def test_a_spike_is_half_a_distance_and_a_late_one_next_to_nothing():
+    """What the paper says of its distance, for a filter that is long in steps."""
+    tau, steps = 50.0, 1000
+    decoder = VanRossumDecoder(FullWindow(steps), 2, Label(2), 0.002, 0.0, tau=tau)
+
+    def distance(*times):
+        code = torch.zeros(1, steps, 2).double()
+        code[0, list(times), 0] = 1
+        return -2 * float(decoder(SpikeCode(code, None)).log_prob(torch.tensor([[0]])))
+
+    exact = distance(499, 999)
+    assert distance(999) - exact == pytest.approx(0.5, rel=0.03)
+    assert 0 < distance(500, 999) - exact < 0.03
+    assert distance(199, 999) - exact == pytest.approx(1.0, rel=0.03)
+
+
+def test_targets_are_evenly_spaced_and_as_many_as_said():
+    for count in (0, 1, 3, 7, 30, 100):
+        train = target_train(count, 100)
+        assert train.sum() == count
+        assert not count or train[-1] == 1
+        gaps = train.nonzero().flatten().diff()
+        assert len(gaps) < 2 or gaps.max() - gaps.min() <= 1
+
+
 # --- counts and membrane ----------------------------------------------------------------------
 
 
@@ -160,18 +220,30 @@ def test_the_membrane_is_snntorchs_cross_entropy_at_every_step():
         decoder(SpikeCode(spikes, None))
 
 
-@pytest.mark.parametrize("kind", [CountDecoder, MembraneDecoder, FirstSpikeDecoder])
+@pytest.mark.parametrize(
+    "kind", [CountDecoder, VanRossumDecoder, MembraneDecoder, FirstSpikeDecoder]
+)
 def test_one_neuron_a_class(kind):
     with pytest.raises(ValueError, match="got num_readout 12, expected 10"):
-        kind(FullWindow(3), 12, Label(10))
+        kind(FullWindow(9), 12, Label(10))
     with pytest.raises(ValueError, match="decodes labels, the data hold images"):
-        kind(FullWindow(3), 10, Image((10,)))
+        kind(FullWindow(9), 10, Image((10,)))
 
 
 @pytest.mark.parametrize("given", [{"target_true": 0.01}, {"target_true": 1.2}, {"sigma": 0.0}])
 def test_odd_targets_are_refused(given):
     with pytest.raises(ValueError, match="expected"):
         CountDecoder(FullWindow(30), 10, Label(10), **given)
+    with pytest.raises(ValueError, match="expected"):
+        VanRossumDecoder(FullWindow(30), 10, Label(10), **given)
+
+
+@pytest.mark.parametrize("given", [{"tau": 0.0}, {"tau": math.inf}, {"sigma": math.nan}])
+def test_odd_filters_are_refused(given):
+    with pytest.raises(ValueError, match="expected numbers above 0"):
+        VanRossumDecoder(FullWindow(30), 10, Label(10), **given)
+    with pytest.raises(ValueError, match="1 spikes in 9 steps for all: a larger target_true"):
+        VanRossumDecoder(FullWindow(9), 10, Label(10), 0.1, 0.08)
 
 
 # --- in an experiment -------------------------------------------------------------------------
@@ -181,6 +253,7 @@ def test_odd_targets_are_refused(given):
     ("word", "readout"),
     [
         *(("counts", readout) for readout in ("sampled", "threshold")),
+        *(("van_rossum", readout) for readout in ("sampled", "threshold")),
         *(("membrane", readout) for readout in ("sampled", "threshold")),
         ("first_spike", "sampled"),
         ("mlp", "sampled"),

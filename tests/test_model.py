@@ -12,7 +12,7 @@ from vdib.neurons.srm import srm
 from vdib.neurons.synapses import dense
 from vdib.noise import Noise
 from vdib.objective import bernoulli_kl, code_length, distortion
-from vdib.penalty import PENALTIES, hidden_spikes, readout_spikes
+from vdib.penalty import hidden_rate, hidden_spikes, im_loss, readout_spikes
 from vdib.prior import BernoulliPrior
 from vdib.signal import Image
 from vdib.window import FullWindow
@@ -150,7 +150,7 @@ def test_penalties_of_several_codes_are_each_codes_own():
 def test_a_penalty_on_spikes_of_no_layer_is_nothing():
     code = SpikeCode(tiny.spike_train(2, 3, 4), None)
     assert torch.equal(hidden_spikes(code), torch.zeros(2, 3).double())
-    for penalty in PENALTIES.values():
+    for penalty in (hidden_spikes, readout_spikes, hidden_rate, im_loss):
         assert penalty(code).shape == (2, 3)
 
 

@@ -75,7 +75,7 @@ def test_the_judge_is_no_part_of_the_model():
 
 
 def test_a_signal_that_is_not_measured_is_refused():
-    with pytest.raises(ValueError, match="decodes images or labels, the data hold patterns"):
+    with pytest.raises(ValueError, match="decodes images or labels or curves, the data hold"):
         NaturalisationModule(num_steps=5, input_shape=(6,), signal=Pattern(6, 2))
     with pytest.raises(ValueError, match="decodes active inputs, the data hold images"):
         PredictiveCodingModule(num_steps=5, input_shape=(784,), signal=DIGITS, lag=0, unscored=0)
@@ -117,7 +117,7 @@ def test_penalties_are_logged_under_their_names_and_in_the_loss(monkeypatch):
     assert hidden > 0
     rest = out.distortion.sum(1).mean() + module.vdib.beta * out.rate.sum(1).mean()
     torch.testing.assert_close(seen["loss"], rest + hidden + readout)
-    with pytest.raises(ValueError, match="got 'silence', expected some of hidden_spikes"):
+    with pytest.raises(ValueError, match="got 'silence', expected hidden_spikes"):
         small(penalties={"silence": 1.0})
 
 
@@ -137,6 +137,14 @@ def test_class_accuracy_is_the_share_of_right_classes(tmp_path, monkeypatch):
     assert summary["class_accuracy"] == pytest.approx(right / 500)
     ends = [summary[f"class_accuracy_{end}"] for end in ("low", "high")]
     assert ends == pytest.approx(wilson_interval(right, 500))
+    sure, error = answers.softmax(1).max(1), 0.0
+    for m in range(15):  # bins of equal width, over the whole test split at once
+        these = (sure.values > m / 15) & (sure.values <= (m + 1) / 15)
+        if these.any():
+            hits = (sure.indices == batch.label)[these].double().mean()
+            error += these.double().mean() * (hits - sure.values[these].double().mean()).abs()
+    assert summary["calibration_error"] == pytest.approx(float(error), abs=1e-5)
+    assert float(error) > 0.01
     costs = torch.nn.functional.cross_entropy(answers, batch.label)
     assert summary["distortion_nats"] == pytest.approx(float(costs), rel=1e-4)
     assert "judge_accuracy" not in summary

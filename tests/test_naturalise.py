@@ -2,6 +2,7 @@
 
 import gc
 import io
+import itertools
 import tracemalloc
 from collections.abc import Iterator
 from importlib.resources import files
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import recordings as make
+import torch
 from PIL import Image
 
 from vdib import fit
@@ -19,6 +21,7 @@ from vdib.datasets.recording import Recording
 from vdib.naturalise import __main__ as naturalise
 from vdib.naturalise import naturaliser, running
 from vdib.naturalise.__main__ import names_of, recordings_in
+from vdib.noise import EVALUATION, Noise
 
 # Lightning calls what jsonargparse has deprecated.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -45,6 +48,12 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = ["--runs", str(root), "--experiment", "x"]
     mine = ["--config", "recordings", "--data.root", str(root / "data")]
     assert fit.main([*mine, *TINY, *place, "--name", "events"]) == 0
+    named = ["--config", "recordings", "--data.root", str(root / "named"), "--data.target", "label"]
+    for split, name in itertools.product(("train", "validation", "test"), ("cat", "dog")):
+        made = make.scattered(400 if name == "cat" else 100, SIZE)
+        make.write_npz(root / "named" / split / name / "a.npz", made)
+    by_hand = ["--model.num_readout", "2", "--model.decoder", "first_spike"]
+    assert fit.main([*named, *TINY, *place, *by_hand, "--name", "labels"]) == 0
     (root / "x" / "images" / "checkpoints").mkdir(parents=True)
     config = files("vdib.configs").joinpath("digits.yaml").read_text()
     (root / "x" / "images" / "config.yaml").write_text(config)
@@ -76,6 +85,21 @@ def _loaded(run: Path) -> naturaliser.Naturaliser:
     if run not in _CACHE:
         _CACHE[run] = naturaliser.naturaliser_of(run)
     return _CACHE[run]
+
+
+@pytest.fixture
+def taken_for(runs: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The command with the run that tells labels: its status, and the rows of its table."""
+    loaded = _loaded(runs / "labels")
+    monkeypatch.setattr(naturaliser, "naturaliser_of", lambda run: loaded)
+
+    def call(*words: str) -> tuple[int, list[list[str]]]:
+        status = naturalise.main([*words, "--run", "run", "--out", "out"])
+        rows = [line.split(",") for line in Path("out/labels.csv").read_text().splitlines()]
+        assert rows[0] == ["recording", "end_s", "label", "probability", "decision_ms"]
+        return status, rows[1:]
+
+    return call
 
 
 def recording(seed: int = 0, us: int = 100_000, count: int = 500) -> Recording:
@@ -254,6 +278,65 @@ def test_whatever_was_read_before_a_fault_is_kept(
     with Image.open("out/a.gif") as animation:
         assert animation.n_frames == len(times())
     assert len(list(Path("out/a").glob("frame_*.png"))) == len(times())
+
+
+# --- labels -----------------------------------------------------------------------------------
+
+
+def expected_row(runs: Path, seen: Recording, start: int) -> list[str]:
+    """By the model itself: the class, its share among the classes, the ms to the first spike."""
+    model = _loaded(runs / "labels")
+    counts, neurons = model.prepare(seen, start)
+    spikes = torch.zeros(1, 8, 2 * SIZE[0] * SIZE[1])
+    spikes[0, np.repeat(np.arange(8), counts), neurons] = 1
+    spikes = spikes.view(1, 8, 2, SIZE[1], SIZE[0])
+    with torch.no_grad():
+        code = model.module.vdib.encode(spikes, Noise(0, EVALUATION, torch.tensor([0])))
+        label, step = model.module.vdib.decoder.decide(code)
+        shares = model.module.vdib.decode(code).scores[0, 0].exp()
+    probability = float(shares[label] / shares.sum())
+    return [("cat", "dog")[label], f"{probability:.4f}", f"{10 * int(step):.3f}"]
+
+
+def rounded(row: list[str]) -> list[str]:
+    return [row[2], f"{float(row[3]):.4f}", row[4]]
+
+
+def test_one_label_a_recording(
+    taken_for: Any, runs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for seed, name in enumerate("ab"):
+        make.write_npz(Path(f"{name}.npz"), recording(seed, count=400 - 300 * seed))
+    Path("c.npz").write_bytes(b"\0junk")
+    status, rows = taken_for("a.npz", "c.npz", "b.npz")
+    assert status == 1
+    said = capsys.readouterr()
+    assert said.out.splitlines()[-1] == "2 of 3 recordings naturalised in out"
+    make.one_line(*said.err.splitlines(), "c.npz: byte 0")
+    assert [row[:2] for row in rows] == [["a.npz", "0.080000"], ["b.npz", "0.080000"]]
+    for seed, row in enumerate(rows):
+        made = recording(seed, count=400 - 300 * seed)
+        assert rounded(row) == expected_row(runs, made, int(made.t[0]))
+    assert written() == {"labels.csv"}
+
+
+def test_labels_of_the_recent_past(
+    taken_for: Any, runs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = recording(us=200_000)
+    make.write_npz(Path("a.npz"), made)
+    status, rows = taken_for("a.npz", "--window-ms", "25")
+    assert status == 0
+    ends = [float(row[1]) for row in rows]
+    assert ends == [round(0.025 * (k + 1), 6) for k in range(len(rows))]
+    assert len(rows) == int((made.t[-1] - made.t[0]) // 25_000) + 1
+    for row in rows:
+        end = int(made.t[0]) + round(float(row[1]) * 1e6)
+        assert rounded(row) == expected_row(runs, made.between(end - PAST, end), end - PAST)
+    capsys.readouterr()
+    words = ["a.npz", "--window-ms", "25", "--original", "a.npz", "--run", "run", "--out", "out"]
+    assert naturalise.main(words) == 2
+    make.one_line(*capsys.readouterr().err.splitlines(), "--original a.npz: only with a run that")
 
 
 # --- what goes wrong --------------------------------------------------------------------------

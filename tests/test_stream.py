@@ -172,5 +172,5 @@ def test_errors():
             raise NotImplementedError
 
     encoder, decoder = build_encoder((INPUTS,), READOUT, ()), ByCounts(Label())
-    with pytest.raises(ValueError, match="from a window of recent spikes, not by ByCounts"):
+    with pytest.raises(ValueError, match="recent spikes or by hand, not by ByCounts"):
         VDIB(encoder, decoder, BernoulliPrior(), StraightThrough()).stream(0)

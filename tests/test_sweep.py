@@ -1,12 +1,16 @@
 """Sweeps: what they vary, that nothing finished is run again, and what they leave behind."""
 
 import builtins
+import contextlib
 import csv
 import json
 import os
+import shutil
 import signal
+import socket
 import subprocess
 import sys
+import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,6 +20,7 @@ import pytest
 from vdib.figures import sweep as plot_sweep
 from vdib.sweep import __main__ as sweep
 from vdib.sweep import study, trials
+from vdib.sweep.journal import journal, mend
 from vdib.sweep.space import Choice, Range, over, search
 
 optuna = pytest.importorskip("optuna", reason="optuna is not installed: pip install optuna")
@@ -175,7 +180,7 @@ def test_runs_of_a_dead_process_are_taken_over(said, pretended, monkeypatch):
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
     studied = optuna.load_study(
-        study_name="predictive_coding/one", storage=f"sqlite:///{folder.resolve()}/study.db"
+        study_name="predictive_coding/one", storage=journal(folder / "study.journal")
     )
     params = {"data.lag": "1", "seed": 1}
     studied.enqueue_trial(params, user_attrs={"queued": params})
@@ -192,10 +197,104 @@ def test_an_unfinished_folder_is_begun_again_and_a_finished_one_adopted(pretende
     args = [*TINY, "--over", "data.lag=0,1", "--name", "one"]
     assert sweep.main(args) == 0
     folder = Path("runs", "predictive_coding", "one")
-    (folder / "study.db").unlink()  # as where it was killed before it could tell the study
+    (folder / "study.journal").unlink()  # as where it was killed before it could tell the study
     (folder / "lag=1,seed=0" / "arguments.json").unlink()
     assert sweep.main(args) == 0
     assert [given["--data.lag"] for given in pretended] == ["0", "1", "1"]
+
+
+@pytest.fixture(scope="module")
+def database(tmp_path_factory):
+    """The URL of a PostgreSQL server that was started for these tests."""
+    pytest.importorskip("pg8000", reason="pg8000 is not installed: pip install pg8000")
+    found = shutil.which("initdb") and shutil.which("postgres")
+    if not found:
+        pytest.skip("PostgreSQL is not there: its initdb and postgres are not on the PATH")
+    # The server refuses to run as root, who may start it as another.
+    user = {"user": "nobody"} if os.geteuid() == 0 else {}
+    folder = Path(tempfile.mkdtemp(prefix="vdib-pg-"))
+    try:
+        if user:
+            shutil.chown(folder, "nobody")
+        command = ["initdb", "-D", folder / "data", "-U", "vdib", "-A", "trust", "--no-sync"]
+        subprocess.run(command, check=True, capture_output=True, cwd=folder, **user)
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        command = ["postgres", "-D", folder / "data", "-k", folder, "-p", str(port), "-F"]
+        server = subprocess.Popen(command, stderr=subprocess.DEVNULL, cwd=folder, **user)
+        try:
+            for _ in range(600):
+                with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
+                    break
+                time.sleep(0.05)
+            yield f"postgresql+pg8000://vdib@127.0.0.1:{port}/postgres"
+        finally:
+            server.send_signal(signal.SIGINT)  # a fast shutdown
+            server.wait(30)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.mark.parametrize("where", ["journal", "postgresql"])
+def test_a_lost_machine_loses_no_trial(where, pretended, monkeypatch, request):
+    """A machine is lost with a run half done, another is at work; this one joins them."""
+    monkeypatch.setattr(study, "BEAT", 0.2)
+    monkeypatch.setattr(study, "DEAD", 1.0)
+    given = "shared/study.log" if where == "journal" else request.getfixturevalue("database")
+    args = [*TINY, "--over", "data.lag=0,1", "--name", "one", "--storage", given]
+    assert sweep.main(args) == 0
+    studied = optuna.load_study(
+        study_name="predictive_coding/one", storage=study.storage(given, Path())
+    )
+    for lag, beat in (("0", time.time() - 60), ("1", time.time())):
+        params = {"data.lag": lag, "seed": 1}
+        studied.enqueue_trial(params, user_attrs={"queued": params})
+        trial = studied.ask()
+        trial.set_user_attr("owner", ["elsewhere", 1])
+        trial.set_user_attr("beat", beat)  # the second dies later
+    half = Path("runs", "predictive_coding", "one", "lag=0,seed=1", "checkpoints")
+    half.mkdir(parents=True)
+    assert sweep.main([*args, "--seeds", "2"]) == 0
+    ran = [(given["--data.lag"], given["--seed"]) for given in pretended]
+    assert sorted(ran) == [("0", "0"), ("0", "1"), ("1", "0"), ("1", "1")]
+    assert len(rows("one")) == 4
+
+
+def test_machines_that_begin_at_once_share_the_queue(pretended):
+    """Both queue everything; each combination is run once."""
+    args = [*TINY, "--over", "data.lag=-1:2", "--name", "one", "--workers", "2"]
+    assert sweep.main(args) == 0
+    storage = study.storage(None, Path("runs", "predictive_coding", "one"))
+    studied = optuna.load_study(study_name="predictive_coding/one", storage=storage)
+    for lag in ("0", "1"):
+        params = {"data.lag": lag, "seed": 0}
+        studied.enqueue_trial(params, user_attrs={"queued": params})
+    assert sweep.main(args) == 0
+    assert len(pretended) == 4
+    assert len(rows("one")) == 4
+
+
+def test_a_torn_line_of_a_journal_spoils_nothing(pretended):
+    args = [*TINY, "--over", "data.lag=0,1", "--name", "one"]
+    assert sweep.main(args) == 0
+    path = Path("runs", "predictive_coding", "one", "study.journal")
+    whole = path.read_bytes()
+    with path.open("ab") as file:
+        file.write(whole[: len(whole) // 2].replace(b"\n", b" "))
+    assert sweep.main([*args, "--seeds", "2"]) == 0
+    assert len(rows("one")) == 4
+    path.write_bytes(b"torn" * 3000)
+    mend(path)
+    assert path.read_bytes() == b""
+
+
+def test_a_database_that_is_not_there_is_one_line(pretended, capsys):
+    url = "sqlite:////nowhere/of/all/secret.db"
+    assert sweep.main([*TINY, "--over", "data.lag=0", "--storage", url]) == 2
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert line.startswith("vdib: --storage sqlite://...: ")
+    assert "secret" not in line
 
 
 def test_a_search_finds_the_minimum_and_takes_the_mean_over_seeds(pretended):
@@ -203,7 +302,8 @@ def test_a_search_finds_the_minimum_and_takes_the_mean_over_seeds(pretended):
     assert sweep.main([*args, "--seeds", "2"]) == 0
     assert len(pretended) <= 50  # a setting that comes again is not run again
     studied = optuna.load_study(
-        study_name="predictive_coding/one", storage="sqlite:///runs/predictive_coding/one/study.db"
+        study_name="predictive_coding/one",
+        storage=journal(Path("runs", "predictive_coding", "one", "study.journal")),
     )
     assert len(studied.trials) == 25
     assert abs(studied.best_params["data.lag"] - 1) <= 2

@@ -1,6 +1,5 @@
 """What a Trainer is told is done, refused in one line before anything is written, or said."""
 
-import json
 import os
 import signal
 import subprocess
@@ -130,18 +129,6 @@ def test_a_rehearsal_leaves_nothing_in_the_way(capsys):
 
 
 # --- processes and signals --------------------------------------------------------------------
-
-
-@pytest.mark.skipif(not torch.distributed.is_available(), reason="PyTorch without distributed")
-def test_two_devices_leave_one_run(tmp_path):
-    words = [*TINY, "--trainer.max_epochs", "1", "--trainer.devices", "2"]
-    words += ["--trainer.accelerator", "cpu"]
-    command = [sys.executable, "-W", "ignore", "-m", "vdib.fit", *words]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-2000:]
-    (folder,) = Path("runs", "naturalise_digits").iterdir()  # each has its own idea of the time
-    assert json.loads((folder / "summary.json").read_text())["name"] == folder.name
-    assert done.stdout.count("vdib: training in ") == 1
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,7 @@ from vdib.backends.describe import NoKernel
 from vdib.backends.event_linear import EventLinear
 from vdib.backends.settings import changed
 from vdib.dynamics import surrogate
+from vdib.dynamics.alpha import Alpha, AlphaFeedback
 from vdib.dynamics.feedback import CosineFeedback, ExponentialFeedback
 from vdib.dynamics.filters import ExponentialPair, RaisedCosines
 from vdib.dynamics.firing import Bernoulli, Concrete, PassThrough, Threshold
@@ -105,6 +106,7 @@ def test_triton_is_plain(filter, feedback, fire, interpreted):
 def test_terms_are_added_in_the_same_order(interpreted):
     assert_triton_is_plain(RaisedCosines(), CosineFeedback(), Threshold(), shape=(1, 20, 128))
     assert_triton_is_plain(ExponentialPair(), CosineFeedback(), Threshold(), shape=(1, 20, 128))
+    assert_triton_is_plain(Alpha(1.5), AlphaFeedback(), Threshold(), shape=(1, 20, 128))
 
 
 @pytest.mark.parametrize("fire", [Threshold(), PassThrough()], ids=str)
@@ -146,7 +148,7 @@ def test_convolutional_layers(filter, interpreted):
 
 
 @pytest.mark.parametrize("feedback", FEEDBACKS, ids=str)
-@pytest.mark.parametrize("filter", FILTERS, ids=str)
+@pytest.mark.parametrize("filter", [*FILTERS, Alpha(1.0)], ids=str)
 def test_the_drive_and_the_response_to_it(filter, feedback, interpreted):
     layer = layer_of(filter, feedback, 4, 5)
     x = spike_train(2, 7, 4).requires_grad_()

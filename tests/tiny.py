@@ -99,7 +99,7 @@ def bottleneck(
         torch.nn.init.normal_(weight, std=1.5)
     prior = AutoregressivePrior(READOUT, 0.3)
     torch.nn.init.normal_(prior.linear.weight, std=0.5)
-    return VDIB(code, decoder, prior, estimator, BETA, True, penalties).double()
+    return VDIB(code, decoder, prior, estimator, BETA, True, penalties, True).double()
 
 
 def example(seed: int = 1, steps: int = STEPS) -> tuple[Tensor, Tensor]:
@@ -123,10 +123,11 @@ def forcing(codes: Tensor) -> Tensor:
 def log_probability(model: VDIB, x: Tensor, codes: Tensor) -> tuple[Tensor, SpikeCode]:
     """`log p(y || x)` of spikes `(C, T, N)`, `(C,)`, and these spikes as codes of x."""
     value, hidden = drive(model.encoder, x)
+    code = model.encoder(x, forcing(codes), hidden_v=True)
     logits = model.encoder.readout.given(value.expand(len(codes), -1, -1), codes)
     signs = 2 * codes - 1
     log_p = torch.nn.functional.logsigmoid(signs * logits).sum((1, 2))
-    return log_p, SpikeCode(codes, logits, hidden)
+    return log_p, SpikeCode(codes, logits, hidden, hidden_v=code.hidden_v)
 
 
 def exact_loss(model: VDIB, x: Tensor, r: Tensor) -> Tensor:

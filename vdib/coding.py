@@ -1,6 +1,6 @@
-"""Images into spikes, one input neuron per pixel.
+"""Images into spikes, one input neuron per pixel or, row by row, per column.
 
-Legend: B batch, T steps, N pixels; pixel values p in [0, 1].
+Legend: B batch, T steps, N pixels, H W rows and columns; pixel values p in [0, 1].
 """
 
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from vdib.backends import dispatch
 from vdib.noise import INPUT, Noise
 
 Coding = Callable[[Tensor, int, Noise], Tensor]
-"""`(pixels (B, N), T, noise) -> spikes (B, T, N)`."""
+"""`(pixels (B, N), T, noise) -> spikes (B, T, N)`; of `row_code` `(B, H, W)` to `(B, T, W)`."""
 
 
 def _check(pixels: Tensor) -> None:
@@ -35,6 +35,31 @@ def rate_code(pixels: Tensor, num_steps: int, noise: Noise) -> Tensor:
     _check(pixels)
     uniform = dispatch.uniform(noise.of_layer(INPUT), num_steps, tuple(pixels.shape[1:]))
     return (uniform < pixels[:, None]).to(pixels.dtype)
+
+
+def row_code(pixels: Tensor, num_steps: int, noise: Noise) -> Tensor:
+    """One row of the image after the other, top down: `x[t] ~ Bernoulli(p of row t)`.
+
+    "Sequential MNIST": 28 steps of 28 inputs. With T = n H every row is shown for n steps.
+
+    Args:
+        pixels: `(B, H, W)` in [0, 1].
+        num_steps: T.
+        noise: address of the draws.
+
+    Returns:
+        `(B, T, W)`.
+
+    Raises:
+        ValueError: T is no multiple of H.
+    """
+    _check(pixels)
+    rows = pixels.shape[1]
+    if num_steps < 1 or num_steps % rows:
+        raise ValueError(f"num_steps: got {num_steps}, expected a multiple of the {rows} rows")
+    uniform = dispatch.uniform(noise.of_layer(INPUT), num_steps, tuple(pixels.shape[2:]))
+    shown = pixels.repeat_interleave(num_steps // rows, 1)
+    return (uniform < shown).to(pixels.dtype)
 
 
 def constant_code(pixels: Tensor, num_steps: int, noise: Noise | None = None) -> Tensor:

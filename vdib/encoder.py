@@ -4,7 +4,6 @@ Legend: B batch, M codes per input, T steps, N_x inputs, N_h hidden and N_y read
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -15,52 +14,14 @@ from vdib.dynamics.surrogate import Surrogate
 from vdib.neurons import synapses
 from vdib.neurons.layer import Layer, Neuron, State, commuting
 from vdib.neurons.readout import Readout, sampled
+from vdib.neurons.residual import JOINS, Residual
 from vdib.neurons.srm import srm
+from vdib.neurons.techniques import Techniques
 from vdib.noise import Noise, codes_per_input
 from vdib.sparse import Spikes
+from vdib.spike_code import SpikeCode
 
-
-@dataclass(frozen=True)
-class SpikeCode:
-    """What the encoder says about its input.
-
-    Attributes:
-        spikes: readout spikes y, `(M B, T, N_y)`, sample-major.
-        v: the readout's distance from threshold given its past, same shape; None where its neurons
-            have none. Of a stochastic readout, `log p(y = 1) / p(y = 0)`.
-        hidden: spikes of each hidden layer, `(B, T, *N_h)`.
-        stochastic: whether the readout is.
-        drive: v but for the readout's own feedback, the same shape, where it was asked for.
-
-    A single step of a stream has no time axis.
-    """
-
-    spikes: Tensor
-    v: Tensor | None
-    hidden: tuple[Tensor, ...] = ()
-    stochastic: bool = True
-    drive: Tensor | None = None
-
-    @property
-    def logits(self) -> Tensor:
-        """`log p(y = 1) / p(y = 0)` at each step given the past, `(M B, T, N_y)`.
-
-        Raises:
-            ValueError: the code is deterministic.
-        """
-        if not self.stochastic or self.v is None:
-            raise ValueError("a deterministic code has no probabilities, only a code length")
-        return self.v
-
-    def log_prob(self) -> Tensor:
-        """`log p(y_t | y^{t-1}, x^t)` of hard spikes, summed over neurons, in nats, `(M B, T)`.
-
-        Raises:
-            ValueError: the code is deterministic.
-        """
-        # log sigmoid of the logit towards the drawn value: stable at both ends.
-        towards = torch.where(self.spikes > 0.5, self.logits, -self.logits)
-        return nn.functional.logsigmoid(towards).sum(-1)
+__all__ = ["SpikeCode", "SpikingEncoder", "build_encoder"]
 
 
 class SpikingEncoder(nn.Module):
@@ -107,11 +68,16 @@ class SpikingEncoder(nn.Module):
 
     def hidden_spikes(self, x: Spikes) -> tuple[Tensor, ...]:
         """The spikes of each hidden layer, `(B, T, *N_h)`."""
+        return self._hidden(x, False)[0]
+
+    def _hidden(self, x: Spikes, v: bool) -> tuple[tuple[Tensor, ...], tuple[Tensor | None, ...]]:
         hidden: list[Tensor] = []
+        distances: list[Tensor | None] = []
         for layer in self.layers:
-            x, _ = self.credit.respond(layer, x)
+            x, distance = self.credit.respond(layer, x)
             hidden.append(x)
-        return tuple(hidden)
+            distances += [distance] if v else []
+        return tuple(hidden), tuple(distances)
 
     def forward(
         self,
@@ -119,6 +85,7 @@ class SpikingEncoder(nn.Module):
         noise: Tensor | Noise | None = None,
         fire: Fire | None = None,
         drive: bool = False,
+        hidden_v: bool = False,
     ) -> SpikeCode:
         """Encode a batch of whole sequences.
 
@@ -128,25 +95,27 @@ class SpikingEncoder(nn.Module):
                 `(M B, T, N_y)`; the hidden layers run once per input whatever M.
             fire: how its spikes are drawn, and what gradient they carry.
             drive: whether the code is to hold the drive of a stochastic readout.
+            hidden_v: whether it is to hold v of the hidden layers.
 
         Raises:
             ValueError: noise that does not fit, or none for a stochastic readout.
         """
-        hidden = self.hidden_spikes(x)
+        hidden, own_v = self._hidden(x, hidden_v)
         below = (x, *hidden)[-1]
         if not self.readout.stochastic:
             spikes, v = self.credit.respond(self.readout, below, hidden=hidden)
-            return SpikeCode(spikes, v, hidden, stochastic=False)
+            return SpikeCode(spikes, v, hidden, stochastic=False, hidden_v=own_v)
         samples = codes_per_input(noise, (*x.shape[:2], *self.readout.shape))
         drawn = noise.of_layer(len(self.hidden)) if isinstance(noise, Noise) else noise
         if samples == 1 and not drive:
             spikes, v = self.credit.respond(self.readout, below, fire, drawn, hidden)
-            return SpikeCode(spikes, v, hidden)
+            return SpikeCode(spikes, v, hidden, hidden_v=own_v)
         rule = "decoding the drive" if drive else "several codes per input"
         (readout,) = commuting([self.readout], rule)
         once = self.credit.feed_back(self.credit.drive(readout, below), hidden)
         of_all = once.repeat(samples, 1, 1)
-        return SpikeCode(*readout.respond(of_all, fire, drawn), hidden, drive=of_all)
+        answer = readout.respond(of_all, fire, drawn)
+        return SpikeCode(*answer, hidden, drive=of_all, hidden_v=own_v)
 
     def step(
         self,
@@ -198,13 +167,14 @@ def build_encoder(
     input_shape: tuple[int, ...],
     num_readout: int,
     hidden: Sequence[int] = (600,),
-    conv: Sequence[int] = (),
+    conv: Sequence[int | str] = (),
     num_filters: int = 8,
     neuron: Neuron = srm,
     surrogate: Surrogate | None = None,
     credit: type[Credit] = BPTT,
     seed: int = 0,
     readout: Readout = sampled,
+    techniques: Techniques | None = None,
 ) -> SpikingEncoder:
     """An encoder of one kind of hidden neurons under a readout.
 
@@ -212,30 +182,38 @@ def build_encoder(
         input_shape: `(N_x,)` or `(C, H, W)`; the latter where `conv` is not empty.
         num_readout: N_y.
         hidden: sizes of the dense hidden layers.
-        conv: channels of convolutional layers before them (5x5, pooled by 2).
+        conv: convolutional layers before them, as `vdib.neurons.synapses.by_word` reads them.
         num_filters: K, raised cosines of a sampled readout's synapses.
         neuron: of the hidden layers.
         surrogate: derivative of deterministic spikes; the neuron's own by default.
         credit: how the loss reaches the hidden layers.
         seed: of what the credit rule draws.
         readout: how the readout fires; the paper's is sampled.
+        techniques: of direct training, around the hidden layers.
 
     Raises:
-        ValueError: sizes below 1, or convolutions of inputs that are not (C, H, W).
+        ValueError: sizes below 1, convolutions of inputs that are not (C, H, W), techniques
+            without a layer to be around.
     """
-    sizes = {"hidden": hidden, "conv": conv, "num_readout": [num_readout]}
+    sizes = {"hidden": hidden, "num_readout": [num_readout]}
     for name, values in sizes.items():
         if any(value < 1 for value in values):
             raise ValueError(f"{name}: got {min(values)}, expected at least 1")
     if conv and len(input_shape) != 3:
         raise ValueError(f"convolutional layers need inputs of shape (C, H, W), got {input_shape}")
+    techniques = techniques or Techniques()
+    techniques.check(len(conv), len(hidden))
+    around, join = techniques.around(neuron), JOINS.get(techniques.residual or "")
     layers: list[Layer] = []
     below = tuple(input_shape)
-    for channels in conv:
-        layers.append(neuron(*synapses.pooled_conv(below, channels), surrogate))
+    for word in conv:
+        layers.append(around(*synapses.by_word(below, word), surrogate))
         below = layers[-1].shape
+        if join is not None:
+            same = synapses.pooled_conv(below, below[0], pool=1)
+            layers.append(Residual(around(*same, surrogate), join))
     for size in hidden:
-        layers.append(neuron(*synapses.dense(below, size), surrogate))
+        layers.append(around(*synapses.dense(below, size), surrogate))
         below = layers[-1].shape
     connection = synapses.dense(below, num_readout)
     last = readout(*connection, neuron, surrogate, num_filters)

@@ -1,19 +1,20 @@
 """Decoders made by hand, which have nothing to learn: class c is readout neuron c.
 
 Each owns its map from a label to what the readout should do. `log_prob(label)` is its training
-loss, `decide` its decision; class probabilities follow by normalising over the labels.
+loss, `decide` its decision; class probabilities follow by normalising over the labels. More of
+them: `vdib.van_rossum`, `vdib.first_spike`.
 
 Legend: B batch, S decodings per sequence, T steps, L steps of the window, N readout neurons.
 """
 
 import math
 from abc import abstractmethod
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.distributions import Distribution
-from torch.nn.functional import log_softmax, logsigmoid
+from torch.nn.functional import log_softmax
 
 from vdib.decoder import Decoder
 from vdib.encoder import SpikeCode
@@ -41,6 +42,24 @@ class Scores(Distribution):
 
     def log_prob(self, value: Tensor) -> Tensor:
         return self.scores.gather(-1, value.expand(self.batch_shape).unsqueeze(-1)).squeeze(-1)
+
+
+class Reading(NamedTuple):
+    """What a stream is taken for after a step.
+
+    Attributes:
+        scores: `log_prob` of every label, `(B, N)`.
+        label: as `decide` would have it if the sequence ended now, `(B,)`.
+        decided: after how many steps it was settled for good, `(B,)`; 0 while it may change.
+    """
+
+    scores: Tensor
+    label: Tensor
+    decided: Tensor
+
+
+Memory = tuple[Tensor, ...]
+"""What a decoder keeps of a stream: tensors whose shapes never change."""
 
 
 class HandmadeDecoder(Decoder):
@@ -76,6 +95,30 @@ class HandmadeDecoder(Decoder):
 
     def forward(self, code: SpikeCode, every_step: bool = False) -> Distribution:
         return Scores(self.scores(code, every_step))
+
+    def memory(self, like: Tensor) -> Memory:
+        """Before the first step; `like` has B rows, a device and a kind of numbers."""
+        silence = like.new_zeros(len(like), self.length, self.num_neurons)
+        return silence, silence.clone(), torch.zeros((), dtype=torch.int64, device=like.device)
+
+    def step(self, code: SpikeCode, memory: Memory) -> tuple[Reading, Memory]:
+        """One step of `forward(code, every_step=True)`, for a stream, from the window alone.
+
+        Args:
+            code: of this step, without a time axis.
+            memory: as the last step returned it.
+        """
+        last = zip(memory[:2], (code.spikes, code.v), strict=True)
+        spikes, v = (
+            past if now is None else torch.cat([past[:, 1:], now[:, None]], 1) for past, now in last
+        )
+        time = memory[2] + 1
+        seen = slice(max(0, self.length - int(time)), None)  # what there is of the window
+        recent_v = None if code.v is None else v[:, seen]
+        whole = SpikeCode(spikes[:, seen], recent_v, stochastic=code.stochastic)
+        label, _ = self.decide(whole)
+        scores = self.scores(whole, False)[:, 0]
+        return Reading(scores, label, torch.zeros_like(label)), (spikes, v, time)
 
 
 class CountDecoder(HandmadeDecoder):
@@ -152,45 +195,3 @@ class MembraneDecoder(HandmadeDecoder):
 
     def decide(self, code: SpikeCode) -> tuple[Tensor, Tensor]:
         return self._at_the_end(code, self.counts(code)[:, 0])
-
-
-class FirstSpikeDecoder(HandmadeDecoder):
-    """The class is the neuron that fires first and alone, with its exact likelihood.
-
-        log_prob(c) = log sum_t g_c[t] prod_{j != c} (1 - g_j[t]) prod_{t' < t, j} (1 - g_j[t'])
-
-    with g = sigmoid(drive): before the first spike no neuron feels one of its own. Spikes are
-    integrated out, so that nothing is sampled. Codes whose first spikes come together, and silent
-    ones, count for no class. It looks at all steps so far, whatever the window. Bagheri, Simeone &
-    Rajendran, "Training Probabilistic Spiking Neural Networks with First-to-spike Decoding", 2018,
-    https://arxiv.org/abs/1710.10704.
-
-    The decision is the first neuron to fire in the drawn code, of several the one with the largest
-    drive; in silence, the likeliest, at the end.
-    """
-
-    SAMPLES: ClassVar = False
-
-    def scores(self, code: SpikeCode, every_step: bool) -> Tensor:
-        drive = _drive(code)
-        silent = logsigmoid(-drive).sum(-1, keepdim=True)  # all neurons at one step, B T 1
-        before = silent.cumsum(1) - silent
-        # log g_c - log(1 - g_c) is the drive itself.
-        alone = drive + silent + before
-        return alone.logcumsumexp(1) if every_step else alone.logsumexp(1, keepdim=True)
-
-    def decide(self, code: SpikeCode) -> tuple[Tensor, Tensor]:
-        label, step = self._at_the_end(code, self.scores(code, False)[:, 0])
-        spikes, drive = code.spikes > 0.5, _drive(code)
-        fires = spikes.any(-1)  # B T
-        first = fires.int().argmax(1)
-        rows = torch.arange(len(first), device=first.device)
-        among = drive[rows, first].masked_fill(~spikes[rows, first], -math.inf)
-        ever = fires.any(1)
-        return torch.where(ever, among.argmax(-1), label), torch.where(ever, first + 1, step)
-
-
-def _drive(code: SpikeCode) -> Tensor:
-    if code.drive is None:
-        raise ValueError("FirstSpikeDecoder needs the drive of a sampled readout")
-    return single(code.drive)

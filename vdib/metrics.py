@@ -1,4 +1,4 @@
-"""How good a naturalised image is, and how sure a measured accuracy is.
+"""How good a naturalised image is, how sure a measured accuracy is, and whether that is known.
 
 Shapes: B batch, H x W pixels.
 """
@@ -37,6 +37,43 @@ def wilson_interval(successes: int, trials: int, confidence: float = 0.95) -> tu
     half = z * math.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
     scale = 1 + z**2 / n
     return max(0.0, (centre - half) / scale), min(1.0, (centre + half) / scale)
+
+
+def reliability(confidence: Tensor, right: Tensor, num_bins: int = 15) -> Tensor:
+    """What decisions of about the same confidence came to, in bins of equal width.
+
+    Bin m of M holds confidences in ((m - 1) / M, m / M]. Sums add up over batches.
+
+    Args:
+        confidence: `(B,)`, the probability of what was decided, in [0, 1].
+        right: `(B,)`, whether it was right.
+        num_bins: M.
+
+    Returns:
+        `(M, 3)` float64: how many, the sum of their confidences, how many were right.
+    """
+    which = (torch.ceil(confidence.double() * num_bins).long() - 1).clamp(0, num_bins - 1)
+    each = torch.stack([torch.ones_like(confidence), confidence, right.to(confidence)], 1)
+    sums = torch.zeros(num_bins, 3, dtype=torch.float64, device=confidence.device)
+    return sums.index_add_(0, which, each.double())
+
+
+def calibration_error(bins: Tensor) -> float:
+    """How far confidence and accuracy are apart, on average over decisions.
+
+        ECE = sum_m n_m / n  |accuracy_m - confidence_m|
+
+    Guo et al., "On Calibration of Modern Neural Networks", 2017, https://arxiv.org/abs/1706.04599.
+
+    >>> confidence, right = torch.tensor([0.9, 0.9, 0.6, 0.6]), torch.tensor([1, 1, 1, 0])
+    >>> f"{calibration_error(reliability(confidence, right)):.3f}"
+    '0.100'
+
+    Args:
+        bins: `(M, 3)`, as `reliability` returns them, of one decision or more.
+    """
+    count, confidence, right = bins.unbind(1)
+    return float((right - confidence).abs().sum() / count.sum())
 
 
 SSIM_SIDE = 11

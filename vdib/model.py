@@ -5,17 +5,18 @@ Legend: B batch, M codes per input, T steps, S decodings per sequence, N_x, N_y 
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from vdib.decoder import Decoder
+from vdib.distillation import Teacher
 from vdib.dynamics.firing import Bernoulli, Fire
 from vdib.encoder import SpikeCode, SpikingEncoder
 from vdib.estimator import Estimator, returns
-from vdib.neurons.layer import commuting
+from vdib.neurons.layer import commuting, spiking
 from vdib.noise import Noise
 from vdib.objective import code_length, distortion, per_step, rate
 from vdib.penalty import Penalty
@@ -67,6 +68,10 @@ class VDIB(nn.Module):
         beta: the price of a nat of rate in nats of distortion.
         every_step: decode at every step rather than once at the end.
         penalties: by name, each with its weight.
+        hidden_v: whether a code holds v of the hidden layers, which a penalty may look at.
+
+    Attributes:
+        teacher: of labels, whose soft ones are part of the distortion in training.
 
     Raises:
         ValueError: a negative beta or weight, a decoder of another number of neurons than the
@@ -82,6 +87,7 @@ class VDIB(nn.Module):
         beta: float = 0.01,
         every_step: bool = False,
         penalties: Mapping[str, tuple[Penalty, float]] | None = None,
+        hidden_v: bool = False,
     ) -> None:
         super().__init__()
         if not beta >= 0:
@@ -98,6 +104,8 @@ class VDIB(nn.Module):
             (readout,) = commuting([encoder.readout], type(decoder).__name__)
             if not readout.stochastic:
                 raise ValueError(f"{type(decoder).__name__} needs the readout sampled")
+        by_hand = not hasattr(decoder, "window")
+        self._check_spikes(encoder, beta > 0 or by_hand, bool(penalties))
         self.encoder = encoder
         self.decoder = decoder
         self.prior = prior
@@ -105,13 +113,27 @@ class VDIB(nn.Module):
         self.beta = beta
         self.every_step = every_step
         self.penalties = dict(penalties or {})
+        self.hidden_v = hidden_v
+        self.teacher: Teacher | None = None
+
+    def _check_spikes(self, encoder: SpikingEncoder, of_readout: bool, of_any: bool) -> None:
+        """Real numbers have no code length, no counts and no first spike."""
+        for layer, asked in [
+            *((layer, of_any) for layer in encoder.layers),
+            (encoder.readout, of_readout or of_any),
+        ]:
+            if asked and not spiking(layer):
+                raise ValueError(
+                    "beta above 0, penalties and decoders by hand need spikes; this encoder has "
+                    "layers (lstm) of real numbers: set beta 0, no penalties, a learned decoder"
+                )
 
     def encode(self, x: Spikes, noise: Noise | Tensor) -> SpikeCode:
         """Spikes `(B, T, *N_x)`, dense or as lists, to a code of hard readout spikes."""
         return self._code(x, noise, Bernoulli())
 
     def _code(self, x: Spikes, noise: Noise | Tensor, fire: Fire) -> SpikeCode:
-        code: SpikeCode = self.encoder(x, noise, fire, drive=not self.decoder.SAMPLES)
+        code: SpikeCode = self.encoder(x, noise, fire, not self.decoder.SAMPLES, self.hidden_v)
         return code
 
     def decode(self, code: SpikeCode) -> Distribution:
@@ -153,11 +175,12 @@ class VDIB(nn.Module):
             ValueError: weights without `every_step`, noise of another M, or r of another shape.
         """
         if not self._learns_from_samples():
-            out = self._measure(self.encode(x, noise), r, weights)
+            out = self._taught(x, self._measure(self.encode(x, noise), r, weights))
             return out.loss(self.beta), out
         if isinstance(noise, Noise):
             noise = noise.with_samples(self.estimator.num_samples)
-        out = self._measure(self._code(x, noise, self.estimator.fire), r, weights)
+        code = self._code(x, noise, self.estimator.fire)
+        out = self._taught(x, self._measure(code, r, weights))
         loss = out.loss(self.beta)
         if len(out.rate) != self.estimator.num_samples * len(x):
             raise ValueError(
@@ -171,6 +194,11 @@ class VDIB(nn.Module):
             due = due + penalty
         to_go = returns(due, out.rate, self.beta).detach()
         return loss + self.estimator.term(out.code.log_prob(), to_go), out
+
+    def _taught(self, x: Spikes, out: Bottleneck) -> Bottleneck:
+        if self.teacher is None:
+            return out
+        return replace(out, distortion=out.distortion + self.teacher.nats(x, out.decoded))
 
     def _learns_from_samples(self) -> bool:
         """Whether some cost depends on spikes that were drawn.

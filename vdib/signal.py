@@ -104,18 +104,26 @@ class Label(Signal):
 
     Args:
         num_classes: O.
+        names: of the classes, in order, where they have some.
 
     Raises:
-        ValueError: fewer than two.
+        ValueError: fewer than two, or another number of names.
     """
 
     noun: ClassVar = "labels"
     beta: ClassVar = 1e-4
     num_classes: int = 10
+    names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.num_classes < 2:
             raise ValueError(f"labels: got {self.num_classes} classes, expected at least 2")
+        if len(self.names) not in (0, self.num_classes):
+            raise ValueError(f"labels: got {len(self.names)} names, expected {self.num_classes}")
+
+    def name(self, label: int) -> str:
+        """What a class is called: by its number where it has no name."""
+        return self.names[label] if self.names else str(label)
 
     @property
     def num_outputs(self) -> int:

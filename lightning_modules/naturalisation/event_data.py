@@ -15,10 +15,12 @@ from vdib.datasets.formats.read_options import ReadOptions, options_as_settings
 from vdib.datasets.recording_set import Split
 from vdib.datasets.recording_splits import RecordingSplits
 from vdib.datasets.spike_set import SpikeExamples, SpikeSet
+from vdib.datasets.transforms.shift import drawn_shift, shifted
 from vdib.files import cache_folder
 from vdib.lightning_modules.choices import EVENT_SETS
 from vdib.lightning_modules.data_module import DataModule, SpikeBatch
-from vdib.signal import Label
+from vdib.noise import EVALUATION, Noise
+from vdib.signal import Image, Label
 
 
 class EventData(DataModule[SpikeExamples]):
@@ -29,7 +31,9 @@ class EventData(DataModule[SpikeExamples]):
         batch_size: B, in training.
         cache: keep binned spikes in the user's cache folder.
         workers: threads that bin.
-        seed: of the order of the examples.
+        shift: pixels, lowest and highest, by which training shifts each recording, at random in
+            both directions and anew every time it is shown.
+        seed: of the order of the examples, and of what is drawn.
 
     Attributes:
         prepare: from a recording to spikes.
@@ -42,11 +46,15 @@ class EventData(DataModule[SpikeExamples]):
         batch_size: int = 32,
         cache: bool = True,
         workers: int = 2,
+        shift: tuple[int, int] = (0, 0),
         seed: int = 0,
     ) -> None:
         super().__init__(batch_size, seed)
         if workers < 1:
             raise ValueError(f"workers: got {workers}, expected at least 1")
+        if shift[0] > shift[1]:
+            raise ValueError(f"shift: got {shift}, expected the lowest first")
+        self.shift = shift
         self.recording_splits = splits
         self.prepare, self.signal, self.found = splits.prepare, splits.signal, splits.found
         steps, size = self.prepare.binning.num_steps, self.prepare.sensor_size
@@ -76,10 +84,10 @@ class EventData(DataModule[SpikeExamples]):
         some: SpikeSet = self.split(split)  # type: ignore[assignment]
         if isinstance(self.signal, Label):
             return torch.from_numpy(some.label)
-        return torch.from_numpy(some.images[some.image] / 255).float().flatten(1)
+        return some.targets(some.image).flatten(1)
 
     def constant(self) -> Tensor:
-        if isinstance(self.signal, Label):
+        if not isinstance(self.signal, Image):
             return super().constant()
         train: SpikeSet = self.split("train")  # type: ignore[assignment]
         # Of each image once, times how often it is shown: there may be few for many recordings.
@@ -89,6 +97,8 @@ class EventData(DataModule[SpikeExamples]):
 
     def code(self, batch: SpikeExamples, step: int) -> SpikeBatch:
         spikes, image, label, id = batch
+        if step != EVALUATION and self.shift != (0, 0):
+            spikes = shifted(spikes, *drawn_shift(Noise(self.seed, step, id), *self.shift))
         target = label if isinstance(self.signal, Label) else image.flatten(1)
         return SpikeBatch(spikes, target, label, id)
 
@@ -111,7 +121,11 @@ def _data_module(name: str, splits: type[RecordingSplits]) -> type[EventData]:
 
     def __init__(self: EventData, **settings: Any) -> None:
         given = {name: settings.pop(name) for name in names if name in settings}
-        EventData.__init__(self, splits(**given), **settings)
+        try:
+            made = splits(**given)
+        except ImportError as error:  # which the parser would take for a class that is not there
+            raise ValueError(str(error)) from error
+        EventData.__init__(self, made, **settings)
 
     # The command line reads settings off the signature, and what they do off the docstring.
     me = inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)

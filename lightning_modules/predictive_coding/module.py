@@ -128,7 +128,7 @@ class PredictiveCodingModule(VDIBModule):
         x, num_steps = _dense(batch.spikes), batch.target.shape[1]
         noise = Noise(self.seed, self.global_step, batch.id)
         memory = online.begin(self.vdib, x[:, 0])
-        total = 0.0
+        total, weight = 0.0, self.data.weight(batch_idx)
         for t, counts in enumerate(scored_steps(num_steps, self.lag, self.unscored).tolist()):
             if t % NOISE_STEPS == 0:
                 layer, shape = len(memory.layers) - 1, self.vdib.encoder.readout.shape
@@ -137,14 +137,14 @@ class PredictiveCodingModule(VDIBModule):
             if counts:
                 costs, kl = online.step_loss(self.vdib, memory, batch.target[:, t])
                 loss = (costs + self.vdib.beta * kl).mean()
-                if not torch.isfinite(loss):
-                    raise FloatingPointError(f"the loss is {loss} at step {self.global_step}")
+                self.check_loss(loss, float(loss), batch)
                 optimizer.zero_grad()
-                self.manual_backward(loss)
+                self.manual_backward(weight * loss)
                 optimizer.step()
                 schedule.step()
                 total += float(loss.detach())
-        self.log("train/loss", total / self.updates_per_batch, prog_bar=True)
+        mean = weight * total / self.updates_per_batch
+        self.log("train/loss", mean, prog_bar=True, sync_dist=True)
         return None
 
     def evaluate(self, stage: str, batch: SpikeBatch) -> Tensor | None:

@@ -96,7 +96,7 @@ class Pattern(ActiveInputs):
 
     def activity(self, decoded: Distribution) -> Tensor:
         assert isinstance(decoded, Categorical)
-        return decoded.probs @ self.patterns.active.to(decoded.probs.device)
+        return decoded.probs @ self.patterns.active.to(decoded.probs)
 
     def by_neuron(self, outputs: Tensor) -> Tensor:
         # The mean over the sets that hold the neuron, above that over all sets.

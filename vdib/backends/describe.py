@@ -11,7 +11,7 @@ know, add one to `kinds.py` and to them.
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache, partial, singledispatch
 from types import FunctionType
 from typing import Any
@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 
 from vdib.backends import kinds
 from vdib.dynamics import surrogate
-from vdib.dynamics.feedback import CosineFeedback, ExponentialFeedback
+from vdib.dynamics.alpha import Alpha, AlphaFeedback
+from vdib.dynamics.feedback import CosineFeedback, ExponentialFeedback, FiniteFeedback
 from vdib.dynamics.filters import ExponentialPair, RaisedCosines, taps
 from vdib.dynamics.firing import Bernoulli, Concrete, PassThrough, Threshold
 
@@ -39,7 +40,8 @@ class FilterDescription:
     Attributes:
         kind: of `kinds`.
         decays: per step, of membrane and synapse, and the scale of their cascade.
-        taps: (lag, which of the K filters, weight), in the order in which they are summed.
+        taps: (lag, which of the K filters, weight), in the order in which they are summed; of a
+            tapped pair they come before the cascade.
     """
 
     kind: int
@@ -99,11 +101,20 @@ NO_FIRE = FireDescription(kinds.NO_FIRE)
 
 @dataclass(frozen=True)
 class LayerDescription:
-    """Descriptions of a layer's parts."""
+    """Descriptions of a layer's parts, and whether gradients reach through its feedback."""
 
     filter: FilterDescription = NO_FILTER
     feedback: FeedbackDescription = NO_FEEDBACK
     fire: FireDescription = NO_FIRE
+    attached: bool = True
+
+    @property
+    def without_feedback(self) -> "LayerDescription":
+        """For the backward pass of a detached layer, whose gain is to be given as zero.
+
+        That is not `NO_FEEDBACK`, which is a layer that does not fire.
+        """
+        return replace(self, feedback=FeedbackDescription(kinds.EXPONENTIAL, (0.0,)))
 
     @property
     def spikes_from_v(self) -> bool:
@@ -140,6 +151,13 @@ def _exponential_pair(filter: ExponentialPair) -> FilterDescription:
 
 @description.register
 @lru_cache
+def _alpha(filter: Alpha) -> FilterDescription:
+    decays = filter.decay, filter.decay, 1.0
+    return FilterDescription(kinds.TAPPED_PAIR, decays, tuple(taps(filter.before)))
+
+
+@description.register
+@lru_cache
 def _raised_cosines(filter: RaisedCosines) -> FilterDescription:
     return FilterDescription(kinds.BANK, taps=tuple(taps(filter.impulse_response(filter.duration))))
 
@@ -150,9 +168,10 @@ def _exponential_feedback(feedback: ExponentialFeedback) -> FeedbackDescription:
     return FeedbackDescription(kinds.EXPONENTIAL, (feedback.decay,))
 
 
-@description.register
+@description.register(CosineFeedback)
+@description.register(AlphaFeedback)
 @lru_cache
-def _cosine_feedback(feedback: CosineFeedback) -> FeedbackDescription:
+def _finite_feedback(feedback: FiniteFeedback) -> FeedbackDescription:
     return FeedbackDescription(
         kinds.FINITE, tuple(feedback.impulse_response(feedback.duration).tolist())
     )

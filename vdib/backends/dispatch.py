@@ -15,13 +15,17 @@ from typing import Any, ParamSpec, TypeVar
 
 from torch import Tensor
 
-from vdib.backends import fused
+from vdib.backends import fused, fused_leaky, fused_lstm
 from vdib.backends.available import enabled
 from vdib.backends.describe import NoKernel
 from vdib.backends.settings import changed
 from vdib.dynamics.feedback import Feedback
 from vdib.dynamics.filters import Filter
 from vdib.dynamics.firing import Fire
+from vdib.dynamics.integrate_and_fire import Reset
+from vdib.dynamics.integrate_and_fire import integrate_and_fire as plain_integrate_and_fire
+from vdib.dynamics.lstm import Cell
+from vdib.dynamics.lstm import lstm as plain_lstm
 from vdib.dynamics.scan import scan as plain_scan
 from vdib.noise import Draws, LayerNoise
 from vdib.precision import single
@@ -82,7 +86,12 @@ def drive(currents: Tensor, filter: Filter, shift: Tensor, width: float) -> Tens
 
 @with_kernel(fused.scan)
 def scan(
-    drive: Tensor, gain: Tensor, feedback: Feedback, fire: Fire, noise: Draws | None = None
+    drive: Tensor,
+    gain: Tensor,
+    feedback: Feedback,
+    fire: Fire,
+    noise: Draws | None = None,
+    attached: bool = True,
 ) -> tuple[Tensor, Tensor]:
     """Spikes and distances from threshold v of a given drive: `vdib.dynamics.scan.scan`.
 
@@ -92,13 +101,14 @@ def scan(
         feedback: its impulse response is nu.
         fire: how the neurons fire.
         noise: `(B, T, *N)` uniform in (0, 1) or `LayerNoise` of B rows, for a stochastic threshold.
+        attached: whether the gradient reaches through the feedback.
 
     Returns:
         Each `(B, T, *N)`.
     """
     if isinstance(noise, LayerNoise):
         noise = noise.uniform(drive.shape[1], tuple(drive.shape[2:]))
-    return plain_scan(drive, gain, feedback, fire, noise)
+    return plain_scan(drive, gain, feedback, fire, noise, attached)
 
 
 @with_kernel(fused.respond)
@@ -111,12 +121,61 @@ def respond(
     feedback: Feedback,
     fire: Fire,
     noise: Draws | None = None,
+    attached: bool = True,
 ) -> tuple[Tensor, Tensor]:
     """`scan` of `drive`, with the arguments of both."""
-    return scan(drive(currents, filter, shift, width), gain, feedback, fire, noise)
+    return scan(drive(currents, filter, shift, width), gain, feedback, fire, noise, attached)
+
+
+@with_kernel(fused_leaky.integrate_and_fire)
+def integrate_and_fire(
+    currents: Tensor,
+    bias: Tensor,
+    decay: Tensor,
+    theta: Tensor,
+    width: Tensor,
+    reset: Reset,
+    fire: Fire,
+    noise: Draws | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Spikes and v of leaky neurons: `vdib.dynamics.integrate_and_fire.integrate_and_fire`.
+
+    Args:
+        currents: `(B, T, *N)`.
+        bias: a current; like all that follow broadcastable to `(*N)`.
+        decay: what a step leaves of the potential.
+        theta: the threshold.
+        width: of the threshold.
+        reset: what a spike does to its neuron.
+        fire: how the neurons fire.
+        noise: `(B, T, *N)` uniform in (0, 1) or `LayerNoise` of B rows, for a stochastic threshold.
+
+    Returns:
+        Each `(B, T, *N)`.
+    """
+    if isinstance(noise, LayerNoise):
+        noise = noise.uniform(currents.shape[1], tuple(currents.shape[2:]))
+    constants = bias, decay, theta, width
+    return plain_integrate_and_fire(single(currents), *constants, reset, fire, noise)
 
 
 @with_kernel(fused.uniform)
 def uniform(noise: LayerNoise, num_steps: int, shape: tuple[int, ...]) -> Tensor:
     """The first T steps of a layer's noise, in (0, 1), `(B, T, *N)` float32."""
     return noise.uniform(num_steps, shape)
+
+
+@with_kernel(fused_lstm.lstm)
+def lstm(currents: Tensor, shift: Tensor, recurrent: Tensor, cell: Cell) -> Tensor:
+    """h of a layer of LSTM cells: `vdib.dynamics.lstm.lstm`.
+
+    Args:
+        currents: `(B, T, 4, N)`.
+        shift: bias minus threshold, `(4, N)`.
+        recurrent: `(N, 4 N)`.
+        cell: the elementwise part.
+
+    Returns:
+        `(B, T, N)`.
+    """
+    return plain_lstm(currents, shift, recurrent, cell)

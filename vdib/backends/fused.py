@@ -19,7 +19,7 @@ from torch import Tensor
 
 from vdib.backends.available import launcher, on_cpu
 from vdib.backends.cpu import launch as numba_launch
-from vdib.backends.describe import NO_FIRE, LayerDescription, NoKernel, describe
+from vdib.backends.describe import NO_FILTER, NO_FIRE, LayerDescription, NoKernel, describe
 from vdib.dynamics.feedback import Feedback
 from vdib.dynamics.filters import Filter
 from vdib.dynamics.firing import Fire
@@ -43,19 +43,34 @@ def respond(
     feedback: Feedback,
     fire: Fire,
     noise: Draws | None = None,
+    attached: bool = True,
 ) -> tuple[Tensor, Tensor]:
     """Of a layer with all its parts."""
-    layer = LayerDescription(describe(filter), describe(feedback), describe(fire))
+    layer = _description(filter, feedback, fire, gain, attached)
     launch = launcher(currents, shift, gain)
     return _run(currents, shift, gain, width, layer, noise, launch)
 
 
 def scan(
-    drive: Tensor, gain: Tensor, feedback: Feedback, fire: Fire, noise: Draws | None = None
+    drive: Tensor,
+    gain: Tensor,
+    feedback: Feedback,
+    fire: Fire,
+    noise: Draws | None = None,
+    attached: bool = True,
 ) -> tuple[Tensor, Tensor]:
     """Of a layer without filter, which takes its currents for the drive and reads no shift."""
-    layer = LayerDescription(feedback=describe(feedback), fire=describe(fire))
+    layer = _description(None, feedback, fire, gain, attached)
     return _run(drive[:, :, None], gain.detach(), gain, 1.0, layer, noise, launcher(drive, gain))
+
+
+def _description(
+    filter: Filter | None, feedback: Feedback, fire: Fire, gain: Tensor, attached: bool
+) -> LayerDescription:
+    if not attached and gain.requires_grad:
+        raise NoKernel("none that learns the gain of a feedback without a gradient through it")
+    known = NO_FILTER if filter is None else describe(filter)
+    return LayerDescription(known, describe(feedback), describe(fire), attached)
 
 
 def uniform(noise: LayerNoise, num_steps: int, shape: tuple[int, ...]) -> Tensor:
@@ -100,10 +115,13 @@ class _Fused(torch.autograd.Function):
     @torch.autograd.function.once_differentiable  # type: ignore[untyped-decorator, unused-ignore]
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
         spikes, v, shift, gain = ctx.saved_tensors
+        layer = ctx.layer
+        if not layer.attached:
+            layer, gain = layer.without_feedback, torch.zeros_like(gain)
         grad_currents = v.new_empty(ctx.currents_shape, dtype=ctx.currents_dtype)
         grad_shift, grad_gain = shift.new_empty((2, len(v), *v.shape[2:]))
         out = grad_currents, grad_shift, grad_gain
-        ctx.launch.backward(*grads, ctx.width, gain, ctx.layer, spikes, v, *out)
+        ctx.launch.backward(*grads, ctx.width, gain, layer, spikes, v, *out)
         return (
             grad_currents,
             grad_shift.sum(0).sum_to_size(shift.shape),

@@ -3,7 +3,7 @@
 Apart from the kernels, as those of one device must load where the compiler of another's is missing.
 """
 
-NO_FILTER, EXPONENTIAL_PAIR, BANK = range(3)
+NO_FILTER, EXPONENTIAL_PAIR, BANK, TAPPED_PAIR = range(4)
 NO_FEEDBACK, EXPONENTIAL, FINITE = range(3)
 NO_FIRE, THRESHOLD, BERNOULLI, CONCRETE = range(4)
 NO_NOISE, GIVEN, ADDRESSED = range(3)

@@ -3,6 +3,7 @@
 Legend: B batch, T steps, N neurons (any trailing axes), L length of nu.
 """
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
@@ -46,18 +47,16 @@ class ExponentialFeedback:
         return -(self.decay ** torch.arange(num_steps, dtype=torch.float64))
 
 
-@dataclass(frozen=True)
-class CosineFeedback:
-    """Finite: minus the first raised cosine over `duration` steps."""
+class FiniteFeedback(ABC):
+    """One that ends: what spikes will do is added to the coming `duration` steps."""
 
-    duration: int = 10
+    @property
+    @abstractmethod
+    def duration(self) -> int:
+        """L, the steps of nu."""
 
-    def __post_init__(self) -> None:
-        if self.duration < 1:
-            raise ValueError(f"feedback lasts at least one step, got {self.duration}")
-
-    def impulse_response(self, num_steps: int) -> Tensor:
-        return -RaisedCosines(count=1, duration=self.duration).impulse_response(num_steps)[0]
+    @abstractmethod
+    def impulse_response(self, num_steps: int) -> Tensor: ...
 
     def read(self, state: State) -> Tensor | float:
         return state[0][0] if state else 0.0
@@ -68,10 +67,24 @@ class CosineFeedback:
 
     def write(self, state: State, spikes: Tensor) -> State:
         nu = self._nu.to(spikes).view(-1, *[1] * spikes.dim())
-        coming = nu * spikes  # what these spikes add to each of the next `duration` steps
+        coming = nu * spikes  # what these spikes add to each of the next steps
         if state:
             coming[:-1] += state[0][1:]
         return (coming,)
+
+
+@dataclass(frozen=True)
+class CosineFeedback(FiniteFeedback):
+    """Finite: minus the first raised cosine over `duration` steps."""
+
+    duration: int = 10
+
+    def __post_init__(self) -> None:
+        if self.duration < 1:
+            raise ValueError(f"feedback lasts at least one step, got {self.duration}")
+
+    def impulse_response(self, num_steps: int) -> Tensor:
+        return -RaisedCosines(count=1, duration=self.duration).impulse_response(num_steps)[0]
 
 
 def over(feedback: Feedback, spikes: Tensor) -> Tensor:

@@ -21,7 +21,12 @@ from vdib.dynamics.firing import Fire
 
 
 def scan(
-    drive: Tensor, gain: Tensor, feedback: Feedback, fire: Fire, noise: Tensor | None = None
+    drive: Tensor,
+    gain: Tensor,
+    feedback: Feedback,
+    fire: Fire,
+    noise: Tensor | None = None,
+    attached: bool = True,
 ) -> tuple[Tensor, Tensor]:
     """Run the threshold over time.
 
@@ -30,17 +35,20 @@ def scan(
 
         dL/dv[t] = g_v[t] + slope[t] (g_s[t] + gain sum_k nu[k] dL/dv[t + 1 + k])
 
+    Detached from their feedback, spikes are constants in it, and the sum over k is left out.
+
     Args:
         drive: `(B, T, *N)`, everything in v that does not come from the neuron's own spikes.
         gain: broadcastable to `(*N)`, the weight of the neuron's own feedback.
         feedback: the impulse response `nu`.
         fire: how spikes come about.
         noise: `(B, T, *N)` uniform in (0, 1), for a stochastic threshold.
+        attached: whether the gradient reaches through the feedback.
 
     Returns:
         Spikes and distances from threshold v, each `(B, T, *N)`.
     """
-    spikes, v = _Scan.apply(drive, gain, feedback, fire, noise)  # type: ignore[no-untyped-call, unused-ignore]
+    spikes, v = _Scan.apply(drive, gain, feedback, fire, noise, attached)  # type: ignore[no-untyped-call, unused-ignore]
     return spikes, v
 
 
@@ -53,6 +61,7 @@ class _Scan(torch.autograd.Function):
         feedback: Feedback,
         fire: Fire,
         noise: Tensor | None,
+        attached: bool,
     ) -> tuple[Tensor, Tensor]:
         state: State = ()
         spikes, v = torch.empty_like(drive), torch.empty_like(drive)
@@ -62,7 +71,7 @@ class _Scan(torch.autograd.Function):
             state = feedback.write(state, s)
             v[:, t], spikes[:, t] = now, s
         ctx.save_for_backward(spikes, v, gain)
-        ctx.feedback, ctx.fire = feedback, fire
+        ctx.feedback, ctx.fire, ctx.attached = feedback, fire, attached
         return spikes, v
 
     @staticmethod
@@ -72,6 +81,8 @@ class _Scan(torch.autograd.Function):
         slope = ctx.fire.slope(v, spikes)
         if slope is None:
             total = grad_v
+        elif not ctx.attached:
+            total = torch.addcmul(grad_v, slope, grad_spikes)
         else:
             # The adjoint of the feedback is the feedback itself, run backwards in time.
             state: State = ()
@@ -84,4 +95,4 @@ class _Scan(torch.autograd.Function):
         grad_gain = None
         if ctx.needs_input_grad[1]:
             grad_gain = (total * over(ctx.feedback, spikes)).sum((0, 1)).sum_to_size(gain.shape)
-        return total, grad_gain, None, None, None
+        return total, grad_gain, None, None, None, None

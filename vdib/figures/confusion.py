@@ -1,17 +1,22 @@
 """Which classes are taken for which."""
 
+from collections.abc import Sequence
+
 import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
 
-def confusion(decided: Tensor, labels: Tensor, num_classes: int) -> Figure:
+def confusion(
+    decided: Tensor, labels: Tensor, num_classes: int, names: Sequence[str] = ()
+) -> Figure:
     """Counts of decisions (columns) by class (rows), each cell with its number.
 
     Args:
         decided: `(B,)` int64 classes.
         labels: `(B,)` int64, the true ones.
         num_classes: O.
+        names: of the classes; their numbers by default.
 
     Raises:
         ValueError: not one decision for each label.
@@ -31,6 +36,9 @@ def confusion(decided: Tensor, labels: Tensor, num_classes: int) -> Figure:
         axes.text(column, row, counts[row, column], ha="center", va="center", color=colour, size=8)
     right = int(counts.trace())
     axes.set(xlabel="decided", ylabel="class", xticks=range(num_classes), yticks=range(num_classes))
+    if names:
+        axes.set_xticklabels(names, rotation=90)
+        axes.set_yticklabels(names)
     axes.set_title(f"{right:,} of {len(labels):,} right", loc="left", fontsize=10)
     axes.spines[:].set_visible(False)
     return figure

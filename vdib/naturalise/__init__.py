@@ -1,1 +1,1 @@
-"""`python -m vdib.naturalise`: recordings to images."""
+"""`python -m vdib.naturalise`: recordings to images or labels."""

@@ -1,8 +1,10 @@
-"""`python -m vdib.naturalise RECORDING... --run RUN --out DIR`: recordings to images.
+"""`python -m vdib.naturalise RECORDING... --run RUN --out DIR`: recordings to images or labels.
 
 python -m vdib.naturalise a.aedat b.aedat --run RUN --out images        one image each
 python -m vdib.naturalise recordings/ --run RUN --out images --window-ms 100    running
 find . -name '*.aedat4' | python -m vdib.naturalise - --run RUN --out images --crop 40,0,260,260
+
+A run that tells labels writes a table of them, DIR/labels.csv, and no images.
 """
 
 import argparse
@@ -73,15 +75,17 @@ def parser() -> argparse.ArgumentParser:
     """The command's options."""
     options = argparse.ArgumentParser(
         prog="python -m vdib.naturalise",
-        description="Turn recordings of an event camera into images, with a trained run.",
+        description="Turn recordings of an event camera into images or labels, with a trained run.",
     )
     add = options.add_argument
     add("recordings", nargs="+", metavar="RECORDING", help="files, folders, or - for a list")
     add("--run", type=Path, required=True, help="the folder of a run of vdib.fit")
-    add("--out", type=Path, required=True, help="folder for the images")
+    add("--out", type=Path, required=True, help="folder for the images, or for labels.csv")
     windows = options.add_mutually_exclusive_group()
-    windows.add_argument("--window-ms", type=float, help="an image every so many ms")
-    windows.add_argument("--window-events", type=int, help="an image every so many events")
+    windows.add_argument("--window-ms", type=float, help="an image, or a label, every so many ms")
+    windows.add_argument(
+        "--window-events", type=int, help="an image, or a label, every so many events"
+    )
     add("--original", type=Path, help="an image to show beside, or a folder of <recording>.png")
     add("--crop", type=_numbers(4), metavar="L,T,W,H", help="use these pixels of the recording")
     add(
@@ -117,11 +121,15 @@ def _naturalise(options: argparse.Namespace) -> int:
         raise UserError(str(error)) from error
     from vdib.datasets.transforms.place import Crop, Zoom
     from vdib.naturalise import naturaliser  # takes seconds to import
+    from vdib.naturalise.labels import Table, labels
     from vdib.naturalise.running import running
     from vdib.naturalise.whole import whole
 
     model = naturaliser.naturaliser_of(options.run)
+    if options.original is not None and model.labels:
+        raise UserError(f"--original {options.original}: only with a run that makes images")
     options.out.mkdir(parents=True, exist_ok=True)
+    table = Table(options.out / "labels.csv")
     place: list[naturaliser.Transform] = [] if options.crop is None else [Crop(*options.crop)]
     if options.zoom is not None:
         assert model.prepare.sensor_size is not None
@@ -136,21 +144,27 @@ def _naturalise(options: argparse.Namespace) -> int:
     failed: list[str] = []
     skipped = 0
     named = zip(files, names_of(files), strict=True)
-    with tqdm(named, total=len(files), unit="recording", disable=None) as bar:
-        for path, name in bar:
-            out = options.out / name
-            try:
-                if every:
-                    original = _original(options.original, path)
-                    skipped += running(model, path, read, out, every, original, bar)
-                else:
-                    skipped += whole(model, path, read, out)
-            except (OSError, ValueError, ImportError) as error:
-                if isinstance(error, RecordingError):
-                    error = error.spelt(as_flag)
-                missing = isinstance(error, FileNotFoundError)
-                words = f"{path}: no such file" if missing else str(error).splitlines()[0]
-                failed.append(words if str(path) in words else f"{path}: {words}")
+    try:
+        with tqdm(named, total=len(files), unit="recording", disable=None) as bar:
+            for path, name in bar:
+                out = options.out / name
+                try:
+                    if model.labels:
+                        skipped += labels(model, path, read, every, table, bar)
+                    elif every:
+                        original = _original(options.original, path)
+                        skipped += running(model, path, read, out, every, original, bar)
+                    else:
+                        skipped += whole(model, path, read, out)
+                except (OSError, ValueError, ImportError) as error:
+                    if isinstance(error, RecordingError):
+                        error = error.spelt(as_flag)
+                    missing = isinstance(error, FileNotFoundError)
+                    words = f"{path}: no such file" if missing else str(error).splitlines()[0]
+                    failed.append(words if str(path) in words else f"{path}: {words}")
+    finally:
+        if model.labels:
+            table.write()
     done = len(files) - len(failed)
     print(f"{done} of {len(files)} recordings naturalised in {options.out}")
     if skipped:

@@ -1,4 +1,4 @@
-"""A trained run that turns the spikes of recordings into images.
+"""A trained run that turns the spikes of recordings into images or labels.
 
 B: recordings; H, W: pixels of an image.
 """
@@ -17,6 +17,7 @@ from torch import Tensor
 from vdib import signal as natural
 from vdib.datasets.preparation import Preparation
 from vdib.datasets.recording import Recording, read_pieces
+from vdib.datasets.spike_trains import SpikeTrainSplits
 from vdib.files import replacing
 from vdib.lightning_modules.naturalisation.event_data import EventData
 from vdib.runs.command import UserError
@@ -69,9 +70,27 @@ class Naturaliser:
         for piece in read_pieces(path, **read, default_size=default):
             yield self.placed(piece)
 
+    @property
+    def labels(self) -> bool:
+        """Whether recordings become labels; else they become images."""
+        return isinstance(self.module.signal, natural.Label)
+
     @torch.no_grad()
     def images(self, spikes: Sequence[Binned]) -> NDArray[np.floating]:
         """Images (B, H, W) in [0, 1] of B recordings, as `prepare` returns them."""
+        images: Tensor = self.module(*self._batch(spikes))
+        return images.numpy()
+
+    @torch.no_grad()
+    def decisions(self, spikes: Sequence[Binned]) -> list[tuple[str, float, float]]:
+        """Of each recording the label, its probability, and the ms until it was decided."""
+        assert self.prepare.binning.dt is not None
+        decided = self.module.decisions(*self._batch(spikes))
+        names = [self.module.signal.name(label) for label in decided.label.tolist()]
+        ms = [step * self.prepare.binning.dt / 1000 for step in decided.step.tolist()]
+        return list(zip(names, decided.probability.tolist(), ms, strict=True))
+
+    def _batch(self, spikes: Sequence[Binned]) -> tuple[SparseSpikes, Tensor]:
         assert self.prepare.sensor_size is not None
         counts, neurons = zip(*spikes, strict=True)
         shape = (len(spikes), len(counts[0]), *self.prepare.shape(self.prepare.sensor_size))
@@ -79,21 +98,23 @@ class Naturaliser:
         neuron = np.concatenate(neurons).astype(np.int32)
         lists = SparseSpikes(torch.from_numpy(offset), torch.from_numpy(neuron), shape)
         # The same noise for all: an image depends on its recording alone.
-        images: Tensor = self.module(lists, torch.zeros(len(spikes), dtype=torch.int64))
-        return images.numpy()
+        return lists, torch.zeros(len(spikes), dtype=torch.int64)
 
 
 def naturaliser_of(run: Path) -> Naturaliser:
     """The best weights of a run, and how its recordings were prepared.
 
     Raises:
-        UserError: no finished run, or not one that makes images of recordings (one line).
+        UserError: no finished run, or not one that makes images or labels of recordings (one line).
     """
     cli = rebuild(Run(run))
+    splits = getattr(cli.datamodule, "recording_splits", None)
+    if isinstance(splits, SpikeTrainSplits):
+        raise UserError(f"{run} was trained on spike trains, and not on recordings of a camera")
     if not isinstance(cli.datamodule, EventData):
         raise UserError(f"{run} was not trained on recordings: see --config mnist_dvs")
-    if not isinstance(cli.datamodule.signal, natural.Image):
-        raise UserError(f"{run} tells {cli.datamodule.signal.noun}, and no images")
+    if not isinstance(cli.datamodule.signal, natural.Image | natural.Label):
+        raise UserError(f"{run} tells {cli.datamodule.signal.noun}, and neither images nor labels")
     take_best(cli, Run(run))
     return Naturaliser(cli.model, cli.datamodule.prepare)
 

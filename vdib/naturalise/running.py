@@ -40,30 +40,9 @@ def running(
     Returns:
         How many bad records were left out.
     """
-    skipped, past = 0, model.prepare.past_us
-    first: int | None = None
-
-    def pieces() -> Iterator[Recording]:
-        nonlocal skipped, first
-        for piece in model.pieces(path, read):
-            skipped += piece.num_skipped
-            if len(piece):
-                first = int(piece.t[0]) if first is None else first
-                bar.set_postfix_str(f"{path.name} {(piece.t[-1] - first) / 1e6:.1f} s")
-            yield piece
-
-    def looks() -> Iterator[_Look]:
-        since = None
-        for end, seen in Running(past, **every)(pieces()):
-            since = first if since is None else since
-            assert since is not None
-            yield _Look(since, end, model.prepare(seen, end - past), _events(seen, since))
-            since = end
-
-    batches = _batches(looks(), FRAMES)
-    begun = next(batches, None)
-    if begun is None:
-        raise ValueError(f"{path}: no events, or fewer than a window holds")
+    looks = Looks(model, path, read, every, bar)
+    batches = looks.batches()
+    begun = next(batches)
     out.mkdir(parents=True, exist_ok=True)
     for frame in out.glob("frame_*.png"):  # of an earlier call: there may be fewer this time
         frame.unlink()
@@ -76,7 +55,7 @@ def running(
         _one_thread_fewer(),
     ):
 
-        def write(batch: list[_Look], images: NDArray[np.floating]) -> None:
+        def write(batch: list[Look], images: NDArray[np.floating]) -> None:
             for look, image in zip(batch, images, strict=True):
                 save_image(image, out / f"frame_{next(numbers):06}.png")
                 times.write(f"{(look.end - begun[0].since) / 1e6:.6f}\n")
@@ -91,7 +70,7 @@ def running(
             written = aside.submit(write, batch, images)
         assert written is not None
         written.result()
-    return skipped
+    return looks.skipped
 
 
 @contextmanager
@@ -105,7 +84,7 @@ def _one_thread_fewer() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-class _Look(NamedTuple):
+class Look(NamedTuple):
     """What is kept of a look at a recording.
 
     Attributes:
@@ -120,9 +99,67 @@ class _Look(NamedTuple):
     events: NDArray[np.uint8]
 
 
-def _batches(looks: Iterator[_Look], size: int) -> Iterator[list[_Look]]:
+class Looks:
+    """Looks at a recording's recent past, one after the other.
+
+    Args:
+        model: says how far back a look reaches, and how it becomes spikes.
+        path: of the recording.
+        read: how it is read.
+        every: us or events from one look to the next.
+        bar: shows how far it is.
+
+    Attributes:
+        skipped: bad records left out so far.
+        first: time of the first event, us.
+    """
+
+    def __init__(
+        self,
+        model: Naturaliser,
+        path: Path,
+        read: Mapping[str, Any],
+        every: Mapping[str, int],
+        bar: Any,
+    ) -> None:
+        self.model, self.path, self.read, self.every, self.bar = model, path, read, every, bar
+        self.skipped = 0
+        self.first: int | None = None
+
+    def batches(self) -> Iterator[list[Look]]:
+        """`FRAMES` at a time; where they break off with an error, first those before it.
+
+        Raises:
+            ValueError: there are none.
+        """
+        batches = _batches(self._each(), FRAMES)
+        begun = next(batches, None)
+        if begun is None:
+            raise ValueError(f"{self.path}: no events, or fewer than a window holds")
+        return chain([begun], batches)
+
+    def _pieces(self) -> Iterator[Recording]:
+        for piece in self.model.pieces(self.path, self.read):
+            self.skipped += piece.num_skipped
+            if len(piece):
+                self.first = int(piece.t[0]) if self.first is None else self.first
+                seconds = (piece.t[-1] - self.first) / 1e6
+                self.bar.set_postfix_str(f"{self.path.name} {seconds:.1f} s")
+            yield piece
+
+    def _each(self) -> Iterator[Look]:
+        past, since = self.model.prepare.past_us, None
+        for end, seen in Running(past, **self.every)(self._pieces()):
+            since = self.first if since is None else since
+            assert since is not None
+            spikes = self.model.prepare(seen, end - past)
+            yield Look(since, end, spikes, _events(seen, since))
+            since = end
+
+
+def _batches(looks: Iterator[Look], size: int) -> Iterator[list[Look]]:
     """Up to `size` at a time; where they break off with an error, first those before it."""
-    batch: list[_Look] = []
+    batch: list[Look] = []
     try:
         for look in looks:
             batch.append(look)
@@ -137,9 +174,9 @@ def _batches(looks: Iterator[_Look], size: int) -> Iterator[list[_Look]]:
         yield batch
 
 
-def _ahead(batches: Iterator[list[_Look]], thread: ThreadPoolExecutor) -> Iterator[list[_Look]]:
+def _ahead(batches: Iterator[list[Look]], thread: ThreadPoolExecutor) -> Iterator[list[Look]]:
     """The same; while one is used, the next is being made."""
-    nothing: list[_Look] = []
+    nothing: list[Look] = []
     future = thread.submit(next, batches, nothing)
     while batch := future.result():
         future = thread.submit(next, batches, nothing)

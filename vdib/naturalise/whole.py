@@ -1,18 +1,32 @@
-"""One image of a recording."""
+"""What the first T steps of a recording are."""
 
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from vdib.datasets.recording import joined
-from vdib.naturalise.naturaliser import Naturaliser, save_image
+from vdib.naturalise.naturaliser import Binned, Naturaliser, save_image
 
 
 def whole(model: Naturaliser, path: Path, read: Mapping[str, Any], out: Path) -> int:
-    """One image of a recording, `<out>.png`, from its first T steps; no more is read of it.
+    """One image of a recording, `<out>.png`, from its first T steps.
 
     Returns:
         How many bad records were left out.
+    """
+    spikes, skipped = first_steps(model, path, read)
+    (image,) = model.images([spikes])
+    save_image(image, out.with_name(f"{out.name}.png"))
+    return skipped
+
+
+def first_steps(model: Naturaliser, path: Path, read: Mapping[str, Any]) -> tuple[Binned, int]:
+    """The spikes of a recording's first T steps, no more of which is read.
+
+    Beside them, how many bad records were left out.
+
+    Raises:
+        ValueError: no events in them.
     """
     start, kept, skipped = model.prepare.binning.start, [], 0
     for piece in model.pieces(path, read):
@@ -24,6 +38,4 @@ def whole(model: Naturaliser, path: Path, read: Mapping[str, Any], out: Path) ->
                 break
     if not any(map(len, kept)):
         raise ValueError(f"{path}: no events" + (f" from {start} us on" if kept else ""))
-    (image,) = model.images([model.prepare(joined(kept), start)])
-    save_image(image, out.with_name(f"{out.name}.png"))
-    return skipped
+    return model.prepare(joined(kept), start), skipped

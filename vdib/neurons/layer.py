@@ -139,6 +139,13 @@ def commuting(layers: Sequence[Layer], rule: str) -> list[CommutingLayer]:
     return cast(list[CommutingLayer], list(layers))
 
 
+def spiking(layer: Layer) -> bool:
+    """Whether what a layer gives is spikes, 0 or 1; of an ordinary LSTM it is real numbers."""
+    while hasattr(layer, "inner"):  # what is around another gives what that gives
+        layer = layer.inner
+    return bool(getattr(layer, "spiking", True))
+
+
 class Synapses(Protocol):
     """A module: the linear map, without bias, from a layer's spikes to currents of the next.
 

@@ -1,11 +1,14 @@
 """Leaky integrate-and-fire neurons with a soft reset, as an SRM layer.
 
-    U[t] = beta U[t-1] + I[t] - theta S[t-1],     S[t] = 1[U[t] > theta]
+    U[t] = beta U[t-1] + I[t] - theta S[t-1],     v[t] = (U[t] - theta) / width,     S = 1[v > 0]
 
 Unrolled, U is the current through `beta^t` less theta times `beta^k` of the neuron's own spikes
 k + 1 steps ago: a filter, a feedback of the same decay, and a gain that is theta and not learned.
 The reset carries gradient. Defaults are those of snnTorch (Eshraghian et al., "Training Spiking
 Neural Networks Using Lessons from Deep Learning", 2023, https://arxiv.org/abs/2109.12894).
+
+A reset to zero or without gradient, and constants that are learned, are no filters: those neurons
+are of `vdib.neurons.leaky`, with a current for their bias.
 """
 
 from vdib.dynamics.feedback import ExponentialFeedback
@@ -13,6 +16,7 @@ from vdib.dynamics.filters import ExponentialPair
 from vdib.dynamics.firing import Threshold
 from vdib.dynamics.surrogate import Surrogate, arctan
 from vdib.neurons.layer import Connect
+from vdib.neurons.leaky import Leaky, Learned, ResetName, leaky
 from vdib.neurons.srm import SRM
 
 
@@ -22,8 +26,13 @@ def lif(
     surrogate: Surrogate | None = None,
     beta: float = 0.95,
     theta: float = 1.0,
-) -> SRM:
-    """A hidden layer of LIF neurons that lose theta with every spike.
+    width: float = 1.0,
+    reset: ResetName = "subtract",
+    detach: bool = False,
+    learn: Learned = (),
+    shared: bool = True,
+) -> SRM | Leaky:
+    """A hidden layer of LIF neurons: an SRM layer where that is exact.
 
     Args:
         connect: makes the synapses.
@@ -31,9 +40,16 @@ def lif(
         surrogate: derivative of the spikes; arctan by default.
         beta: what a step leaves of the potential, in [0, 1).
         theta: the threshold.
+        width: of the surrogate, in units of the potential.
+        reset: by subtraction of theta, or to zero.
+        detach: whether the reset carries no gradient.
+        learn: which of beta, theta and width training moves.
+        shared: whether a learned constant is one number for the layer or one per neuron.
     """
+    if reset != "subtract" or detach or learn:
+        return leaky(connect, shape, surrogate, beta, theta, width, reset, detach, learn, shared)
     filter, fire = ExponentialPair(beta, 0.0), Threshold(surrogate or arctan)
-    layer = SRM(connect(1), shape, filter, ExponentialFeedback(beta), fire, theta)
+    layer = SRM(connect(1), shape, filter, ExponentialFeedback(beta), fire, theta, width)
     layer.gain.data.fill_(theta)
     layer.gain.requires_grad_(False)
     return layer

@@ -11,7 +11,7 @@ Legend: B batch, T steps, K filters, N neurons (dense: N; convolutional: C, H, W
 """
 
 import math
-from typing import cast
+from typing import ClassVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -44,6 +44,9 @@ class SRM(nn.Module):
         ValueError: a width that is not positive.
     """
 
+    ATTACHED: ClassVar[bool] = True
+    """Whether gradients reach through a neuron's own past spikes."""
+
     def __init__(
         self,
         synapses: Synapses,
@@ -60,11 +63,8 @@ class SRM(nn.Module):
         self.synapses = synapses
         self.input_shape = synapses.input_shape
         self.shape = shape
-        self.filter = filter
-        self.feedback = feedback
-        self.fire = fire
-        self.threshold = threshold
-        self.width = width
+        self.filter, self.feedback, self.fire = filter, feedback, fire
+        self.threshold, self.width = threshold, width
         # One number per neuron, or per channel of a convolution.
         own = (shape[0],) + (1,) * (len(shape) - 1)
         self.bias = nn.Parameter(torch.zeros(own))
@@ -135,9 +135,8 @@ class SRM(nn.Module):
         # system and asks for them again at every step, a tenth of its time.
         currents = self.currents(x)
         shift, gain = self.bias - self.threshold, self.gain / self.width
-        return dispatch.respond(
-            currents, self.filter, shift, self.width, gain, self.feedback, fire, noise
-        )
+        own = gain, self.feedback, fire, noise, self.ATTACHED
+        return dispatch.respond(currents, self.filter, shift, self.width, *own)
 
     def _firing(self, fire: Fire | None, noise: Draws | None, *rows: int) -> Fire:
         fire = fire or self.fire
@@ -150,7 +149,8 @@ class SRM(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """Spikes and v of a given drive, each `(B, T, *N)`."""
         fire = self._firing(fire, noise, *drive.shape[:2])
-        return dispatch.scan(drive, self.gain / self.width, self.feedback, fire, noise)
+        own = self.gain / self.width, self.feedback, fire, noise, self.ATTACHED
+        return dispatch.scan(drive, *own)
 
     def given(self, drive: Tensor, spikes: Tensor) -> Tensor:
         """v at every step given the neurons' own past spikes: `drive + gain (nu * s)[t - 1]`.

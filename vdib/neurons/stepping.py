@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vdib.dynamics.firing import Bernoulli
-from vdib.neurons.layer import Expansion, Layer, State
+from vdib.neurons.layer import CommutingLayer, Expansion, Layer, State
 
 LONGEST = 1000
 """Layers that remember for longer than this, in steps, are not expanded."""
@@ -30,7 +30,14 @@ Array = NDArray[np.floating[Any]]
 
 
 class Stepped(Protocol):
-    """A layer that remembers, for one stream."""
+    """A layer that remembers, for one stream.
+
+    Attributes:
+        v: distances from threshold of the last step, `(*N)`; None where there are none.
+    """
+
+    @property
+    def v(self) -> Array | None: ...
 
     def push(self, x: Array, noise: Array | None) -> Array:
         """Spikes of this step, from those below and uniform noise."""
@@ -57,17 +64,20 @@ def _like(state: State, tensors: list[Tensor]) -> State:
 class _ByStep:
     """Any layer, by its `step`."""
 
+    v: Array | None
+
     def __init__(self, layer: Layer) -> None:
         self.layer = layer
         zeros = torch.zeros(1, *layer.input_shape).to(next(layer.parameters()))
-        self.state = None
+        self.state, self.v = None, None
         given = (Bernoulli(), zeros.new_full((1, *layer.shape), 0.5)) if layer.stochastic else ()
         _, _, self.pattern = layer.step(zeros, None, *given)
 
     def push(self, x: Array, noise: Array | None) -> Array:
         now = torch.from_numpy(x).view(1, *self.layer.input_shape)
         given = () if noise is None else (Bernoulli(), torch.from_numpy(noise)[None])
-        spikes, _, self.state = self.layer.step(now, self.state, *given)
+        spikes, v, self.state = self.layer.step(now, self.state, *given)
+        self.v = None if v is None else v[0].numpy()
         out: Array = spikes[0].numpy()
         return out
 
@@ -90,13 +100,18 @@ class _Expanded:
         self.constant: Array = (layer.constant / 2).numpy()
         steps = max(self.felt, len(self.after) + 1)
         self.coming = layer.response.new_zeros(steps, size)
+        self._half: Array = self.constant
+
+    @property
+    def v(self) -> Array:
+        return 2 * self._half
 
     def push(self, x: Array, noise: Array | None) -> Array:
         assert noise is not None
         coming: Array = self.coming.numpy()  # a view
         now = coming[: self.felt]
         now += np.dot(x.ravel(), self.response).reshape(now.shape)
-        half = coming[0] + self.constant
+        half = self._half = coming[0] + self.constant
         spikes: Array = (2 * noise - 1 < np.tanh(half)).astype(half.dtype)
         coming[:-1] = coming[1:]
         coming[-1] = 0
@@ -108,6 +123,46 @@ class _Expanded:
 
     def remember(self, memory: list[Tensor] | None) -> None:
         (self.coming,) = memory or [torch.zeros_like(self.coming)]
+
+
+class Driven:
+    """A readout whose drive is looked at: v but for the neurons' own feedback, from traces.
+
+    Attributes:
+        drive: of the last step, `(N,)`.
+    """
+
+    def __init__(self, layer: CommutingLayer) -> None:
+        self.layer, self.inner = layer, stepped(layer)
+        zeros = torch.zeros(1, *layer.input_shape).to(next(layer.parameters()))
+        self.state = None
+        traces, self.pattern = layer.trace(zeros, None)
+        self.drive: Array = self._of(traces)
+
+    @property
+    def v(self) -> Array | None:
+        return self.inner.v
+
+    def _of(self, traces: Tensor) -> Array:
+        silent = traces.new_zeros(1, *self.layer.shape)
+        drive: Array = self.layer.from_traces(traces, silent)[0].numpy()
+        return drive
+
+    def push(self, x: Array, noise: Array | None) -> Array:
+        now = torch.from_numpy(x).view(1, *self.layer.input_shape)
+        traces, self.state = self.layer.trace(now, self.state)
+        self.drive = self._of(traces)
+        return self.inner.push(x, noise)
+
+    def memory(self) -> list[Tensor]:
+        known = _tensors(self.pattern)
+        own = [torch.zeros_like(x) for x in known] if self.state is None else _tensors(self.state)
+        return [*own, *self.inner.memory()]
+
+    def remember(self, memory: list[Tensor] | None) -> None:
+        rest = list(memory or [])
+        self.state = None if memory is None else _like(self.pattern, rest)
+        self.inner.remember(None if memory is None else rest)
 
 
 def stepped(layer: Layer) -> Stepped:

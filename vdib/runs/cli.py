@@ -10,12 +10,9 @@ import jsonargparse
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning import LightningDataModule, LightningModule, Trainer, seed_everything
-from pytorch_lightning.callbacks import Timer
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
-from pytorch_lightning.plugins import CheckpointIO
 
-from vdib.lightning_modules.callbacks import Figures, Metrics
-from vdib.lightning_modules.checkpoints import Checkpoint, WholeCheckpoints
+from vdib.lightning_modules.callbacks import Figures
 from vdib.lightning_modules.experiments import DATA, EXPERIMENTS
 from vdib.precision import precision_for
 from vdib.runs.arguments import (
@@ -29,7 +26,7 @@ from vdib.runs.command import UserError
 from vdib.runs.complaints import one_line, settings_of
 from vdib.runs.folder import Run
 from vdib.runs.portable_yaml import portable_yaml
-from vdib.runs.trainer_settings import check_trainer
+from vdib.runs.trainer_settings import check_trainer, set_up
 
 LINKED = tuple(dict.fromkeys(name for kind in EXPERIMENTS for name in kind.TAKES))
 """Settings of some model that follow from attributes of the data."""
@@ -86,6 +83,8 @@ class VDIBCLI(LightningCLI):
         parser.add_argument(
             "--ckpt_path", type=str, help="resume from a checkpoint, or from 'last'"
         )
+        every = "beside those of each epoch; 0: none between epochs (default: 5)"
+        parser.add_argument("--checkpoint_every_minutes", type=float, default=5.0, help=every)
         every = "epochs between figures; 0: at the end only, -1: none"
         parser.add_argument("--figures_every", type=int, default=5, help=every)
 
@@ -132,7 +131,7 @@ class VDIBCLI(LightningCLI):
         if "logger" not in self.config.trainer:  # a number or a word in the place of a section
             raise UserError("--trainer: expected settings by name, as {max_epochs: 3}")
         trainer, logger = self.config.trainer, self.config.trainer.logger
-        check_trainer(trainer)
+        check_trainer(trainer, self.config.checkpoint_every_minutes)
         if isinstance(logger, jsonargparse.Namespace) and "save_dir" in logger.init_args:
             logger.init_args.save_dir = str(self.folder)
         if trainer.precision is None and not trainer.plugins:  # which may be a precision
@@ -150,36 +149,15 @@ class VDIBCLI(LightningCLI):
     def _instantiate_trainer(self, config: dict[str, Any], callbacks: list[Any]) -> Any:
         run = Run(self.folder)
         if not self.finished:
-            callbacks = [*callbacks, *self._of_training(run, config)]
+            kept = set_up(config, run, self.config.checkpoint_every_minutes)
+            callbacks = [*callbacks, *kept.callbacks]
+            self.metrics, self.best = kept.metrics, kept.best
         if self.config.figures_every >= 0 and not config["fast_dev_run"]:
             callbacks.append(Figures(run.figures, self.config.figures_every))
         try:
             return super()._instantiate_trainer(config, callbacks)
         except (MisconfigurationException, TypeError, ValueError, RuntimeError) as error:
             raise UserError(f"--trainer: {str(error).splitlines()[0]}") from error
-
-    def _of_training(self, run: Run, config: dict[str, Any]) -> list[Any]:
-        """Callbacks of a run that trains; what else it needs goes into the trainer's settings."""
-        chosen = config["logger"]
-        chosen = [] if chosen in (None, True, False) else chosen
-        chosen = chosen if isinstance(chosen, list) else [chosen]
-        self.metrics = Metrics(self.folder, name="", version="")
-        config["logger"] = [self.metrics, *chosen]
-        plugins = config["plugins"] or []
-        plugins = plugins if isinstance(plugins, list) else [plugins]
-        if not any(isinstance(plugin, CheckpointIO) for plugin in plugins):
-            config["plugins"] = [*plugins, WholeCheckpoints()]
-        if config["fast_dev_run"]:  # Lightning keeps nothing, and times nothing
-            return []
-        self.best = Checkpoint(run.best, monitor="val/loss")
-        # Apart, because Lightning's `save_last` only saves when `best` does.
-        made: list[Any] = [self.best, Checkpoint(run.last)]
-        given = config["callbacks"] or []
-        given = given if isinstance(given, list) else [given]
-        if not any(isinstance(callback, Timer) for callback in given):
-            # Lightning adds none for `max_time` where there is one: this one has to keep it.
-            made.insert(0, Timer(config["max_time"]))
-        return made
 
 
 def build(args: list[str]) -> VDIBCLI:
@@ -227,6 +205,7 @@ def parse(args: list[str] | dict[str, Any], finished: Path | None = None) -> VDI
                     "enable_model_summary": False,
                     "devices": 1,
                     "num_sanity_val_steps": 0,
+                    "use_distributed_sampler": False,  # data modules see to that
                 },
                 parser_kwargs={"exit_on_error": False, "allow_abbrev": False},
                 args=args,  # a dictionary will do as well

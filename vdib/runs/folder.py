@@ -69,6 +69,11 @@ class Run:
     def summary_file(self) -> Path:
         return self.folder / "summary.json"
 
+    @property
+    def begun(self) -> bool:
+        """Whether there is something to go on with: its settings, or a checkpoint."""
+        return self.config_file.is_file() or any(self.checkpoints.glob("*.ckpt"))
+
     def check_finished(self) -> None:
         """Raise a `UserError` unless it has been trained."""
         for path in (self.config_file, self.best):

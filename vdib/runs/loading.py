@@ -50,7 +50,11 @@ def rebuild(run: Run) -> VDIBCLI:
 
 def take_best(cli: VDIBCLI, run: Run) -> None:
     """Give the model of a run the weights that were best on validation data, for evaluation."""
-    take_weights(cli.model, read_checkpoint(run.best), run.best)
+    state = read_checkpoint(run.best)
+    take_weights(cli.model, state, run.best)
+    of_data = state.get(type(cli.datamodule).__qualname__)
+    if of_data is not None:  # what the data learned, as the vectors of words
+        cli.datamodule.load_state_dict(of_data)
     cli.model.eval()
 
 

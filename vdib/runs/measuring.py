@@ -14,6 +14,9 @@ from vdib.runs.cli import VDIBCLI, prepare
 from vdib.runs.folder import Run
 from vdib.runs.loading import rebuild, take_best
 
+CHOOSING = ("judge_accuracy", "class_accuracy", "spikes_per_sample", "hidden_spikes_per_sample")
+"""What a setting may be chosen by, besides the loss: in the summary of validation data as well."""
+
 
 def evaluate(run: Run) -> int:
     """Measure a finished run again, and rewrite its summary and its final figures."""
@@ -61,6 +64,7 @@ def measure(cli: VDIBCLI, trainer: Trainer, run: Run) -> dict[str, Any]:
         "train_seconds": round(train_seconds, 2),
         "loss_nats": figures["loss"],
         "validation_loss_nats": validation["val/loss"],
+        **{f"validation_{k}": validation[f"val/{k}"] for k in CHOOSING if f"val/{k}" in validation},
         "test_samples": count,
     }
     if trainer.is_global_zero:
@@ -70,8 +74,7 @@ def measure(cli: VDIBCLI, trainer: Trainer, run: Run) -> dict[str, Any]:
 
 def _tested(cli: VDIBCLI, trainer: Trainer) -> int:
     """How many examples the figures are of: fewer than there are under `limit_test_batches`."""
-    batches = sum(trainer.num_test_batches) * trainer.world_size
-    examples = int(batches * cli.datamodule.test_dataloader().batch_size)
+    examples = int(sum(trainer.num_test_batches) * cli.datamodule.evaluated)
     return min(examples, len(cli.datamodule.split("test")))
 
 

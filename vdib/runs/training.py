@@ -1,5 +1,6 @@
 """Training a run, from its arguments to its summary."""
 
+import re
 import signal
 import traceback
 from collections.abc import Callable, Iterator
@@ -13,7 +14,7 @@ from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.loggers import WandbLogger
 
 from vdib.runs.cli import VDIBCLI, build, prepare
-from vdib.runs.command import Interrupted, UserError, line_of
+from vdib.runs.command import Interrupted, UserError, line_of, tell
 from vdib.runs.folder import Run, read_checkpoint, take_weights
 from vdib.runs.measuring import measure, report
 
@@ -22,13 +23,13 @@ def train(args: list[str]) -> int:
     """Train, evaluate, and leave a run's folder behind; an exit status."""
     cli = build(args)
     run = Run(cli.folder)
-    path, state = _checkpoint(cli, run)
+    path, state, own = _checkpoint(cli, run)
     if path is not None:
         take_weights(cli.model, state, path)
     prepare(cli)
     if cli.config.trainer.fast_dev_run:
         return _rehearse(cli, path)
-    with _logged_in(cli), _folder(cli, run, path):
+    with _logged_in(cli), _folder(cli, run, own):
         # Only now that all is there is anything written.
         _write_config(cli, run)
         # Rows are numbered by batches, of which each may have made several updates.
@@ -47,26 +48,35 @@ def train(args: list[str]) -> int:
     return 0
 
 
-def _checkpoint(cli: VDIBCLI, run: Run) -> tuple[Path | None, dict[str, Any]]:
-    """Where to resume from, if at all, and what it holds; a run never overwrites another."""
+def _checkpoint(cli: VDIBCLI, run: Run) -> tuple[Path | None, dict[str, Any], bool]:
+    """Where to resume from, if at all, what it holds, and whether this very run goes on.
+
+    A run never overwrites another. One that was killed before its first checkpoint begins again.
+    """
     wanted = cli.config.ckpt_path
     given = run.last if wanted == "last" else Path(wanted or "").expanduser()
-    own = given.resolve().parent == run.checkpoints.resolve()
-    if wanted and not given.is_file() and not (own and any(run.checkpoints.glob("*.ckpt"))):
+    own = bool(wanted) and given.resolve().parent == run.checkpoints.resolve()
+    has = any(run.checkpoints.glob("*.ckpt"))
+    again = wanted == "last" and not has and run.config_file.is_file()
+    if wanted and not given.is_file() and not (own and has) and not again:
         raise UserError(f"--ckpt_path {wanted}: there is no checkpoint {given}")
     if cli.trainer.is_global_zero and not cli.config.trainer.fast_dev_run and run.folder.exists():
         with run.locked():  # or it is still at work, and is not to be deleted
             pass
-        if not (wanted and own):
+        if not own:
             raise UserError(
                 f"{run.folder} exists: choose another --name, or {_what_next(cli, run)}"
             )
-    if not wanted:
-        return None, {}
-    path, state = run.newest() if wanted == "last" else (given, read_checkpoint(given))
     if own:
         _check_unchanged(cli, run)
-    return path, state
+    if again:
+        if cli.trainer.is_global_zero:
+            tell(f"{run.folder} has no checkpoint yet: it begins again")
+        return None, {}, own
+    if not wanted:
+        return None, {}, own
+    path, state = run.newest() if wanted == "last" else (given, read_checkpoint(given))
+    return path, state, own
 
 
 def _check_unchanged(cli: VDIBCLI, run: Run) -> None:
@@ -88,8 +98,8 @@ def _check_unchanged(cli: VDIBCLI, run: Run) -> None:
 
 def _what_next(cli: VDIBCLI, run: Run) -> str:
     """How to resume a run that was cut short."""
-    if not run.last.is_file():
-        return f"delete {run.folder}, which has no checkpoint yet"
+    if not run.begun:
+        return f"delete {run.folder}, in which nothing was begun"
     config = cli.config
     runs = "" if config.runs == "runs" else f"--runs {config.runs} "
     place = f"{runs}--experiment {config.experiment} --name {config.name}"
@@ -117,12 +127,11 @@ def _fit(cli: VDIBCLI, path: Path | None) -> None:
     cli.trainer.fit(cli.model, datamodule=cli.datamodule, ckpt_path=checkpoint, weights_only=True)
 
 
-def _folder(cli: VDIBCLI, run: Run, path: Path | None) -> AbstractContextManager[None]:
+def _folder(cli: VDIBCLI, run: Run, own: bool) -> AbstractContextManager[None]:
     """The run's folder, for this process alone; of several processes the first has it."""
     if not cli.trainer.is_global_zero:
         return nullcontext()
-    resumed = path is not None and path.resolve().parent == run.checkpoints.resolve()
-    return run.resumed() if resumed else run.made()
+    return run.resumed() if own else run.made()
 
 
 def _write_config(cli: VDIBCLI, run: Run) -> None:
@@ -147,9 +156,20 @@ def _ending(cli: VDIBCLI, advice: Callable[[], str]) -> Iterator[None]:
     except (FloatingPointError, ValueError, OSError, MisconfigurationException) as error:
         raise UserError(f"{line_of(error)}; {advice()}") from error
     except RuntimeError as error:
+        if cli.trainer.world_size > 1 and _LOST.search(str(error)):
+            raise UserError(f"a process of this run is gone; {advice()}") from error
+        if cli.trainer.world_size > 1 and "find_unused_parameters" in str(error):
+            raise UserError(
+                "--trainer.strategy ddp: the loss does not reach all weights, expected "
+                f"ddp_find_unused_parameters_true; {advice()}"
+            ) from error
         if not (isinstance(error, torch.OutOfMemoryError) or _is_lightnings(error)):
             raise
         raise UserError(f"{line_of(error)}; {advice()}") from error
+
+
+_LOST = re.compile("peer|gloo|NCCL|process group|store|socket", re.IGNORECASE)
+"""What PyTorch says where it no longer reaches another process."""
 
 
 def _is_lightnings(error: RuntimeError) -> bool:

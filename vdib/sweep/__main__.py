@@ -5,7 +5,8 @@ python -m vdib.sweep --config predictive_coding --search model.beta=1e-3:10:log 
 
 `--over` runs every combination, from a queue in an Optuna study; `--search` lets Optuna's TPE
 sampler choose what lowers the metric. Whatever else is said goes to every run. Called again with
-its --name, a sweep that was cut short goes on; other machines join with the same --storage.
+its --name, a sweep that was cut short goes on, and so do its runs; other machines join it with the
+same words on a shared disk, or with a database as --storage.
 """
 
 import argparse
@@ -16,7 +17,7 @@ from vdib.runs.command import Interrupted, UserError, run, tell, words_of
 from vdib.sweep.plan import Plan
 from vdib.sweep.report import write
 from vdib.sweep.space import Choice, over, search
-from vdib.sweep.study import work
+from vdib.sweep.study import storage, work
 from vdib.sweep.trials import Done
 
 
@@ -41,7 +42,7 @@ def _parse(args: list[str]) -> tuple[argparse.Namespace, list[str]]:
     parser.add_argument("--plot", help="of the summary, on the figure (default: the metric)")
     parser.add_argument("--workers", type=int, default=1, help="processes, of one thread each")
     parser.add_argument("--name", help="the sweep's folder (default: the time)")
-    parser.add_argument("--storage", help="URL of an Optuna storage (default: a file in it)")
+    parser.add_argument("--storage", help="a file, or a database's URL (default: a file in it)")
     known, rest = parser.parse_known_args(args)
     for name in ("seeds", "trials", "workers"):
         if getattr(known, name) < 1:
@@ -77,7 +78,7 @@ def _sweep(args: list[str]) -> int:
     plan = _plan(asked, common)
     plan.folder.mkdir(parents=True, exist_ok=True)
     study = optuna.create_study(
-        storage=asked.storage or f"sqlite:///{plan.folder.resolve() / 'study.db'}",
+        storage=storage(asked.storage, plan.folder),
         study_name="/".join(plan.folder.parts[-2:]),
         load_if_exists=True,
     )

@@ -17,9 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from vdib.files import replacing
+from vdib.runs.command import UserError
 from vdib.runs.folder import Run
 
 QUIET = ["--trainer.enable_progress_bar", "false"]
+ARGUMENTS = "arguments.json"
+"""In a run's folder, once it is finished: what it was called with."""
 
 
 @dataclass(frozen=True)
@@ -71,18 +74,59 @@ def run_all(jobs: Mapping[Path, Sequence[str]]) -> list[Done]:
     return [_run(folder, list(args)) for folder, args in jobs.items()]
 
 
+def finished(folder: Path, args: Sequence[str]) -> dict[str, Any] | None:
+    """The summary of a run that has come to its end with these very arguments; else None."""
+    if _said(folder / ARGUMENTS) == list(args):
+        with suppress(UserError):
+            return Run(folder).summary()
+    return None
+
+
 def _run(folder: Path, args: list[str]) -> Done:
-    said = folder / "arguments.json"
-    with suppress(OSError, ValueError):  # not there, or damaged
-        if json.loads(said.read_text("utf-8")) == args:
-            return Done(folder.name, 0, summary=Run(folder).summary())
-    shutil.rmtree(folder, ignore_errors=True)  # what a killed or failed run left
-    code, error = _fit([*args, "--name", f"{folder.parent.name}/{folder.name}", *QUIET])
+    summary = finished(folder, args)
+    if summary is not None:
+        return Done(folder.name, 0, summary=summary)
+    begun, run = folder.with_name(f".{folder.name}.json"), Run(folder)
+    words = [*args, "--name", f"{folder.parent.name}/{folder.name}", *QUIET]
+    try:
+        if _said(begun) == args and _goes_on(run):
+            words += ["--ckpt_path", "last"]
+        elif folder.exists():
+            with run.locked():  # or a machine that was thought lost is still at work
+                shutil.rmtree(folder)
+    except UserError as error:
+        return Done(folder.name, 2, str(error))
+    _say(begun, args)
+    code, error = _fit(words)
     if code:
         return Done(folder.name, code, error)
-    with replacing(said) as file:
+    _say(folder / ARGUMENTS, args)
+    begun.unlink(missing_ok=True)
+    return Done(folder.name, 0, summary=run.summary())
+
+
+def _say(path: Path, args: Sequence[str]) -> None:
+    with replacing(path) as file:
         file.write(json.dumps(args).encode())
-    return Done(folder.name, 0, summary=Run(folder).summary())
+
+
+def _said(path: Path) -> Any:
+    with suppress(OSError, ValueError):  # not there, or damaged
+        return json.loads(path.read_text("utf-8"))
+    return None
+
+
+def _goes_on(run: Run) -> bool:
+    """Whether a run that was cut short can go on from where it was."""
+    if not run.config_file.is_file():
+        return False
+    try:
+        run.config()
+        if any(run.checkpoints.glob("*.ckpt")):
+            run.newest()
+    except UserError:
+        return False
+    return True
 
 
 def _fit(args: list[str]) -> tuple[int, str]:

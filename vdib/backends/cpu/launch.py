@@ -31,12 +31,12 @@ def array(x: Tensor) -> NDArray[Any]:
     return (x.view(torch.uint16) if x.dtype == torch.bfloat16 else x).numpy()
 
 
-def _rows(x: Tensor, axes: int = 2) -> NDArray[Any]:
+def rows(x: Tensor, axes: int = 2) -> NDArray[Any]:
     """The leading axes flattened, and the others."""
     return array(x).reshape(math.prod(x.shape[:axes]), -1)
 
 
-def _per_neuron(x: Tensor, v: Tensor) -> NDArray[Any]:
+def per_neuron(x: Tensor, v: Tensor) -> NDArray[Any]:
     return array(x.detach().expand(v.shape[2:])).reshape(-1)
 
 
@@ -63,7 +63,7 @@ def uniform(noise: LayerNoise, out: Tensor) -> None:
     """Fill `out`, `(B, T, *N)`, with the first T steps of a layer's noise."""
     from vdib.backends.cpu.noise import draw
 
-    in_threads(draw, len(out), out.numel(), _keys(noise), np.uint64(0), _rows(out, 1))
+    in_threads(draw, len(out), out.numel(), _keys(noise), np.uint64(0), rows(out, 1))
 
 
 def _keys(noise: LayerNoise) -> NDArray[np.uint64]:
@@ -85,27 +85,27 @@ def forward(
     from vdib.backends.cpu.layer_state import NEURON_BLOCK
 
     filter, feedback, fire = layer.filter, layer.feedback, layer.fire
-    distances = _rows(v)  # also in the place of what there is not, which that kind never touches
+    distances = rows(v)  # also in the place of what there is not, which that kind never touches
     noise_kind, given, keys = kinds.NO_NOISE, distances, _NO_KEYS
     if isinstance(noise, LayerNoise):
         noise_kind, keys = kinds.ADDRESSED, _keys(noise)
     elif isinstance(noise, Tensor):
-        noise_kind, given = kinds.GIVEN, _rows(noise.float())
+        noise_kind, given = kinds.GIVEN, rows(noise.float())
     in_threads(
         kernel_for(filter.kind, feedback.kind, fire.kind, noise_kind),
         len(v) * math.ceil(distances.shape[1] / NEURON_BLOCK),
         v.numel(),
         *currents.shape[1:3],
-        _rows(currents, 3),
+        rows(currents, 3),
         *filter.forward,
-        _per_neuron(shift, v),
+        per_neuron(shift, v),
         np.float32(1 / width),
-        _per_neuron(gain, v),
+        per_neuron(gain, v),
         feedback.nu,
         np.float32(fire.temperature),
         given,
         keys,
-        distances if spikes is None else _rows(spikes),
+        distances if spikes is None else rows(spikes),
         distances,
     )
 
@@ -128,8 +128,8 @@ def backward(
 
     filter, feedback, slope = layer.filter, layer.feedback, layer.fire.slope
     given = grad_spikes, grad_v, spikes
-    distances = _rows(v)  # also in the place of what there is not, which that kind never touches
-    by_spikes, by_v, fired = (distances if x is None else _rows(x) for x in given)
+    distances = rows(v)  # also in the place of what there is not, which that kind never touches
+    by_spikes, by_v, fired = (distances if x is None else rows(x) for x in given)
     in_threads(
         kernel_for(filter.kind, feedback.kind, slope.kind, *(x is not None for x in given)),
         len(v) * math.ceil(distances.shape[1] / NEURON_BLOCK),
@@ -139,13 +139,13 @@ def backward(
         by_v,
         *filter.backward,
         np.float32(1 / width),
-        _per_neuron(gain, v),
+        per_neuron(gain, v),
         feedback.nu,
         np.float32(slope.p),
         np.float32(slope.q),
         fired,
         distances,
-        _rows(grad_currents, 3),
-        _rows(grad_shift, 1),
-        _rows(grad_gain, 1),
+        rows(grad_currents, 3),
+        rows(grad_shift, 1),
+        rows(grad_gain, 1),
     )

@@ -30,7 +30,14 @@ from vdib.backends.cpu.layer_state import (
     expect,
 )
 from vdib.backends.cpu.slope import slope_of
-from vdib.backends.kinds import BANK, EXPONENTIAL, EXPONENTIAL_PAIR, FINITE, NO_FEEDBACK
+from vdib.backends.kinds import (
+    BANK,
+    EXPONENTIAL,
+    EXPONENTIAL_PAIR,
+    FINITE,
+    NO_FEEDBACK,
+    TAPPED_PAIR,
+)
 
 
 @lru_cache
@@ -79,7 +86,9 @@ def backward(
             kept = max(kept, tap_lag.max() + 1)
         total = np.empty((kept, ROW), np.float32)  # dL/dv of this step and some later ones
         membrane, synapse, scale = decays[0], decays[1], decays[2]
-        weight = tap_weight * steepness
+        # Gradients that taps read: dL/dv, or what a pair made of it.
+        tapped = np.empty_like(total) if filter_kind == TAPPED_PAIR else total
+        weight = tap_weight if filter_kind == TAPPED_PAIR else tap_weight * steepness
         row = np.empty(max(len(tap_lag), len(nu)), np.int64)
         state = np.empty(8 * ROW, np.float32)
         for item in range(first, last):
@@ -98,7 +107,7 @@ def backward(
                     expect(grad_spikes, r - 1, start, m)
                 if spikes_kept:
                     expect(spikes, r - 1, start, m)
-                if filter_kind != BANK:
+                if filter_kind not in (BANK, TAPPED_PAIR):
                     expect(grad_currents, r - 1, start, m)
                 if feedback_kind == FINITE:
                     for j in range(m):
@@ -121,7 +130,7 @@ def backward(
                         state[BY_GAIN + j] += fired * own
                         state[OWN + j] = decay * own - by_v
                     state[BY_SHIFT + j] += by_v
-                    if filter_kind == EXPONENTIAL_PAIR:
+                    if filter_kind in (EXPONENTIAL_PAIR, TAPPED_PAIR):
                         p = membrane * state[POTENTIAL + j] + by_v * steepness * scale
                         state[POTENTIAL + j] = p
                         state[CURRENT + j] = synapse * state[CURRENT + j] + p
@@ -130,7 +139,10 @@ def backward(
                 if feedback_kind == FINITE or filter_kind == BANK:
                     for j in range(m):
                         total[t % kept, j] = state[NOW + j]
-                if filter_kind == BANK:
+                if filter_kind == TAPPED_PAIR:
+                    for j in range(m):
+                        tapped[t % kept, j] = state[CURRENT + j]
+                if filter_kind in (BANK, TAPPED_PAIR):
                     for k in range(num_filters):
                         for j in range(m):
                             state[OUT + j] = ZERO
@@ -138,7 +150,7 @@ def backward(
                         while n < tap_first[k + 1] and t + tap_lag[n] < num_steps:
                             row[n] = (t + tap_lag[n]) % kept
                             n += 1
-                        add_rows(weight, row, begin, n, total, np.uint64(0), m, state, OUT)
+                        add_rows(weight, row, begin, n, tapped, np.uint64(0), m, state, OUT)
                         for j in range(m):
                             to = r * num_filters + k
                             grad_currents[to, start + j] = narrow(state[OUT + j], grad_currents)

@@ -48,6 +48,7 @@ from vdib.backends.kinds import (
     GIVEN,
     NO_FEEDBACK,
     NO_FIRE,
+    TAPPED_PAIR,
     THRESHOLD,
 )
 
@@ -91,12 +92,12 @@ def forward(filter_kind: int, feedback_kind: int, fire_kind: int, noise_kind: in
                 state[SHIFT + j], state[GAIN + j] = shift[start + j], gain[start + j]
             for t in range(num_steps):
                 r = b * num_steps + t
-                if filter_kind != BANK:
+                if filter_kind not in (BANK, TAPPED_PAIR):
                     expect(currents, r + 1, start, m)
                 expect(v, r + 1, start, m)
                 if fire_kind != NO_FIRE:
                     expect(spikes, r + 1, start, m)
-                if filter_kind == BANK:
+                if filter_kind in (BANK, TAPPED_PAIR):
                     for j in range(m):
                         state[NOW + j] = ZERO
                     n = 0
@@ -118,8 +119,12 @@ def forward(filter_kind: int, feedback_kind: int, fire_kind: int, noise_kind: in
                         state[DRAWN + j] = noise[r, start + j]
                 unsure = False
                 for j in range(m):
-                    if filter_kind == EXPONENTIAL_PAIR:
-                        c = synapse * state[CURRENT + j] + wide(currents[r, start + j])
+                    if filter_kind in (EXPONENTIAL_PAIR, TAPPED_PAIR):
+                        if filter_kind == TAPPED_PAIR:
+                            into = state[NOW + j]
+                        else:
+                            into = wide(currents[r, start + j])
+                        c = synapse * state[CURRENT + j] + into
                         p = membrane * state[POTENTIAL + j] + c
                         state[CURRENT + j] = c
                         state[POTENTIAL + j] = p

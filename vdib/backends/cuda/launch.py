@@ -129,6 +129,7 @@ def backward(
     """Fill the last three, with shapes as in `vdib.backends.fused`."""
     arguments = _arguments(layer, v.device)[1]
     read_again = arguments["FEEDBACK"] == kinds.FINITE or arguments["FILTER"] == kinds.BANK
+    taps_follow = arguments["FILTER"] == kinds.TAPPED_PAIR
     _launch(
         triton_kernels.backward,
         v,
@@ -142,6 +143,7 @@ def backward(
         SPIKES_KEPT=spikes is not None,
         spikes=v if spikes is None else spikes,
         total=torch.empty_like(v, dtype=torch.float32) if read_again else v,
+        tapped=torch.empty_like(v, dtype=torch.float32) if taps_follow else v,
         grad_currents=grad_currents,
         grad_shift=grad_shift,
         grad_gain=grad_gain,

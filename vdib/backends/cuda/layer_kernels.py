@@ -37,6 +37,7 @@ NO_FEEDBACK = tl.constexpr(kinds.NO_FEEDBACK)
 NO_FIRE = tl.constexpr(kinds.NO_FIRE)
 SIGMOID = tl.constexpr(kinds.SIGMOID)
 SOFT = tl.constexpr(kinds.SOFT)
+TAPPED_PAIR = tl.constexpr(kinds.TAPPED_PAIR)
 THRESHOLD = tl.constexpr(kinds.THRESHOLD)
 
 _GOLDEN = tl.constexpr(0x9E3779B97F4A7C15)
@@ -142,20 +143,21 @@ def forward(
     for t in range(num_steps):
         row = b * num_steps + t
         at = row * size + j
-        if FILTER == BANK:
+        if FILTER == BANK or FILTER == TAPPED_PAIR:  # noqa: SIM109 (Triton knows no tuples)
             now = tl.full((NEURON_BLOCK,), 0.0, tl.float32)
             for n in range(num_taps):
                 lag = tl.load(tap_lag + n)
                 before = ((row - lag) * num_filters + tl.load(tap_filter + n)) * size + j
                 incoming = tl.load(currents + before, inside & (lag <= t), 0.0).to(tl.float32)
                 now += tl.load(tap_weight + n) * incoming
-            now = (now + shifts) * steepness
         else:
             now = tl.load(currents + at, inside, 0.0).to(tl.float32)
-            if FILTER == EXPONENTIAL_PAIR:
-                current = synapse * current + now
-                potential = membrane * potential + current
-                now = (potential * scale + shifts) * steepness
+        if FILTER == BANK:
+            now = (now + shifts) * steepness
+        elif FILTER == EXPONENTIAL_PAIR or FILTER == TAPPED_PAIR:  # noqa: SIM109
+            current = synapse * current + now
+            potential = membrane * potential + current
+            now = (potential * scale + shifts) * steepness
         if FIRE != NO_FIRE:
             if FEEDBACK == FINITE:
                 own = tl.full((NEURON_BLOCK,), 0.0, tl.float32)
@@ -203,6 +205,7 @@ def backward(
     spikes: tl.tensor,  # B T N
     v: tl.tensor,  # B T N
     total: tl.tensor,  # B T N, for dL/dv where it is read again
+    tapped: tl.tensor,  # B T N, for what a tapped pair made of it
     grad_currents: tl.tensor,  # B T K N
     grad_shift: tl.tensor,  # B N
     grad_gain: tl.tensor,  # B N
@@ -249,17 +252,23 @@ def backward(
         if FEEDBACK == FINITE or FILTER == BANK:
             tl.store(total + at, now, inside)
             tl.debug_barrier()
-        if FILTER == BANK:
+        read, steep = total, steepness  # by taps
+        if FILTER == EXPONENTIAL_PAIR or FILTER == TAPPED_PAIR:  # noqa: SIM109
+            potential = membrane * potential + now * steepness * scale
+            current = synapse * current + potential
+        if FILTER == TAPPED_PAIR:
+            read, steep = tapped, 1.0
+            tl.store(tapped + at, current, inside)
+            tl.debug_barrier()
+        if FILTER == BANK or FILTER == TAPPED_PAIR:  # noqa: SIM109 (Triton knows no tuples)
             for k in range(num_filters):
                 out = tl.full((NEURON_BLOCK,), 0.0, tl.float32)
                 for n in range(tl.load(tap_first + k), tl.load(tap_first + k + 1)):
                     lag = tl.load(tap_lag + n)
-                    later = tl.load(total + (at + lag * size), inside & (lag <= steps_after), 0.0)
-                    out += tl.load(tap_weight + n) * steepness * later
+                    later = tl.load(read + (at + lag * size), inside & (lag <= steps_after), 0.0)
+                    out += tl.load(tap_weight + n) * steep * later
                 tl.store(grad_currents + ((row * num_filters + k) * size + j), out, inside)
         elif FILTER == EXPONENTIAL_PAIR:
-            potential = membrane * potential + now * steepness * scale
-            current = synapse * current + potential
             tl.store(grad_currents + at, current, inside)
         else:
             tl.store(grad_currents + at, now, inside)

@@ -1,0 +1,152 @@
+"""What learning to decode buys over a hand-made code, at equal spikes: neurons x decoders.
+
+    VDIB_DATA=... python benchmarks/decoding.py --seeds 3 --workers 2
+
+Labels of the digits that come along (time-coded, 4,000 to train) and of N-MNIST's first 1,000
+recordings (the fold that a seed tests holds 200, of the others 80 are for validation). One hidden
+layer of 100 neurons. Each neuron and decoder first gets its learning rate, of three, by the
+validation accuracy of seed 0; then a penalty on hidden and readout spikes is swept. Within a budget
+of spikes a sample, hidden and readout, the run with the best validation accuracy among those that
+keep to it on validation data stands for its seed. Runs are single-threaded; finished ones are kept.
+"""
+
+import argparse
+import csv
+import statistics
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from sweep import sweep
+
+from vdib.metrics import wilson_interval
+
+NEURONS = ("srm", "lif", "plif", "spiking_lstm")
+SAMPLED = ["--model.num_readout", "64"]
+ONE_A_CLASS = ["--model.num_readout", "10", "--model.beta", "0"]
+DETERMINISTIC = [*ONE_A_CLASS, "--model.readout", "threshold"]
+DECODINGS = {
+    "VDIB, window": [*SAMPLED, "--model.decoder", "mlp", "--model.window", "full"],
+    "VDIB, rate": [*SAMPLED, "--model.decoder", "mlp", "--model.window", "rate"],
+    "counts": [*DETERMINISTIC, "--model.decoder", "counts"],
+    "membrane": [*DETERMINISTIC, "--model.decoder", "membrane"],
+    "first spike": [*ONE_A_CLASS, "--model.decoder", "first_spike"],
+}
+DATA = {
+    "digits": ["--config", "digits", "--trainer.max_epochs", "4", "--data.target", "label"],
+    "nmnist": [
+        *("--config", "nmnist", "--trainer.max_epochs", "30", "--data.target", "label"),
+        *("--data.recordings", "real", "--data.batch_size", "16"),
+    ],
+}
+RATES = ("0.0005", "0.002", "0.008")
+WEIGHTS = ("0", "0.001", "0.01", "0.03", "0.1")
+BUDGETS = (10, 30, 100)
+NEURON_SETTINGS: Mapping[str, list[str]] = {}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A neuron and a decoding on a data set."""
+
+    data: str
+    neuron: str
+    decoding: str
+
+    def run(self, runs: Path, rate: str, weight: str, seed: int) -> tuple[Path, list[str]]:
+        """Folder and arguments of one of its runs."""
+        word = self.decoding.replace(", ", "-").replace(" ", "-").lower()
+        name = f"{self.data}-{self.neuron}-{word}-lr{rate}-w{weight}-{seed}"
+        args = [*DATA[self.data], "--model.neuron", self.neuron, "--model.hidden", "[100]"]
+        args += [*DECODINGS[self.decoding], *NEURON_SETTINGS.get(self.neuron, [])]
+        args += ["--model.lr", rate, "--seed", str(seed)]
+        if self.data == "nmnist":
+            args += ["--data.fold", str(seed % 5)]
+        if weight != "0":
+            weights = f"{{hidden_spikes: {weight}, readout_spikes: {weight}}}"
+            args += ["--model.penalties", weights]
+        return runs / "decoding" / name, args
+
+
+def all_spikes(run: Mapping[str, Any], of: str = "") -> float:
+    """Hidden and readout spikes a sample; `of` is "validation_" or, for the test set, empty."""
+    return float(run[f"{of}spikes_per_sample"] + run[f"{of}hidden_spikes_per_sample"])
+
+
+def within(runs: Iterable[Mapping[str, Any]], budget: float) -> Mapping[str, Any] | None:
+    """The best by validation accuracy of those that keep to a budget of spikes there."""
+    frugal = [run for run in runs if all_spikes(run, "validation_") <= budget]
+    return max(frugal, key=lambda run: run["validation_class_accuracy"], default=None)
+
+
+def accuracy(runs: list[Mapping[str, Any]]) -> str:
+    """Mean, spread over seeds, and the 95 % interval on the test examples of one seed."""
+    values = [run["class_accuracy"] for run in runs]
+    count = runs[0]["test_samples"]
+    low, high = wilson_interval(round(statistics.mean(values) * count), count)
+    return f"{spread(values, 3)} [{low:.3f}, {high:.3f}]"
+
+
+def spread(values: list[float], digits: int) -> str:
+    mean = f"{statistics.mean(values):.{digits}f}"
+    return f"{mean} ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else mean
+
+
+def row(cell: Cell, table: Mapping[str, list[Mapping[str, Any]]]) -> list[str]:
+    """A row of the table, from the runs of each weight, one a seed."""
+    free = table["0"]
+    bits = [run.get("rate_bits", run.get("code_length_bits")) for run in free]
+    out = [cell.neuron, cell.decoding, accuracy(free)]
+    out += [spread([all_spikes(run) for run in free], 0), spread(bits, 0)]
+    out.append(spread([run["decision_step"] for run in free], 1))
+    for budget in BUDGETS:
+        of_seeds = [
+            within((runs[seed] for runs in table.values()), budget) for seed in range(len(free))
+        ]
+        found = [run for run in of_seeds if run is not None]
+        out.append(spread([r["class_accuracy"] for r in found], 3) if all(of_seeds) else "")
+    return out
+
+
+HEAD = ["neuron", "decoding", "class accuracy [95 %]", "spikes", "bits", "steps until decided"]
+HEAD += [f"within {budget} spikes" for budget in BUDGETS]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runs", type=Path, default=Path("runs"))
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--data", nargs="+", default=list(DATA), choices=DATA)
+    parser.add_argument("--neurons", nargs="+", default=list(NEURONS), choices=NEURONS)
+    parser.add_argument("--out", type=Path, default=Path("decoding.csv"))
+    asked = parser.parse_args()
+    cells = [Cell(d, n, how) for d in asked.data for n in asked.neurons for how in DECODINGS]
+    tried = {(c, rate): c.run(asked.runs, rate, "0", 0) for c in cells for rate in RATES}
+    told = sweep(dict(tried.values()), asked.workers)
+    best = {
+        c: max(RATES, key=lambda r: told[tried[c, r][0]]["validation_class_accuracy"])
+        for c in cells
+    }
+    jobs = {
+        (c, weight, seed): c.run(asked.runs, best[c], weight, seed)
+        for seed in range(asked.seeds)  # seeds last: a table cut short has all rows of one
+        for c in cells
+        for weight in WEIGHTS
+    }
+    told = sweep(dict(jobs.values()), asked.workers)
+    with asked.out.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["data", "lr", *HEAD])
+        for c in cells:
+            table = {w: [told[jobs[c, w, seed][0]] for seed in range(asked.seeds)] for w in WEIGHTS}
+            writer.writerow([c.data, best[c], *row(c, table)])
+            print(" | ".join(row(c, table)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,140 @@
+"""Spike trains from files: NumPy's .npz, and .nwb.
+
+A .npz holds one example or M of them, and each example's target, or none where the label is the
+name of the folder that the file lies in, or stands in `labels.csv`.
+
+| array | one example | M examples |
+|---|---|---|
+| `times` and `units`, S spikes in order of time | `(S,)` each | `(S,)` each, with `trial` `(S,)` |
+| or `spikes`, dense, 0 or 1 | `(T, N)` | `(M, T, N)` |
+| `label`, whole numbers or words | `()` | `(M,)` |
+| `image`, uint8 or numbers in [0, 1] | `(H, W)` | `(M, H, W)` |
+| `curve`, real values | `(D,)` | `(M, D)` |
+
+Times count from the example's beginning, in seconds unless said otherwise; units from 0. `trial`
+says which example, from 0 on, a spike belongs to; then times rise within each. `labels.csv` in the
+folder has two columns, `file` (its path below the folder) and `label`.
+"""
+
+import csv
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+
+from vdib.datasets.nwb import trials
+from vdib.datasets.spike_train import Target, Train, as_target, in_us
+
+
+def trains_below(path: Path, target: Target, column: str, scale: float, dt: int) -> list[Train]:
+    """All examples in the files below a folder, or in one file, in order of their paths.
+
+    Args:
+        path: folder or file.
+        target: what each is to become.
+        column: of NWB's table of trials, that holds it.
+        scale: us per unit of time.
+        dt: us a step, of dense spikes.
+
+    Raises:
+        FileNotFoundError: no files (one line).
+        ValueError: a file that is none, or whose parts do not fit (one line, which names it).
+    """
+    kinds = (".npz", ".nwb")
+    files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.suffix in kinds)
+    files = [file for file in files if not file.name.startswith(".")]
+    if not files:
+        raise FileNotFoundError(f"no spike trains (.npz, .nwb) below {path}")
+    root = path.parent if path.is_file() else path
+    named = _labels_csv(root / "labels.csv")
+    trains: list[Train] = []
+    for file in files:
+        below = file.relative_to(root)
+        split = below.parts[0] if len(below.parts) > 1 else ""
+        folder = below.parts[-2] if len(below.parts) > 1 else ""
+        label = named.get(below.as_posix(), folder)
+        if file.suffix == ".nwb":
+            trains += trials(file, target, column, scale, split)
+        else:
+            trains += _examples(file, target, label, scale, dt, split)
+    shapes = {np.shape(train.target): train.where for train in trains}
+    if len(shapes) > 1:
+        (one, here), (other, there) = list(shapes.items())[:2]
+        raise ValueError(f"{target}s of one shape expected: {here} has {one}, {there} {other}")
+    return trains
+
+
+def _labels_csv(path: Path) -> dict[str, str]:
+    if not path.is_file():
+        return {}
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        table = csv.DictReader(file)
+        if not {"file", "label"} <= set(table.fieldnames or ()):
+            raise ValueError(f"{path}: expected columns file and label, got {table.fieldnames}")
+        return {row["file"]: row["label"] for row in table}
+
+
+def _examples(
+    path: Path, target: Target, label: str, scale: float, dt: int, split: str
+) -> Iterator[Train]:
+    """Those of a .npz."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+    except (ValueError, BadZipFile, EOFError, AttributeError) as error:
+        raise ValueError(f"{path} is damaged, or no .npz of plain arrays") from error
+    dense = arrays.get("spikes")
+    if dense is None and not {"times", "units"} <= arrays.keys():
+        has = ", ".join(arrays) or "nothing"
+        raise ValueError(f"{path}: has {has}, expected times and units, or spikes")
+    many = "trial" in arrays if dense is None else dense.ndim == 3
+    targets = _targets(arrays, target, label, many, path)
+    if dense is not None:
+        if dense.ndim not in (2, 3) or not np.isin(dense, (0, 1)).all():
+            raise ValueError(f"{path}: spikes of shape {dense.shape}, expected 0 or 1, (M, T, N)")
+        dense = dense if many else dense[None]
+        trial, step, unit = (axis.astype(np.int64) for axis in np.nonzero(dense))
+        count, duration, num_units = len(dense), dense.shape[1] * dt, dense.shape[2]
+        time = step * dt
+    else:
+        trial = np.asarray(arrays["trial"] if many else np.zeros(len(arrays["times"]), np.int64))
+        if trial.shape != arrays["times"].shape or trial.dtype.kind not in "iu":
+            raise ValueError(f"{path}: trial {trial.shape}, expected whole numbers, one a spike")
+        count, duration, num_units = len(targets), 0, 0
+        if len(trial) and not 0 <= trial.min() <= trial.max() < count:
+            raise ValueError(
+                f"{path}: trials {trial.min()} to {trial.max()}, expected 0 to {count - 1}, "
+                f"as there are {count} targets"
+            )
+        time, unit = arrays["times"], arrays["units"]
+        if time.shape != unit.shape:
+            in_us(time, unit, scale, str(path))
+    if len(targets) != count:
+        raise ValueError(f"{path}: {len(targets)} targets for {count} examples, expected as many")
+    for i in range(count):
+        where = f"{path}, example {i}" if many else str(path)
+        mine = trial == i
+        one, who = (time[mine], unit[mine]) if many else (time, unit)
+        us, who = (one, who) if dense is not None else in_us(one, who, scale, where)
+        last = duration or (int(us[-1]) + 1 if len(us) else 1)
+        yield Train(
+            us, who, as_target(targets[i], target, where), last, num_units, path, where, split
+        )
+
+
+def _targets(
+    arrays: dict[str, Any], target: Target, label: str, many: bool, path: Path
+) -> Sequence[Any]:
+    """Of each example in a file."""
+    given = arrays.get(target, arrays.get(f"{target}s"))
+    if given is not None:
+        return list(given) if many else [given]
+    if target != "label" or not label:
+        where = "" if target != "label" else ", a folder for each class, or labels.csv"
+        raise ValueError(f"{path}: no {target}: expected an array {target}{where}")
+    if not many:
+        return [label]
+    count = int(arrays["trial"].max(initial=-1)) + 1 if "trial" in arrays else len(arrays["spikes"])
+    return [label] * count

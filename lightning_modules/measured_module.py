@@ -1,0 +1,106 @@
+"""What of a `VDIB` model is measured, and the code's marginal.
+
+Legend: B batch, T steps, N_y readout neurons.
+"""
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import torch
+from matplotlib.figure import Figure
+from pytorch_lightning import LightningModule
+from torch import Tensor
+
+from vdib.lightning_modules.data_module import SpikeBatch
+from vdib.model import VDIB
+from vdib.neurons.layer import spiking
+
+
+class MeasuredModule(LightningModule):
+    """A module that holds a model and measures it; what, and what is drawn, says the experiment.
+
+    Attributes:
+        vdib: the model.
+        marginal: firing probabilities of the code, the mean over the validation data: per neuron,
+            and per step but where every step is decoded.
+        TABLE: what a run is summed up by: keys of its summary, and their words.
+        PLANE: what of the validation figures are rate (bits) and distortion (nats), and per what;
+            see `cost_name`.
+    """
+
+    vdib: VDIB
+    marginal: Tensor
+    TABLE: ClassVar[Mapping[str, str]]
+    PLANE: ClassVar[tuple[str, str, str]] = ("rate_bits", "distortion_nats", "sample")
+
+    @abstractmethod
+    def evaluate(self, stage: str, batch: SpikeBatch) -> Tensor | None:
+        """Measure a batch, log `{stage}/...` and return the code's logits `(B, T, N_y)`.
+
+        Returns:
+            None where the code is deterministic: it has no probabilities.
+        """
+
+    @abstractmethod
+    def figures(self, batch: SpikeBatch) -> dict[str, Figure]:
+        """What a run shows of some examples, by file name without `.png`."""
+
+    @abstractmethod
+    def constant(self, data: Any) -> tuple[str, float] | None:
+        """What the best constant answer on the validation data is called, and costs in nats.
+
+        Returns:
+            None where the decoder's costs are not to be compared with it.
+        """
+
+    def cost_name(self, rate: str) -> str:
+        """The key of what a code costs: a deterministic one has a length where others have a rate.
+
+        Args:
+            rate: the key of a rate under the training prior.
+        """
+        stochastic = self.vdib.encoder.readout.stochastic
+        return rate if stochastic else rate.replace("rate", "code_length", 1)
+
+    def settings(self) -> dict[str, float | str]:
+        """What the summary says beside what was measured."""
+        return {}
+
+    def on_validation_epoch_start(self) -> None:
+        self._probabilities = torch.zeros_like(self.marginal)
+        self._count = self.marginal.new_zeros(())
+
+    def validation_step(self, batch: SpikeBatch, batch_idx: int) -> None:
+        logits = self.evaluate("val", batch)
+        if logits is not None:
+            self._probabilities += torch.sigmoid(logits).sum(0)
+            self._count += len(batch.id)
+
+    def on_validation_epoch_end(self) -> None:
+        if not self.vdib.encoder.readout.stochastic:
+            return  # no probabilities, no marginal
+        reduce = self.trainer.strategy.reduce
+        total = reduce(self._probabilities, reduce_op="sum")
+        self.marginal = (total / reduce(self._count, reduce_op="sum")).clamp(1e-6, 1 - 1e-6)
+
+    def log_figures(self, stage: str, figures: Mapping[str, Tensor | float], count: int) -> None:
+        """Means over the epoch of what `count` examples of a batch measured.
+
+        What counts spikes is left out where a layer has none, but real numbers.
+        """
+        encoder = self.vdib.encoder
+        counts = [] if spiking(encoder.readout) else ["spikes_", "readout_rate", "code_length"]
+        if not all(map(spiking, (*encoder.layers, encoder.readout))):
+            counts += ["hidden_", "synaptic_", "unpruned_"]
+        figures = {k: v for k, v in figures.items() if not k.startswith(tuple(counts))}
+        self.log_dict(
+            {f"{stage}/{name}": value for name, value in figures.items()},
+            # Over processes, Lightning takes the mean of these counts and rounds it down.
+            batch_size=count * self.trainer.world_size,
+            on_epoch=True,
+            sync_dist=True,
+        )
+
+    def test_step(self, batch: SpikeBatch, batch_idx: int) -> None:
+        self.evaluate("test", batch)

@@ -1,0 +1,118 @@
+"""Published experiments run again: what is run, and what is printed of it."""
+
+import json
+import re
+import statistics
+
+import pytest
+
+from vdib.reproduce.__main__ import main
+from vdib.reproduce.published import EXPERIMENTS, Experiment, Row
+from vdib.reproduce.report import page
+from vdib.reproduce.running import jobs_of
+from vdib.runs.cli import build
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+
+TINY = Experiment(
+    "A tiny one",
+    "https://example.org",
+    [
+        Row(
+            "two folds",
+            ["--data.x", "[1]"],
+            "class_accuracy",
+            "0.9",
+            [["--fold", "0"], ["--fold", "1"]],
+        ),
+        Row("a loss", ["--y", "2"], "loss_nats"),
+    ],
+    "cut",
+    "other",
+)
+
+
+@pytest.fixture
+def tiny(monkeypatch, tmp_path):
+    """The folder of its runs, none of them run yet."""
+    monkeypatch.setattr("vdib.reproduce.__main__.EXPERIMENTS", {"tiny": TINY})
+    return tmp_path
+
+
+def finish(job, **summary):
+    job.folder.mkdir(parents=True)
+    (job.folder / "arguments.json").write_text(json.dumps(job.args))
+    (job.folder / "summary.json").write_text(json.dumps(summary))
+
+
+def test_figures_are_means_over_folds_then_over_seeds(tiny, capsys):
+    accuracies = {(0, 0): 0.8, (0, 1): 1.0, (1, 0): 0.7, (1, 1): 0.9}
+    for job in jobs_of("tiny", TINY, 2, tiny):
+        if job.row == 0:
+            fold = int(job.args[job.args.index("--fold") + 1])
+            value = accuracies[job.seed, fold]
+            finish(job, class_accuracy=value, train_seconds=30 + 60 * job.seed, test_samples=50)
+    assert main(["--report-only", "--runs", str(tiny), "--seeds", "3"]) == 0
+    said = [re.split(r"\s{2,}", line) for line in capsys.readouterr().out.splitlines()]
+    mean, spread = statistics.mean([0.9, 0.8]), statistics.stdev([0.9, 0.8])
+    # 85 of 100: both folds of a seed are the test examples
+    ours = f"{mean:.3f} ± {spread:.3f} [0.767, 0.907]"
+    assert said[2] == ["two folds, class accuracy", "0.9", ours, "2", "2.0"]  # 60 s and 180 s
+    assert said[3] == ["a loss, loss nats", "not run"]
+
+
+def test_runs_with_other_arguments_do_not_count(tiny, capsys):
+    (job,) = [job for job in jobs_of("tiny", TINY, 1, tiny) if job.row == 1]
+    finish(job, loss_nats=1.25, train_seconds=60)
+    assert main(["--report-only", "--runs", str(tiny), "--seeds", "1"]) == 0
+    assert "1.250" in capsys.readouterr().out
+    (job.folder / "arguments.json").write_text(json.dumps([*job.args, "--more"]))
+    assert main(["--report-only", "--runs", str(tiny), "--seeds", "1"]) == 0
+    assert "1.250" not in capsys.readouterr().out
+
+
+def test_every_run_is_made_once_and_those_of_a_seed_before_the_next(tiny):
+    jobs = jobs_of("tiny", TINY, 2, tiny)
+    assert [job.seed for job in jobs] == [0, 0, 0, 1, 1, 1]
+    assert len({job.folder for job in jobs}) == 6
+    for job in jobs:
+        assert job.args[job.args.index("--seed") + 1] == str(job.seed)
+        assert job.folder.parent == tiny / "reproduce" / "tiny"
+
+
+def test_what_is_not_finished_is_run_and_a_failure_is_told(tiny, monkeypatch, capsys):
+    asked = []
+
+    def run_jobs(jobs, workers):
+        asked.extend(jobs)
+
+    monkeypatch.setattr("vdib.reproduce.running.run_jobs", run_jobs)
+    out = tiny / "page.md"
+    assert main(["tiny", "--runs", str(tiny), "--seeds", "1", "--write", str(out)]) == 0
+    assert asked == jobs_of("tiny", TINY, 1, tiny)
+    written = out.read_text("utf-8")
+    assert "python -m vdib.fit --data.x '[1]'" in written
+    assert written == page([("tiny", TINY, asked)], 1)
+
+
+@pytest.mark.parametrize(
+    ("args", "told"),
+    [
+        (["snntorch"], "NAME: got 'snntorch', expected vdib-mnist"),
+        (["--seeds", "0"], "--seeds: got 0, expected at least 1"),
+    ],
+)
+def test_what_is_wrong_is_told_in_a_line(args, told, capsys):
+    assert main(args) == 2
+    assert capsys.readouterr().err.startswith(f"vdib: {told}")
+    assert main(["--list"]) == 0
+    listed = capsys.readouterr().out
+    assert all(name in listed for name in EXPERIMENTS)
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_every_experiment_is_one_that_vdib_fit_takes(name, tmp_path):
+    for row in EXPERIMENTS[name].rows:
+        for fold in (row.folds[0], row.folds[-1]):
+            model = build([*row.args, *fold, "--runs", str(tmp_path), "--name", "x"]).model
+            assert row.figure in (*model.TABLE, "loss_nats")

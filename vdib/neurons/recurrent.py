@@ -1,0 +1,143 @@
+"""Recurrent layers of SRM neurons (of LIF ones too): all hear all others, from the next step on.
+
+    I[t] = W x[t] + U s[t-1]
+    v[t] = ((eps * I)[t] + b - theta) / Delta + gain (nu * s)[t-1],     s[t] = fire(v[t])
+
+Spikes of the layer reach it through the same filters as those from below. Weights and filters do
+not commute past the neurons' own spikes: e-prop, direct feedback and online learning refuse it.
+
+Legend: B batch, T steps, K filters, N neurons (dense: N; convolutional: C, H, W).
+"""
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from vdib.dynamics.filters import State
+from vdib.dynamics.firing import Fire
+from vdib.dynamics.surrogate import Surrogate
+from vdib.neurons.layer import Connect
+from vdib.neurons.lif import lif
+from vdib.neurons.srm import SRM, srm
+from vdib.neurons.synapses import Dense
+from vdib.neurons.wrapped import Wrapped
+from vdib.noise import Draws, check_draws
+from vdib.precision import single
+from vdib.sparse import Spikes
+
+Past = tuple[Tensor, State, State]
+"""The spikes of the last step, `(B, *N)`, and the states of the filter and of the feedback."""
+
+
+class Recurrent(Wrapped):
+    """A layer, and weights between its neurons.
+
+    In plain PyTorch, step by step: the products of what comes from below are one, of all steps.
+
+    Args:
+        inner: deterministic, and not recurrent.
+    """
+
+    inner: SRM
+
+    def __init__(self, inner: SRM) -> None:
+        super().__init__(inner)
+        self.recurrent = Dense(inner.shape, inner.filter.num_filters * math.prod(inner.shape))
+
+    @property
+    def synapses(self) -> Any:
+        """Those from below."""
+        return self.inner.synapses
+
+    def forward(
+        self, x: Spikes, fire: Fire | None = None, noise: Draws | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Spikes and v of whole sequences, each `(B, T, *N)`."""
+        fire = self._firing(fire)
+        currents = single(self.inner.currents(x))
+        state, spikes, v = self._silence(currents[:, 0]), [], []
+        for now in currents.unbind(1):
+            v_t = self._v(now, state)
+            s_t: Tensor = _Fired.apply(v_t[0], fire)  # type: ignore[no-untyped-call, unused-ignore]
+            state = s_t, v_t[1], self.inner.feedback.write(state[2], s_t)
+            spikes.append(s_t)
+            v.append(v_t[0])
+        return torch.stack(spikes, 1), torch.stack(v, 1)
+
+    def step(
+        self,
+        x: Tensor,
+        state: Past | None,
+        fire: Fire | None = None,
+        noise: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor, Past]:
+        """One step of `forward`, `(B, *N_in)` to spikes and v, `(B, *N)`, and the next state."""
+        fire = self._firing(fire)
+        currents = single(self.inner.currents(x[:, None]))[:, 0]
+        state = state or self._silence(currents)
+        v, synaptic = self._v(currents, state)
+        s = fire(v)
+        return s, v, (s, synaptic, self.inner.feedback.write(state[2], s))
+
+    def _firing(self, fire: Fire | None) -> Fire:
+        fire = fire or self.inner.fire
+        if fire.stochastic:
+            check_draws(None, (), type(fire).__name__)
+        return fire
+
+    def _silence(self, currents: Tensor) -> Past:
+        return torch.zeros_like(currents[:, 0]), (), ()
+
+    def _v(self, currents: Tensor, state: Past) -> tuple[Tensor, State]:
+        """v of one step, from the currents `(B, K, *N)` of what comes from below."""
+        inner, (spikes, synaptic, own) = self.inner, state
+        currents = currents + single(self.recurrent(spikes)).view_as(currents)
+        potential, synaptic = inner.filter.step(currents, synaptic)
+        shift, gain = inner.bias - inner.threshold, inner.gain / inner.width
+        return (potential + shift) * (1 / inner.width) + gain * inner.feedback.read(own), synaptic
+
+
+class _Fired(torch.autograd.Function):
+    """Spikes, whose derivative is the slope that goes with them."""
+
+    @staticmethod
+    def forward(ctx: Any, v: Tensor, fire: Fire) -> Tensor:
+        spikes = fire(v)
+        ctx.save_for_backward(v, spikes)
+        ctx.fire = fire
+        return spikes
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, None]:
+        slope = ctx.fire.slope(*ctx.saved_tensors)
+        return None if slope is None else grads[0] * slope, None
+
+
+def recurrent_srm(
+    connect: Connect, shape: tuple[int, ...], surrogate: Surrogate | None = None
+) -> Recurrent:
+    """SRM neurons (`vdib.neurons.srm`) that hear each other."""
+    return Recurrent(srm(connect, shape, surrogate))
+
+
+def recurrent_lif(
+    connect: Connect,
+    shape: tuple[int, ...],
+    surrogate: Surrogate | None = None,
+    beta: float = 0.95,
+    theta: float = 1.0,
+) -> Recurrent:
+    """LIF neurons (`vdib.neurons.lif`) that hear each other.
+
+    Args:
+        connect: makes the synapses.
+        shape: `(*N)`.
+        surrogate: derivative of the spikes; arctan by default.
+        beta: what a step leaves of the potential, in [0, 1).
+        theta: the threshold.
+    """
+    inner = lif(connect, shape, surrogate, beta, theta)
+    assert isinstance(inner, SRM)  # as a soft reset with fixed constants is
+    return Recurrent(inner)

@@ -1,0 +1,115 @@
+"""Magnitude pruning of an encoder while it learns, and the synaptic operations that it saves.
+
+    pruned = amount (1 - (1 - p / end)^3) at the share p of the training, amount from p = end on
+
+Zhu & Gupta, "To prune, or not to prune: exploring the efficacy of pruning for model compression",
+2017, https://arxiv.org/abs/1710.01878. Of every connection, of hidden layers and the readout, that
+share of the weights is zero, the smallest, and stays so.
+
+An operation is the addition of a weight to a current: each spike costs as many as it has weights
+that are not zero.
+
+Legend: B batch, T steps, N inputs of a layer (any number of axes).
+"""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+from vdib.encoder import SpikingEncoder
+from vdib.neurons.layer import Layer
+from vdib.neurons.synapses import Dense, PooledConv2d
+from vdib.sparse import SparseSpikes, Spikes
+from vdib.spike_code import SpikeCode
+
+
+def connections(layer: Layer) -> Iterator[Dense | PooledConv2d]:
+    """The synapses of a layer, whatever it is wrapped in."""
+    assert isinstance(layer, nn.Module)
+    return (part for part in layer.modules() if isinstance(part, Dense | PooledConv2d))
+
+
+def recurrent(layer: Layer) -> Iterator[nn.Parameter]:
+    """Weights by which the neurons of a layer hear each other, `(N, ...)`, if they do."""
+    assert isinstance(layer, nn.Module)
+    found = (getattr(part, "recurrent", None) for part in layer.modules())
+    return (weight for weight in found if isinstance(weight, nn.Parameter))
+
+
+class Pruning:
+    """Of an encoder's weights in training. What is pruned is zero, and so it is in a checkpoint.
+
+    Args:
+        encoder: whose weights are pruned.
+        amount: share of the weights that are zero in the end, in (0, 1).
+        end: share of the training from which on they are, in (0, 1].
+
+    Raises:
+        ValueError: shares outside their range.
+    """
+
+    def __init__(self, encoder: SpikingEncoder, amount: float, end: float = 0.5) -> None:
+        if not 0 < amount < 1 or not 0 < end <= 1:
+            raise ValueError(f"prune: got {amount}, expected above 0 and below 1")
+        self.amount, self.end = amount, end
+        self._weights: list[nn.Parameter] = []
+        for layer in (*encoder.layers, encoder.readout):
+            self._weights += [w for part in connections(layer) for w in part.parameters()]
+            self._weights += recurrent(layer)
+        self.begin()
+
+    def begin(self) -> None:
+        """Take what is zero now for pruned: after the weights were drawn, or restored."""
+        self._alive = [weight.detach() != 0 for weight in self._weights]
+
+    def share(self, progress: float) -> float:
+        """The share of the weights that is pruned at that share of the training."""
+        left = 1 - min(1.0, progress / self.end)
+        return self.amount * (1 - left**3)
+
+    @torch.no_grad()
+    def after_update(self, progress: float) -> None:
+        """Zero what is pruned by now, which an optimiser may have moved.
+
+        Args:
+            progress: share of the training that is over, in [0, 1].
+        """
+        for weight, alive in zip(self._weights, self._alive, strict=True):
+            count = round(self.share(progress) * weight.numel())
+            if count > weight.numel() - int(alive.sum()):
+                # What is pruned already is smaller than anything.
+                size = weight.abs().masked_fill(~alive, -1).flatten()
+                alive.view(-1)[size.topk(count, largest=False).indices] = False
+            weight.mul_(alive)
+
+
+def operations(encoder: SpikingEncoder, x: Spikes, code: SpikeCode, pruned: bool = True) -> Tensor:
+    """Synaptic operations that an input causes in hidden layers and readout, a scalar.
+
+    The mean over the batch. What neurons of a recurrent layer tell each other is counted as well. A
+    count in the place of spikes, as of `Residual`, is that many spikes.
+
+    Args:
+        encoder: of the code.
+        x: its input, `(B, T, *N)`, dense or as lists.
+        code: one for each input.
+        pruned: whether weights that are zero are left out.
+    """
+    own = (*code.hidden, code.spikes)
+    total = torch.zeros((), dtype=torch.float64)
+    for i, layer in enumerate((*encoder.layers, encoder.readout)):
+        below = _spikes_by_input(own[i - 1] if i else x)
+        for connection in connections(layer):
+            total += below @ connection.fan_out(pruned).cpu().double()
+        for weight in recurrent(layer):
+            kept = (weight != 0) if pruned else torch.ones_like(weight)
+            total += _spikes_by_input(own[i]) @ kept.sum(1).cpu().double()
+    return total / len(code.spikes)
+
+
+def _spikes_by_input(x: Spikes) -> Tensor:
+    """How often each input fires in a batch, `(N,)` float64."""
+    if isinstance(x, SparseSpikes):
+        return torch.bincount(x.neuron.long(), minlength=x.num_neurons).cpu().double()
+    return x.detach().float().flatten(0, 1).flatten(1).sum(0).cpu().double()

@@ -1,0 +1,91 @@
+"""What reproduced experiments came to, beside what was published."""
+
+import shlex
+import statistics
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from vdib.metrics import wilson_interval
+from vdib.reproduce.published import ACCURACIES, Experiment, Row
+from vdib.reproduce.running import Job, summaries
+
+HEAD = ("", "published", "ours", "seeds", "minutes")
+ABOUT = """# The systems it grew from
+
+Published experiments, run by this package. This page is made by
+
+    VDIB_DATA=... python -m vdib.reproduce --seeds {seeds} --write docs/systems.md
+
+± is the standard deviation over seeds, brackets are 95 % Wilson intervals on the number of test
+examples of one seed (folds together). Weights are chosen on validation data, which is part of what
+the originals train on; the test split is read once, at the end of a run. Minutes are those of one
+training on one core, folds together, mean over seeds.
+"""
+
+
+def figure(row: Row, of_seeds: Mapping[int, list[Mapping[str, Any]]]) -> str:
+    """Our figure of a row: the mean over folds, then mean and spread over seeds."""
+    means = [
+        statistics.mean(float(fold[row.figure]) for fold in folds) for folds in of_seeds.values()
+    ]
+    said = f"{statistics.mean(means):.3f}"
+    if len(means) > 1:
+        said += f" ± {statistics.stdev(means):.3f}"
+    if row.figure in ACCURACIES:
+        trials = sum(int(fold["test_samples"]) for fold in next(iter(of_seeds.values())))
+        low, high = wilson_interval(round(statistics.mean(means) * trials), trials)
+        said += f" [{low:.3f}, {high:.3f}]"
+    return said
+
+
+def minutes(of_seeds: Mapping[int, list[Mapping[str, Any]]]) -> str:
+    """How long a seed trained, all folds together."""
+    each = [sum(float(fold["train_seconds"]) for fold in folds) for folds in of_seeds.values()]
+    return f"{statistics.mean(each) / 60:.1f}"
+
+
+def lines(experiment: Experiment, jobs: list[Job]) -> list[tuple[str, ...]]:
+    """The rows of an experiment's table; those of which no seed is finished say so."""
+    table = []
+    for number, row in enumerate(experiment.rows):
+        of_seeds = summaries(jobs, number)
+        ours = ("not run", "", "")
+        if of_seeds:
+            ours = (figure(row, of_seeds), str(len(of_seeds)), minutes(of_seeds))
+        table.append((f"{row.words}, {row.figure.replace('_', ' ')}", row.published, *ours))
+    return table
+
+
+def text(name: str, experiment: Experiment, jobs: list[Job]) -> str:
+    """For a terminal."""
+    table = [HEAD, *lines(experiment, jobs)]
+    widths = [max(len(line[i]) for line in table) for i in range(len(HEAD))]
+    rows = ["  ".join(map(str.ljust, line, widths)).rstrip() for line in table]
+    return "\n".join([f"{name}: {experiment.title}", *rows])
+
+
+def page(experiments: Iterable[tuple[str, Experiment, list[Job]]], seeds: int) -> str:
+    """`docs/systems.md`."""
+    parts = [ABOUT.format(seeds=seeds)]
+    for name, experiment, jobs in experiments:
+        commands = dict.fromkeys(f"vdib.fit {shlex.join(row.args)}" for row in experiment.rows)
+        parts.append(
+            "\n".join(
+                [
+                    f"## {name}",
+                    "",
+                    f"[{experiment.title}]({experiment.source})",
+                    "",
+                    *("| " + " | ".join(cells) + " |" for cells in (HEAD, ("---",) * len(HEAD))),
+                    *("| " + " | ".join(cells) + " |" for cells in lines(experiment, jobs)),
+                    "",
+                    f"*Run here*: {experiment.ours}",
+                    "",
+                    f"*The original*: {experiment.differs}",
+                    "",
+                    *(f"    python -m {command}" for command in commands),
+                    "",
+                ]
+            )
+        )
+    return "\n".join(parts)

@@ -1,0 +1,54 @@
+"""A code: the readout's spikes, and how they came about.
+
+Legend: B batch, M codes per input, T steps, N_h hidden and N_y readout neurons.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class SpikeCode:
+    """What the encoder says about its input.
+
+    Attributes:
+        spikes: readout spikes y, `(M B, T, N_y)`, sample-major.
+        v: the readout's distance from threshold given its past, same shape; None where its neurons
+            have none. Of a stochastic readout, `log p(y = 1) / p(y = 0)`.
+        hidden: spikes of each hidden layer, `(B, T, *N_h)`.
+        stochastic: whether the readout is.
+        drive: v but for the readout's own feedback, the same shape, where it was asked for.
+        hidden_v: distances from threshold of the hidden layers, likewise where asked for.
+
+    A single step of a stream has no time axis.
+    """
+
+    spikes: Tensor
+    v: Tensor | None
+    hidden: tuple[Tensor, ...] = ()
+    stochastic: bool = True
+    drive: Tensor | None = None
+    hidden_v: tuple[Tensor | None, ...] = ()
+
+    @property
+    def logits(self) -> Tensor:
+        """`log p(y = 1) / p(y = 0)` at each step given the past, `(M B, T, N_y)`.
+
+        Raises:
+            ValueError: the code is deterministic.
+        """
+        if not self.stochastic or self.v is None:
+            raise ValueError("a deterministic code has no probabilities, only a code length")
+        return self.v
+
+    def log_prob(self) -> Tensor:
+        """`log p(y_t | y^{t-1}, x^t)` of hard spikes, summed over neurons, in nats, `(M B, T)`.
+
+        Raises:
+            ValueError: the code is deterministic.
+        """
+        # log sigmoid of the logit towards the drawn value: stable at both ends.
+        towards = torch.where(self.spikes > 0.5, self.logits, -self.logits)
+        return nn.functional.logsigmoid(towards).sum(-1)
