@@ -141,7 +141,8 @@ def log_mel(samples: np.ndarray, num_steps: int, num_bands: int) -> np.ndarray:
     ends = np.maximum(np.ceil(edges[1:]).astype(int), starts + 1)
     parts = [power[:, a:b].mean(1) for a, b in zip(starts, ends, strict=True)]
     level: np.ndarray = np.log10(np.stack(parts) + 1e-8)
-    return (level - level.mean()).astype(np.float32)
+    centred: np.ndarray = (level - level.mean()).astype(np.float32)
+    return centred
 
 
 class Speech(Dataset[SpeechBatch]):
