@@ -8,6 +8,7 @@ cache only. Both folders have torchvision's layout, `MNIST/raw/<idx file>`, not 
 import io
 import math
 import os
+import shutil
 import struct
 import sys
 import textwrap
@@ -25,6 +26,7 @@ from vdib.files import cache_folder
 
 NUM_TRAINING = 60_000
 _RAW = Path("MNIST", "raw")
+_SCRATCH = ".mnist-"
 _SHAPES = {
     "train-images-idx3-ubyte": (60_000, 28, 28),
     "train-labels-idx1-ubyte": (60_000,),
@@ -125,7 +127,9 @@ def _download(root: Path) -> None:
     print(f"vdib: downloading MNIST (11 MB) into {raw}", file=sys.stderr)
     silence = io.StringIO()
     # a folder of its own, then renames: ranks that download at once never see half a file
-    with TemporaryDirectory(dir=root) as scratch:
+    for left in root.glob(f"{_SCRATCH}*"):  # by a process that was killed
+        shutil.rmtree(left, ignore_errors=True)
+    with TemporaryDirectory(dir=root, prefix=_SCRATCH) as scratch:
         with redirect_stdout(silence), redirect_stderr(silence):
             Files(scratch, download=True)
         for name in _SHAPES:

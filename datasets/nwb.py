@@ -21,7 +21,7 @@ def trials(path: Path, target: Target, column: str, scale: float, split: str) ->
         target: what each trial is to become.
         column: of the table of trials, that holds it.
         scale: us per unit of time; NWB's times are in seconds.
-        split: the folder that the file lies in.
+        split: which it is of, where its folder says so.
 
     Raises:
         ImportError: pynwb is missing (one line).

@@ -1,8 +1,8 @@
 """Spoken digits as log-mel spectra in a few steps.
 
-The Free Spoken Digit Dataset (Jakobovski et al., https://github.com/Jakobovski/
-free-spoken-digit-dataset, CC BY-SA 4.0): `<digit>_<speaker>_<take>.wav`, 8 kHz, one channel. Read
-from `$VDIB_DATA/fsdd`, or another folder; nothing is downloaded.
+The Free Spoken Digit Dataset (Jakobovski et al., CC BY-SA 4.0,
+https://github.com/Jakobovski/free-spoken-digit-dataset): `<digit>_<speaker>_<take>.wav`, 8 kHz, one
+channel. Read from `$VDIB_DATA/fsdd`, or another folder; nothing is downloaded.
 
 | split | takes | of |
 |---|---|---|
@@ -118,7 +118,8 @@ def read_wav(path: Path) -> np.ndarray:
         raise ValueError(f"{path} is damaged, or no wav file: {error}") from None
     if form != (RATE, 2, 1) or not len(samples):
         raise ValueError(f"{path}: expected 8000 Hz, 16 bits, one channel, and samples")
-    return samples.astype(np.float32) / 32_768
+    out: np.ndarray = samples.astype(np.float32) / 32_768
+    return out
 
 
 def log_mel(samples: np.ndarray, num_steps: int, num_bands: int) -> np.ndarray:
@@ -140,7 +141,8 @@ def log_mel(samples: np.ndarray, num_steps: int, num_bands: int) -> np.ndarray:
     ends = np.maximum(np.ceil(edges[1:]).astype(int), starts + 1)
     parts = [power[:, a:b].mean(1) for a, b in zip(starts, ends, strict=True)]
     level: np.ndarray = np.log10(np.stack(parts) + 1e-8)
-    return (level - level.mean()).astype(np.float32)
+    centred: np.ndarray = (level - level.mean()).astype(np.float32)
+    return centred
 
 
 class Speech(Dataset[SpeechBatch]):

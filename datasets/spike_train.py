@@ -26,7 +26,7 @@ class Train:
         num_units: that the file says there are; 0 where it says nothing.
         path: of the file.
         where: the file and the example, for messages.
-        split: the folder below the root that it lies in.
+        split: train, validation or test, where its folder says so.
     """
 
     time: NDArray[np.int64]

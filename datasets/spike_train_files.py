@@ -27,6 +27,9 @@ import numpy as np
 from vdib.datasets.nwb import trials
 from vdib.datasets.spike_train import Target, Train, as_target, in_us
 
+SPLITS = {"train": "train", "validation": "validation", "val": "validation", "test": "test"}
+"""Folders that say which split their files are of."""
+
 
 def trains_below(path: Path, target: Target, column: str, scale: float, dt: int) -> list[Train]:
     """All examples in the files below a folder, or in one file, in order of their paths.
@@ -52,9 +55,9 @@ def trains_below(path: Path, target: Target, column: str, scale: float, dt: int)
     trains: list[Train] = []
     for file in files:
         below = file.relative_to(root)
-        split = below.parts[0] if len(below.parts) > 1 else ""
-        folder = below.parts[-2] if len(below.parts) > 1 else ""
-        label = named.get(below.as_posix(), folder)
+        split = SPLITS.get(below.parts[0], "") if len(below.parts) > 1 else ""
+        classes = below.parts[bool(split) : -1]
+        label = named.get(below.as_posix(), classes[-1] if classes else "")
         if file.suffix == ".nwb":
             trains += trials(file, target, column, scale, split)
         else:
@@ -113,9 +116,11 @@ def _examples(
             in_us(time, unit, scale, str(path))
     if len(targets) != count:
         raise ValueError(f"{path}: {len(targets)} targets for {count} examples, expected as many")
+    order = np.argsort(trial, kind="stable")
+    bounds = np.searchsorted(trial[order], np.arange(count + 1))
     for i in range(count):
         where = f"{path}, example {i}" if many else str(path)
-        mine = trial == i
+        mine = order[bounds[i] : bounds[i + 1]]
         one, who = (time[mine], unit[mine]) if many else (time, unit)
         us, who = (one, who) if dense is not None else in_us(one, who, scale, where)
         last = duration or (int(us[-1]) + 1 if len(us) else 1)

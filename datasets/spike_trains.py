@@ -4,6 +4,7 @@ What the files hold is in `vdib.datasets.spike_train_files`, those of NWB in `vd
 """
 
 import os
+import sys
 from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from vdib.datasets.drawn_splits import drawn
 from vdib.datasets.events import Origin, Recording
+from vdib.datasets.find_recordings import passed_over
 from vdib.datasets.preparation import Preparation
 from vdib.datasets.recording_set import NO_IMAGE, RecordingSet, Shown, Split
 from vdib.datasets.recording_splits import RecordingSplits
@@ -23,8 +25,6 @@ from vdib.datasets.transforms.binning import SpikeBinning
 from vdib.signal import Curve, Image, Label, Signal
 
 MOST_UNITS = 32_767
-SPLITS = {"train": "train", "validation": "validation", "val": "validation", "test": "test"}
-"""Folders that say which split their files are of."""
 
 
 class SpikeTrains(RecordingSet):
@@ -177,9 +177,12 @@ class SpikeTrainSplits(RecordingSplits):
 
     def recordings(self, split: Split) -> Sequence[RecordingSet]:
         trains = self._trains()
-        folders = [SPLITS.get(train.split, "") for train in trains]
-        if any(folders):
-            at = [i for i, folder in enumerate(folders) if folder == split]
+        if any(train.split for train in trains):
+            at = [i for i, train in enumerate(trains) if train.split == split]
+            strays = sorted({train.path for train in trains if not train.split})
+            if strays and split == "train":
+                words = passed_over(strays, "not in train, validation, test")
+                print(f"vdib: {words}", file=sys.stderr)
             if not at:
                 raise FileNotFoundError(f"no {split} spike trains below {self.path / split}")
         else:

@@ -71,13 +71,13 @@ def train_vectors(
     with torch.enable_grad():
         for _ in range(epochs):
             order = torch.randperm(len(text), generator=generator)
-            for batch in order.split(batch_size):
+            for batch in order.split(batch_size):  # type: ignore[no-untyped-call, unused-ignore]
                 counts = there[batch].sum(1, keepdim=True)
                 seen = vectors[around[batch]] * there[batch][..., None]
                 logits = (seen.sum(1) / counts) @ weight.T + bias
                 loss = nn.functional.cross_entropy(logits, text[batch])
                 optimizer.zero_grad()
-                loss.backward()
+                loss.backward()  # type: ignore[no-untyped-call, unused-ignore]
                 optimizer.step()
     learned = vectors.detach()
     return (learned - learned.mean(0)) / learned.std(0).clamp_min(1e-6)

@@ -11,6 +11,7 @@ from unittest import mock
 import numpy as np
 import pytest
 import recordings as make
+import sequences
 import torch
 
 from vdib.coding import constant_code
@@ -20,6 +21,9 @@ from vdib.lightning_modules.experiments import DATA
 from vdib.lightning_modules.naturalisation.event_data import EVENT_DATA
 from vdib.lightning_modules.naturalisation.image_data import ImageData
 from vdib.lightning_modules.predictive_coding.data import BlobData
+from vdib.lightning_modules.sequences.sine_data import SineData
+from vdib.lightning_modules.sequences.speech_data import SpeechData
+from vdib.lightning_modules.sequences.text_data import TextData
 from vdib.noise import EVALUATION
 from vdib.signal import Label
 from vdib.sparse import SparseSpikes
@@ -41,6 +45,19 @@ def folder(**settings):
             make.write_image(make.Path("mine", split, f"{name}.png"), np.full((4, 3), 100 + i))
     settings = {"num_steps": 4, "sensor_size": (34, 34), "cache": False, **settings}
     return EVENT_DATA["EventFolderData"](root="mine", **settings)
+
+
+def text(**settings):
+    """A short book."""
+    path = sequences.write_text(times=20)
+    return TextData(path, num_steps=10, unscored=4, vector_size=3, **settings)
+
+
+def speech(**settings):
+    """Two speakers, two digits, takes of every split."""
+    pytest.importorskip("librosa")
+    takes = (0, 1, 5, 6, 10, 11)
+    return SpeechData(4, 6, root=sequences.write_speech(takes=takes), **settings)
 
 
 def spike_trains(target="label", **settings):
@@ -112,6 +129,11 @@ MAKERS = {
     "tonic": (EVENT_DATA["TonicData"], from_tonic),
     "blobs": (BlobData, partial(BlobData, lag=2, **BLOBS)),
     "blobs, inputs": (BlobData, partial(BlobData, lag=-2, target="inputs", **BLOBS)),
+    "curves": (SineData, partial(SineData, num_steps=10, **SIZES)),
+    "curves, random": (SineData, partial(SineData, phase="random", num_steps=10, **SIZES)),
+    "characters": (TextData, text),
+    "words": (TextData, partial(text, unit="word")),
+    "speech": (SpeechData, speech),
 }
 """A data module's class, and a small one of it, by more settings."""
 for name, kind in EVENT_DATA.items():  # those that are made by code need no line above
@@ -170,6 +192,12 @@ def rows(batch, at):
     return SpikeBatch(*(field[at] for field in (spikes, *batch[1:])))
 
 
+def is_real(data):
+    """Whether inputs are currents of either sign: spectra, vectors of words."""
+    words = isinstance(data, TextData) and data.text.unit == "word"
+    return words or isinstance(data, SpeechData)
+
+
 def examples_of(data, split):
     return data.examples(split, 20)
 
@@ -186,9 +214,12 @@ def test_batches_are_what_the_module_says_of_itself(made):
         if getattr(data, "coding", None) is constant_code:  # currents: pixels in every step
             assert torch.equal(shown, shown[:, :1].expand_as(shown))
             assert ((shown >= 0) & (shown <= 1)).all()
+        elif is_real(data):
+            assert shown.isfinite().all()
+            assert shown.std() > 0.1
         else:
             assert ((shown == 0) | (shown == 1)).all()
-        assert 0 < shown.mean() < 0.9
+            assert 0 < shown.mean() < 0.9
         # The signal can tell what each target costs, of outputs as many as it says.
         outputs = data.constant()
         assert outputs.shape == (data.signal.num_outputs,)
@@ -196,7 +227,7 @@ def test_batches_are_what_the_module_says_of_itself(made):
         assert costs.shape[:1] == (count,)
         assert costs.isfinite().all()
         assert torch.equal(data.targets(split)[:count], batch.target)
-        if isinstance(data.signal, Label):
+        if isinstance(data.signal, Label) and not isinstance(data, TextData):
             assert torch.equal(batch.target, batch.label)
 
 

@@ -1,10 +1,8 @@
 """Spiking LSTM cells: their rules by hand, and their gradient by autograd and by differences."""
 
-import json
 import math
 from dataclasses import dataclass
 from importlib.resources import files
-from pathlib import Path
 from typing import ClassVar
 
 import pytest
@@ -12,8 +10,6 @@ import suites
 import torch
 import yaml
 
-import vdib
-from vdib import fit
 from vdib.backends import dispatch, fused_lstm
 from vdib.backends.describe import NoKernel
 from vdib.credit import DirectFeedback, EProp
@@ -24,12 +20,15 @@ from vdib.dynamics.surrogate import arctan
 from vdib.encoder import SpikingEncoder, build_encoder
 from vdib.estimator import StraightThrough
 from vdib.handmade import CountDecoder
+from vdib.lightning_modules.choices import ESTIMATORS
+from vdib.lightning_modules.naturalisation.image_data import ImageData
+from vdib.lightning_modules.naturalisation.module import NaturalisationModule
 from vdib.model import VDIB
 from vdib.neurons.lstm import lstm as ordinary
 from vdib.neurons.readout import threshold
 from vdib.neurons.spiking_lstm import spiking_lstm
 from vdib.neurons.synapses import dense, pooled_conv
-from vdib.noise import Noise
+from vdib.noise import EVALUATION, Noise
 from vdib.penalty import hidden_spikes
 from vdib.prior import BernoulliPrior
 from vdib.signal import Label
@@ -339,28 +338,58 @@ def test_real_numbers_are_not_counted_by_hand():
         VDIB(encoder, decoder, BernoulliPrior(0.1), StraightThrough(), 0.0)
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_the_config_is_the_papers_and_one_flag_compares(tmp_path, monkeypatch):
+@pytest.mark.parametrize("word", ESTIMATORS)
+def test_cells_encode_under_a_sampled_readout(word):
+    """With every estimator, at every step, and on a live input as over a whole sequence."""
+    torch.manual_seed(0)
+    encoder = build_encoder((5,), 3, (6, 4), neuron=spiking_lstm, num_filters=2)
+    x, noise = suites.spike_train(2, STEPS, 5), Noise(0, EVALUATION, torch.tensor([0, 1]))
+    encoder.double().calibrate(x, 0.3)
+    decoder = LogisticDecoder(FullWindow(4), 3, Label(2))
+    prior, estimator = BernoulliPrior(0.3), ESTIMATORS[word].part(STEPS)
+    model = VDIB(encoder, decoder, prior, estimator, 0.1, every_step=True).double()
+    r = torch.tensor([[0], [1]]).expand(2, STEPS)
+    for _ in range(2):  # the baseline of some is of earlier batches
+        loss, _ = model.training_loss(x, r, noise)
+    loss.backward()
+    for layer in encoder.layers:
+        assert all(p.grad.abs().max() > 0 for p in layer.parameters())
+    with torch.no_grad():
+        code = model.encode(x, noise)
+        decoded = model.decode(code)
+    stream = model.stream(0)
+    for t in range(STEPS):
+        prediction = stream.push(x[0, t])
+        assert torch.equal(stream.spikes, code.spikes[0, t])
+        torch.testing.assert_close(prediction.distribution.probs, decoded.probs[0, t])
+
+
+def test_the_config_is_the_papers_and_one_flag_compares():
     """28 steps of 28 inputs, 200 cells; no figure calls the real numbers of an LSTM spikes."""
     content = yaml.safe_load((files("vdib.configs") / "sequential_mnist.yaml").read_text("utf-8"))
-    assert content["model"]["init_args"]["neuron"] == "spiking_lstm"
-    monkeypatch.chdir(tmp_path)
-    given = [
-        "--data.dataset", "digits", "--trainer.max_epochs", "1", "--trainer.limit_train_batches",
-        "2", "--trainer.limit_val_batches", "1", "--trainer.limit_test_batches", "1",
-        "--trainer.enable_progress_bar", "false", "--figures_every", "-1",
-    ]  # fmt: skip
-    told = ["--config", "sequential_mnist", "--model.neuron", "lstm", "--name", "beside"]
-    assert fit.main([*told, *given]) == 0
-    run = Path("runs", "sequential_mnist", "beside")
-    summary = json.loads((run / "summary.json").read_text("utf-8"))
+    data = ImageData(**content["data"]["init_args"] | {"dataset": "digits"})
+    taken = {name: getattr(data, name) for name in NaturalisationModule.TAKES}
+    given = content["model"]["init_args"]
+    assert given["neuron"] == "spiking_lstm"
+    logged = {}
+    for neuron in ("spiking_lstm", "lstm"):
+        module = NaturalisationModule(**taken, **given | {"neuron": neuron})
+        found = logged[neuron] = {}
+        module.log_dict = lambda figures, found=found, **how: found.update(figures)
+        before = [weight.detach().clone() for weight in module.vdib.encoder.parameters()]
+        module.start(data)
+        assert all(map(torch.equal, before, module.vdib.encoder.parameters()))
+        encoder, decoder = module.vdib.encoder, module.vdib.decoder
+        assert isinstance(encoder.readout.cell, RealCell) == (neuron == "lstm")
+        assert encoder.readout.synapses.by_input.shape == (28, 800)
+        assert encoder.readout.recurrent.by_input.shape == (200, 800)
+        assert not encoder.layers
+        assert decoder.window.length == 28
+        batch = data.examples("validation", 10)
+        assert batch.spikes.shape == (10, 28, 28)
+        assert module.evaluate("val", batch) is None
     counts = {"spikes_per_sample", "readout_rate", "code_length_bits", "synaptic_operations"}
-    assert not counts & summary.keys()
-    assert 0 <= summary["class_accuracy"] <= 1
-    model = vdib.load(run)
-    readout = model.encoder.readout
-    assert readout.cell == RealCell()
-    assert readout.synapses.by_input.shape == (28, 800)
-    assert readout.recurrent.by_input.shape == (200, 800)
-    assert not model.encoder.layers
-    assert model.decoder.window.length == 28
+    counts = {f"val/{name}" for name in counts}
+    assert counts <= logged["spiking_lstm"].keys()
+    assert not counts & logged["lstm"].keys()
+    assert {"val/class_accuracy", "val/distortion_nats"} <= logged["lstm"].keys()

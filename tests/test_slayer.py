@@ -8,12 +8,13 @@ import pytest
 import suites
 import torch
 import yaml
-from test_fused import assert_bfloat16_is_how_numbers_are_stored, close
+from test_fused import close
 
 from vdib.backends import dispatch
 from vdib.backends.describe import describe
 from vdib.dynamics.alpha import Alpha, AlphaFeedback
 from vdib.dynamics.firing import Threshold
+from vdib.dynamics.surrogate import exponential
 from vdib.encoder import SpikeCode, build_encoder
 from vdib.handmade import CountDecoder
 from vdib.lightning_modules.naturalisation.module import NaturalisationModule
@@ -80,7 +81,8 @@ def test_fused_is_plain(attached, monkeypatch):
     monkeypatch.setattr(SRM, "ATTACHED", attached)
     torch.manual_seed(0)
     filter, feedback = Alpha(2.5), AlphaFeedback(1.5)
-    layer = SRM(Dense((6,), 37), (37,), filter, feedback, Threshold(), 0.3, 1.6)
+    fire = Threshold(exponential)
+    layer = SRM(Dense((6,), 37), (37,), filter, feedback, fire, 0.3, 1.6)
     torch.nn.init.normal_(layer.synapses.by_input)
     layer.gain.requires_grad_(attached)
     for part in (filter, feedback, layer.fire):
@@ -100,11 +102,6 @@ def test_fused_is_plain(attached, monkeypatch):
     assert 0.05 < found[0].mean() < 0.95
     for value, other in zip(found[1:], expected[1:], strict=True):
         close(value, other)
-
-
-def test_bfloat16_is_how_numbers_are_stored():
-    sizes = 2, 29, 601
-    assert_bfloat16_is_how_numbers_are_stored(Alpha(2.5), AlphaFeedback(), Threshold(), sizes)
 
 
 # --- neurons ----------------------------------------------------------------------------------

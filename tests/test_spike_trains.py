@@ -165,6 +165,16 @@ def test_splits_are_drawn_by_a_seed() -> None:
     assert [shown.id for shown in one.shown] == parts[2]
 
 
+def test_files_outside_of_split_folders_are_said(capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("train/a", "train/b", "more/c"):
+        save(f"d/{name}.npz", **some(0), label=len(name) + ord(name[-1]) % 2)
+    assert len(SpikeTrainSplits("d").recordings("train")[0]) == 2
+    said = capsys.readouterr().err.strip()
+    assert said == "vdib: passed over, not in train, validation, test: c.npz"
+    save("d/train/b.npz", **some(0))
+    refused(["b.npz: no label"])  # whose folder names a split, and no class
+
+
 def test_folders_are_splits_and_their_classes_below() -> None:
     for split in ("train", "validation", "test"):
         save(f"d/{split}/cat/a.npz", **some(0))

@@ -244,15 +244,15 @@ def test_a_lost_machine_loses_no_trial(where, pretended, monkeypatch, request):
     given = "shared/study.log" if where == "journal" else request.getfixturevalue("database")
     args = [*TINY, "--over", "data.lag=0,1", "--name", "one", "--storage", given]
     assert sweep.main(args) == 0
-    studied = optuna.load_study(
-        study_name="predictive_coding/one", storage=study.storage(given, Path())
-    )
+    stored = study.storage(given, Path())
+    studied = optuna.load_study(study_name="predictive_coding/one", storage=stored)
     for lag, beat in (("0", time.time() - 60), ("1", time.time())):
         params = {"data.lag": lag, "seed": 1}
         studied.enqueue_trial(params, user_attrs={"queued": params})
         trial = studied.ask()
         trial.set_user_attr("owner", ["elsewhere", 1])
         trial.set_user_attr("beat", beat)  # the second dies later
+    study.close(stored)
     half = Path("runs", "predictive_coding", "one", "lag=0,seed=1", "checkpoints")
     half.mkdir(parents=True)
     assert sweep.main([*args, "--seeds", "2"]) == 0

@@ -30,8 +30,9 @@ from vdib.dynamics.feedback import CosineFeedback, ExponentialFeedback
 from vdib.dynamics.filters import ExponentialPair, RaisedCosines
 from vdib.dynamics.firing import Bernoulli, Concrete, PassThrough, Threshold
 from vdib.encoder import build_encoder
+from vdib.neurons.leaky import leaky
 from vdib.neurons.srm import srm
-from vdib.neurons.synapses import pooled_conv
+from vdib.neurons.synapses import dense, pooled_conv
 from vdib.noise import LayerNoise, Noise
 
 triton = pytest.importorskip("triton")  # here, so that its own functions are not interpreted ones
@@ -50,18 +51,18 @@ SLOPES = [
 
 def forget(patch):
     """As if the kernels and their caller had never been imported; undone with `patch`."""
-    for name in ("layer_kernels", "launch"):
+    for name in ("layer_kernels", "launch", "leaky_kernels", "launch_leaky"):
         patch.setattr(cuda, name, None, raising=False)
         delattr(cuda, name)
         patch.setitem(sys.modules, f"{cuda.__name__}.{name}", None)
         del sys.modules[f"{cuda.__name__}.{name}"]
 
 
-def load(patch, interpret):
+def load(patch, interpret, name="layer_kernels"):
     """The kernels, imported anew."""
     forget(patch)
     patch.setenv("TRITON_INTERPRET", str(int(interpret)))
-    return importlib.import_module("vdib.backends.cuda.layer_kernels")
+    return importlib.import_module(f"vdib.backends.cuda.{name}")
 
 
 @pytest.fixture(scope="module")
@@ -190,6 +191,45 @@ def test_an_encoder(samples, interpreted):
     assert_fused_is_plain(run, list(encoder.parameters()))
 
 
+def leaky_layer(reset, detach, learn, size=5):
+    torch.manual_seed(0)
+    layer = leaky(
+        *dense((4,), size),
+        beta=0.8,
+        theta=0.4,
+        reset=reset,
+        detach=detach,
+        learn=learn,
+        shared=False,
+    )
+    for parameter in layer.parameters():
+        parameter.data.add_(0.2 * torch.randn(parameter.shape))
+    return layer
+
+
+LEAKY = [
+    ("subtract", False, ("beta", "theta", "width")),
+    ("subtract", True, ()),
+    ("zero", False, ("beta", "theta", "width")),
+    ("zero", True, ("beta",)),
+]
+
+
+@pytest.mark.parametrize(("reset", "detach", "learn"), LEAKY)
+def test_leaky_neurons(reset, detach, learn, interpreted):
+    layer = leaky_layer(reset, detach, learn)
+    x = spike_train(3, 9, 4).requires_grad_()
+    for reached in (("spikes", "v"), ("spikes",), ("v",)):
+        assert_fused_is_plain(lambda: layer(x), [x, *layer.parameters()], reached=reached)
+    assert 0.05 < layer(x)[0].detach().mean() < 0.95
+
+
+def test_leaky_neurons_of_several_blocks(interpreted):
+    layer = leaky_layer(*LEAKY[2], size=300)
+    x = spike_train(2, 3, 4).requires_grad_()
+    assert_fused_is_plain(lambda: layer(x), [x, *layer.parameters()])
+
+
 def test_spikes_do_not_hinge_on_the_last_bit(interpreted):
     v = torch.linspace(-12, 12, 200)
     near = torch.sigmoid(v.double())[:, None] * (1 + torch.arange(-40, 41) * 1e-8)
@@ -261,6 +301,23 @@ def test_kernels_compile_and_round_every_operation(
         r"fma\.\S*f32|div\.(full|approx)|(add|sub|mul)\S*ftz", kernels.forward.assembly
     )
     assert isinstance(fire, Concrete) or inexact is None
+
+
+@pytest.mark.parametrize(("reset", "detach", "learn"), LEAKY)
+def test_leaky_kernels_compile_and_round_every_operation(
+    reset, detach, learn, monkeypatch, tmp_path
+):
+    kernels = load(monkeypatch, False, "leaky_kernels")
+    monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
+    for name in ("leaky_forward", "leaky_backward"):
+        monkeypatch.setattr(kernels, name, Compiled(getattr(kernels, name)))
+    monkeypatch.setattr(available, "triton_runs_on", lambda device: True)
+    layer = leaky_layer(reset, detach, learn)
+    with changed(triton=("cpu",)):
+        sum(out.sum() for out in layer(spike_train(2, 9, 4))).backward()
+    assert "mul.rn.f32" in kernels.leaky_forward.assembly
+    for kernel in (kernels.leaky_forward, kernels.leaky_backward):
+        assert "fma.rn.f32" not in kernel.assembly
 
 
 def test_the_other_kernels_stay_on_cpus(monkeypatch):

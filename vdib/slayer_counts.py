@@ -10,7 +10,7 @@ from torch import Tensor
 
 from vdib.dynamics.alpha import Alpha
 from vdib.encoder import SpikeCode
-from vdib.handmade import CountDecoder
+from vdib.handmade import CountDecoder, Memory, Reading
 from vdib.precision import single
 from vdib.signal import Signal
 from vdib.window import Window
@@ -72,15 +72,46 @@ class SlayerCountDecoder(CountDecoder):
         counted = torch.zeros_like(spikes)
         counted[:, begin:] = spikes[:, begin:].detach()
         errors = self.filter((spikes - counted)[:, :, None])  # B T N
-        within = errors[:, begin:].sum(1)
-        counts = counted.sum(1)
+        alone, within = errors.square().sum((1, 2)), errors[:, begin:].sum(1)
+        return self._scores(alone, within, counted.sum(1))[:, None]
+
+    def _scores(self, alone: Tensor, within: Tensor, counts: Tensor) -> Tensor:
+        """`log_prob` of every label, `(B, N)`.
+
+        Args:
+            alone: the squares of the first term over all steps, `(B,)`.
+            within: the first term summed over the window, `(B, N)`.
+            counts: spikes in the window, `(B, N)`.
+        """
         false, true = (counts - d for d in (self.target_false, self.target_true))
 
         def squares(of_count: Tensor) -> Tensor:
             """`sum_t e^2 / 2` less that of the first term alone, `(B, N)`."""
             return within * of_count / self.length + of_count.square() / (2 * self.length)
 
-        alone = errors.square().sum((1, 2)) / 2
         of_false, of_true = squares(false), squares(true)
-        costs = alone[:, None] + of_false.sum(-1, keepdim=True) + of_true - of_false
-        return -costs[:, None]
+        return -(alone[:, None] / 2 + of_false.sum(-1, keepdim=True) + of_true - of_false)
+
+    def memory(self, like: Tensor) -> Memory:
+        """The window's spikes, the first term from the step before the window on, its past squares.
+
+        What has left the window goes on for as long as eps does.
+        """
+        steps = max(self.length + 1, self.filter.duration)
+        coming = like.new_zeros(len(like), steps, self.num_neurons)
+        return coming[:, : self.length].clone(), coming, like.new_zeros(len(like))
+
+    def step(self, code: SpikeCode, memory: Memory) -> tuple[Reading, Memory]:
+        """One step of `forward(code, every_step=True)`, for a stream."""
+        window, coming, past = memory
+        left = window[:, 0]
+        window = torch.cat([window[:, 1:], code.spikes[:, None]], 1)
+        past = past + coming[:, 0].square().sum(1)
+        coming = torch.cat([coming[:, 1:], torch.zeros_like(coming[:, :1])], 1)
+        kernel = self.filter.impulse_response(self.filter.duration)[0].to(coming)
+        coming[:, : len(kernel)] += kernel[:, None] * left[:, None]
+        seen = coming[:, : self.length + 1]
+        alone = past + seen.square().sum((1, 2))
+        scores = self._scores(alone, seen[:, 1:].sum(1), window.sum(1))
+        label = scores.argmax(-1)
+        return Reading(scores, label, torch.zeros_like(label)), (window, coming, past)

@@ -160,9 +160,9 @@ class NaturalisationModule(VDIBModule):
         if min(natural.shape[1:]) >= SSIM_SIDE:
             figures["ssim"] = ssim(natural, batch.target.view_as(natural)).mean()
         judged = self.judge(natural)
-        if judged is not None:
+        originals = self.judge(batch.target.view_as(natural))
+        if judged is not None and originals is not None:
             figures["judge_accuracy"] = (judged == batch.label).float().mean()
-            originals = self.judge(batch.target.view_as(natural))
             figures["judge_accuracy_originals"] = (originals == batch.label).float().mean()
         return figures
 

@@ -66,6 +66,9 @@ class SequenceModule(VDIBModule):
             self.register_buffer("curves", torch.zeros(shape))
             self.register_buffer("epochs", torch.zeros(MOMENTS, dtype=torch.int64))
 
+    def settings(self) -> dict[str, float | str]:
+        return {**super().settings(), **getattr(self.data, "facts", {})}
+
     def weights(self, num_steps: int, unscored: int) -> Tensor:
         """What each step counts, `(T,)`: all that do alike, 1 together."""
         scored = (torch.arange(num_steps, device=self.device) >= unscored).float()

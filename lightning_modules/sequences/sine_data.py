@@ -80,6 +80,7 @@ class SineData(DataModule[SineBatch]):
         self.phase = phase
         self.num_steps = num_steps
         self.unscored = unscored
+        self.num_inputs = num_inputs
         self.input_shape = (num_inputs,)
         self.signal = Curve(1)
         self.sizes = {"train": num_train, "validation": num_validation, "test": num_test}
@@ -99,5 +100,5 @@ class SineData(DataModule[SineBatch]):
 
     def code(self, batch: SineBatch, step: int) -> SpikeBatch:
         values = self._curves(batch.id, step)
-        spikes = events(values, *self.input_shape, Noise(self.seed, step, batch.id))
+        spikes = events(values, self.num_inputs, Noise(self.seed, step, batch.id))
         return SpikeBatch(spikes, values[..., None], torch.zeros_like(batch.id), batch.id)

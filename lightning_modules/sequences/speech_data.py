@@ -48,6 +48,7 @@ class SpeechData(DataModule[SpeechBatch]):
         self.left_out = tuple(left_out)
         self.root = root
         self.num_steps = num_steps
+        self.num_bands = num_bands
         self.input_shape = (num_bands,)
         self.signal = Label(10)
 
@@ -56,7 +57,7 @@ class SpeechData(DataModule[SpeechBatch]):
         find_recordings(self.root)
 
     def open_split(self, split: Split) -> Speech:
-        return Speech(split, self.num_steps, *self.input_shape, self.left_out, self.root)
+        return Speech(split, self.num_steps, self.num_bands, self.left_out, self.root)
 
     def targets(self, split: Split) -> Tensor:
         speech: Speech = self.split(split)  # type: ignore[assignment]

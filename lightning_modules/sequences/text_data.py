@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from vdib.datasets.text import Text, find_text, read_text
+from vdib.datasets.text import NAMES, Text, find_text, read_text
 from vdib.datasets.word_vectors import train_vectors
 from vdib.lightning_modules.data_module import DataModule, SpikeBatch
 from vdib.noise import EVALUATION, INPUT, Noise
@@ -99,6 +99,8 @@ class TextData(DataModule[TextBatch]):
         if checksum is not None and checksum != self.text.checksum:
             raise ValueError(f"{file} is not the text of this run: its checksum is another")
         self.found = {"checksum": self.text.checksum}
+        if path not in NAMES:
+            self.found["path"] = str(file.absolute())  # a run may be asked for from elsewhere
         if min(self.text.lengths[1:]) < num_steps - unscored or self.text.lengths[0] <= num_steps:
             raise ValueError(
                 f"{file}: parts of {self.text.lengths} symbols are too short for excerpts of "
@@ -107,7 +109,7 @@ class TextData(DataModule[TextBatch]):
         self.num_steps = num_steps
         self.unscored = unscored
         self.vector_size = vector_size
-        self.signal = Label(len(self.text.vocabulary))
+        self.signal: Label = Label(len(self.text.vocabulary))
         self.input_shape = (self.signal.num_classes if unit == "character" else vector_size,)
 
     @cached_property
@@ -118,6 +120,16 @@ class TextData(DataModule[TextBatch]):
             return torch.eye(size)
         train = self.text.sequence[: self.text.lengths[0]]
         return train_vectors(train, size, self.vector_size, seed=self.seed)
+
+    @property
+    def facts(self) -> dict[str, float]:
+        """What perplexities are to be read with."""
+        r = self.targets("test")[:, self.unscored :]
+        return {
+            "vocabulary": self.signal.num_classes,
+            "test_symbols": r.numel(),
+            "unknown_share": float((r == 0).float().mean()),
+        }
 
     def state_dict(self) -> dict[str, Any]:
         """The words' vectors, which a checkpoint holds."""

@@ -3,6 +3,7 @@
 import warnings
 from functools import lru_cache
 from types import ModuleType
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -52,8 +53,8 @@ def on_cpu(x: Tensor) -> bool:
     return enabled() and x.device.type == "cpu" and _storable(x) and numba_loads()
 
 
-def launcher(currents: Tensor, *parameters: Tensor) -> ModuleType:
-    """What launches a layer's kernels for such currents: `cpu.launch` or `cuda.launch`.
+def where(currents: Tensor, *parameters: Tensor) -> Literal["cpu", "cuda"]:
+    """Whose kernels take a layer of such currents: numba's or Triton's.
 
     Raises:
         NoKernel: none for this device or these types; of half precision the kernels know currents,
@@ -62,10 +63,21 @@ def launcher(currents: Tensor, *parameters: Tensor) -> ModuleType:
     if _storable(currents) and all(x.dtype == torch.float32 for x in parameters):
         if currents.device.type in settings().triton:
             if triton_runs_on(currents.device):
-                from vdib.backends.cuda import launch as triton_launch
-
-                return triton_launch
+                return "cuda"
         elif currents.device.type == "cpu" and numba_loads():
-            return numba_launch
+            return "cpu"
     types = {str(x.dtype) for x in (currents, *parameters)}
     raise NoKernel(f"none on {currents.device} for {tuple(currents.shape)} of {types}")
+
+
+def launcher(currents: Tensor, *parameters: Tensor) -> ModuleType:
+    """What launches a layer's kernels for such currents: `cpu.launch` or `cuda.launch`.
+
+    Raises:
+        NoKernel: none for this device or these types.
+    """
+    if where(currents, *parameters) == "cpu":
+        return numba_launch
+    from vdib.backends.cuda import launch as triton_launch
+
+    return triton_launch

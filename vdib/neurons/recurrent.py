@@ -57,13 +57,14 @@ class Recurrent(Wrapped):
         """Spikes and v of whole sequences, each `(B, T, *N)`."""
         fire = self._firing(fire)
         currents = single(self.inner.currents(x))
+        constants = self._constants()
         state, spikes, v = self._silence(currents[:, 0]), [], []
         for now in currents.unbind(1):
-            v_t = self._v(now, state)
-            s_t: Tensor = _Fired.apply(v_t[0], fire)  # type: ignore[no-untyped-call, unused-ignore]
-            state = s_t, v_t[1], self.inner.feedback.write(state[2], s_t)
+            v_t, synaptic = self._v(now, state, *constants)
+            s_t: Tensor = _Fired.apply(v_t, fire)  # type: ignore[no-untyped-call, unused-ignore]
+            state = s_t, synaptic, self.inner.feedback.write(state[2], s_t)
             spikes.append(s_t)
-            v.append(v_t[0])
+            v.append(v_t)
         return torch.stack(spikes, 1), torch.stack(v, 1)
 
     def step(
@@ -77,7 +78,7 @@ class Recurrent(Wrapped):
         fire = self._firing(fire)
         currents = single(self.inner.currents(x[:, None]))[:, 0]
         state = state or self._silence(currents)
-        v, synaptic = self._v(currents, state)
+        v, synaptic = self._v(currents, state, *self._constants())
         s = fire(v)
         return s, v, (s, synaptic, self.inner.feedback.write(state[2], s))
 
@@ -90,13 +91,20 @@ class Recurrent(Wrapped):
     def _silence(self, currents: Tensor) -> Past:
         return torch.zeros_like(currents[:, 0]), (), ()
 
-    def _v(self, currents: Tensor, state: Past) -> tuple[Tensor, State]:
-        """v of one step, from the currents `(B, K, *N)` of what comes from below."""
-        inner, (spikes, synaptic, own) = self.inner, state
+    def _constants(self) -> tuple[Tensor, Tensor]:
+        """Of all steps: what is added to v, and the weight of a neuron's own feedback in it."""
+        inner = self.inner
+        return (inner.bias - inner.threshold) / inner.width, inner.gain / inner.width
+
+    def _v(
+        self, currents: Tensor, state: Past, shift: Tensor, gain: Tensor
+    ) -> tuple[Tensor, State]:
+        """v of one step and the filter's state, from the currents `(B, K, *N)` from below."""
+        spikes, synaptic, own = state
         currents = currents + single(self.recurrent(spikes)).view_as(currents)
-        potential, synaptic = inner.filter.step(currents, synaptic)
-        shift, gain = inner.bias - inner.threshold, inner.gain / inner.width
-        return (potential + shift) * (1 / inner.width) + gain * inner.feedback.read(own), synaptic
+        potential, synaptic = self.inner.filter.step(currents, synaptic)
+        v = torch.add(shift, potential, alpha=1 / self.inner.width)
+        return v + gain * self.inner.feedback.read(own), synaptic
 
 
 class _Fired(torch.autograd.Function):

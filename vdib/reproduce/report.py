@@ -2,7 +2,7 @@
 
 import shlex
 import statistics
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from vdib.metrics import wilson_interval
@@ -23,7 +23,7 @@ training on one core, folds together, mean over seeds.
 """
 
 
-def figure(row: Row, of_seeds: Mapping[int, list[Mapping[str, Any]]]) -> str:
+def figure(row: Row, of_seeds: Mapping[int, Sequence[Mapping[str, Any]]]) -> str:
     """Our figure of a row: the mean over folds, then mean and spread over seeds."""
     means = [
         statistics.mean(float(fold[row.figure]) for fold in folds) for folds in of_seeds.values()
@@ -38,7 +38,7 @@ def figure(row: Row, of_seeds: Mapping[int, list[Mapping[str, Any]]]) -> str:
     return said
 
 
-def minutes(of_seeds: Mapping[int, list[Mapping[str, Any]]]) -> str:
+def minutes(of_seeds: Mapping[int, Sequence[Mapping[str, Any]]]) -> str:
     """How long a seed trained, all folds together."""
     each = [sum(float(fold["train_seconds"]) for fold in folds) for folds in of_seeds.values()]
     return f"{statistics.mean(each) / 60:.1f}"
@@ -46,7 +46,7 @@ def minutes(of_seeds: Mapping[int, list[Mapping[str, Any]]]) -> str:
 
 def lines(experiment: Experiment, jobs: list[Job]) -> list[tuple[str, ...]]:
     """The rows of an experiment's table; those of which no seed is finished say so."""
-    table = []
+    table: list[tuple[str, ...]] = []
     for number, row in enumerate(experiment.rows):
         of_seeds = summaries(jobs, number)
         ours = ("not run", "", "")

@@ -11,6 +11,7 @@ from jsonargparse import ActionConfigFile  # type: ignore[attr-defined]
 
 from vdib.runs.command import UserError
 from vdib.runs.complaints import LOGGERS
+from vdib.runs.safe_yaml import MAX_BYTES, check_yaml
 
 
 def config_names() -> list[str]:
@@ -32,9 +33,20 @@ def check_configs(configs: Sequence[str]) -> None:
     """Raise a `UserError` for a `--config` that is neither a file nor the name of one."""
     for word in configs:
         name = word.split("=", 1)[-1]
-        if word in ("-c", "--config") or name in config_names() or Path(name).is_file():
+        if word in ("-c", "--config") or name in config_names():
+            continue
+        if Path(name).is_file():
+            _check_file(Path(name))
             continue
         raise UserError(f"--config {name}: neither a file nor one of {', '.join(config_names())}")
+
+
+def _check_file(path: Path) -> None:
+    try:
+        with path.open("rb") as file:
+            check_yaml(file.read(2 * MAX_BYTES).decode())
+    except ValueError as error:  # bytes that are no text among them
+        raise UserError(f"--config {path}: {error}") from error
 
 
 def configs_first(args: Sequence[str]) -> tuple[list[str], list[str]]:

@@ -128,6 +128,8 @@ class VDIBCLI(LightningCLI):
             seed_everything(seed, workers=True, verbose=False)
 
     def before_instantiate_classes(self) -> None:
+        if "logger" not in self.config.trainer:  # a number or a word in the place of a section
+            raise UserError("--trainer: expected settings by name, as {max_epochs: 3}")
         trainer, logger = self.config.trainer, self.config.trainer.logger
         check_trainer(trainer, self.config.checkpoint_every_minutes)
         if isinstance(logger, jsonargparse.Namespace) and "save_dir" in logger.init_args:

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from vdib.files import SCRATCH, replacing
 from vdib.runs.command import UserError, tell
+from vdib.runs.safe_yaml import check_yaml
 from vdib.version import __version__
 
 if TYPE_CHECKING:  # takes seconds to import
@@ -88,7 +89,9 @@ class Run:
         import yaml  # type: ignore[import-untyped]
 
         try:
-            content = yaml.safe_load(self.config_file.read_text("utf-8"))
+            text = self.config_file.read_text("utf-8")
+            check_yaml(text)
+            content = yaml.safe_load(text)
         except (ValueError, RecursionError, yaml.YAMLError) as error:
             raise UserError(f"{self.config_file} is damaged") from error
         if not isinstance(content, dict):

@@ -29,6 +29,13 @@ def check_trainer(trainer: Any, minutes: float) -> None:
             f"--trainer.precision {trainer.precision}: potentials and weights need single "
             f"precision; {mixed} rounds products only"
         )
+    given = trainer.callbacks or []
+    for callback in given if isinstance(given, list) else [given]:
+        if str(getattr(callback, "class_path", "")).endswith(".LambdaCallback"):
+            raise UserError(
+                "--trainer.callbacks: LambdaCallback calls any function that a file names: write a "
+                "callback of your own"
+            )
     why = {
         "train": "weights are to be trained",
         "val": "the best epoch is chosen on validation data",

@@ -12,12 +12,13 @@ same words on a shared disk, or with a database as --storage.
 import argparse
 import sys
 from datetime import datetime
+from typing import Any
 
 from vdib.runs.command import Interrupted, UserError, run, tell, words_of
 from vdib.sweep.plan import Plan
 from vdib.sweep.report import write
 from vdib.sweep.space import Choice, over, search
-from vdib.sweep.study import storage, work
+from vdib.sweep.study import close, storage, work
 from vdib.sweep.trials import Done
 
 
@@ -77,8 +78,18 @@ def _sweep(args: list[str]) -> int:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     plan = _plan(asked, common)
     plan.folder.mkdir(parents=True, exist_ok=True)
+    stored = storage(asked.storage, plan.folder)
+    try:
+        return _work(asked, plan, stored)
+    finally:
+        close(stored)
+
+
+def _work(asked: argparse.Namespace, plan: Plan, stored: Any) -> int:
+    import optuna
+
     study = optuna.create_study(
-        storage=storage(asked.storage, plan.folder),
+        storage=stored,
         study_name="/".join(plan.folder.parts[-2:]),
         load_if_exists=True,
     )

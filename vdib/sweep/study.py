@@ -44,6 +44,13 @@ def storage(given: str | None, folder: Path) -> Any:
     return journal(folder / "study.journal" if given is None else Path(given).expanduser())
 
 
+def close(stored: Any) -> None:
+    """Let go of a storage: a database's connections."""
+    if engine := getattr(stored, "engine", None):
+        stored.remove_session()
+        engine.dispose()
+
+
 def work(study: Any, plan: Plan, workers: int, failures: list[Done]) -> None:
     """Ask, run and tell until nothing is left; runs that fail are added to the list."""
     from optuna.exceptions import UpdateFinishedTrialError

@@ -62,13 +62,13 @@ def _arguments(
     return down | both, back | both
 
 
-def _launch(kernel: Any, v: Tensor, num_filters: int, /, **arguments: Any) -> None:
+def launch(kernel: Any, v: Tensor, /, **arguments: Any) -> None:
+    """A program for each row of the batch and block of the neurons of `v`, `(B, T, *N)`."""
     batch, num_steps, *neurons = v.shape
     size = math.prod(neurons)
     with _current(v.device):
         kernel[(batch, math.ceil(size / NEURON_BLOCK))](
             num_steps=num_steps,
-            num_filters=num_filters,
             size=size,
             v=v,
             **arguments,
@@ -79,7 +79,7 @@ def _launch(kernel: Any, v: Tensor, num_filters: int, /, **arguments: Any) -> No
         )
 
 
-def _per_neuron(x: Tensor, v: Tensor) -> Tensor:
+def per_neuron(x: Tensor, v: Tensor) -> Tensor:
     return x.detach().expand(v.shape[2:]).contiguous()
 
 
@@ -99,14 +99,14 @@ def forward(
         kind, drawn = kinds.ADDRESSED, noise.keys.contiguous()
     elif isinstance(noise, Tensor):
         kind, drawn = kinds.GIVEN, noise.float().contiguous()
-    _launch(
+    launch(
         triton_kernels.forward,
         v,
-        currents.shape[2],
+        num_filters=currents.shape[2],
         currents=currents.detach().contiguous(),
-        shift=_per_neuron(shift, v),
+        shift=per_neuron(shift, v),
         steepness=1 / width,
-        gain=_per_neuron(gain, v),
+        gain=per_neuron(gain, v),
         NOISE=kind,
         noise=drawn,
         spikes=v if spikes is None else spikes,
@@ -130,16 +130,16 @@ def backward(
     arguments = _arguments(layer, v.device)[1]
     read_again = arguments["FEEDBACK"] == kinds.FINITE or arguments["FILTER"] == kinds.BANK
     taps_follow = arguments["FILTER"] == kinds.TAPPED_PAIR
-    _launch(
+    launch(
         triton_kernels.backward,
         v,
-        grad_currents.shape[2],
+        num_filters=grad_currents.shape[2],
         SPIKES_REACHED=grad_spikes is not None,
         grad_spikes=v if grad_spikes is None else grad_spikes.contiguous(),
         V_REACHED=grad_v is not None,
         grad_v=v if grad_v is None else grad_v.contiguous(),
         steepness=1 / width,
-        gain=_per_neuron(gain, v),
+        gain=per_neuron(gain, v),
         SPIKES_KEPT=spikes is not None,
         spikes=v if spikes is None else spikes,
         total=torch.empty_like(v, dtype=torch.float32) if read_again else v,
