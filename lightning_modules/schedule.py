@@ -72,7 +72,7 @@ def cosine(optimizer: Optimizer, steps: float) -> LambdaLR:
     return LambdaLR(optimizer, Cosine(steps))
 
 
-def follow_length(schedule: LambdaLR, steps: float) -> None:
+def follow_length(schedule: Any, steps: float) -> None:
     """Have a schedule that a checkpoint restored end after so many steps."""
     for part in schedule.lr_lambdas:
         if isinstance(part, Cosine):
