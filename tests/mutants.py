@@ -107,7 +107,7 @@ MUTANTS = [
         "tests/test_encoder.py::test_samples_are_sample_major_and_share_one_hidden_pass",
     ),
     Mutant(
-        "vdib/encoder.py",
+        "vdib/spike_code.py",
         "towards = torch.where(self.spikes > 0.5, self.logits, -self.logits)",
         "towards = self.logits",
         "silence is as likely as a spike",
@@ -277,15 +277,15 @@ MUTANTS = [
     ),
     Mutant(
         "lightning_modules/data_module.py",
-        'self._loader("validation", max(',
-        'self._loader("test", max(',
+        'self._loader("validation")',
+        'self._loader("test")',
         "validation reads the test split",
         f"{SEES}::test_every_loader_hands_over_its_own_split_once",
     ),
     Mutant(
         "lightning_modules/data_module.py",
-        'self._loader("test", max(',
-        'self._loader("validation", max(',
+        'self._loader("test")',
+        'self._loader("validation")',
         "the test reads the validation split",
         f"{SEES}::test_every_loader_hands_over_its_own_split_once",
     ),
@@ -340,8 +340,8 @@ MUTANTS = [
     ),
     Mutant(
         "lightning_modules/schedule.py",
-        "math.cos(math.pi * min(step, total) / total)",
-        "math.cos(math.pi * min(step, total) / total / 2)",
+        "math.cos(math.pi * min(step, steps) / steps)",
+        "math.cos(math.pi * min(step, steps) / steps / 2)",
         "the cosine ends half way",
         f"{SEES}::test_optimiser_groups_and_schedule",
     ),
@@ -396,8 +396,8 @@ MUTANTS = [
     ),
     Mutant(
         "lightning_modules/naturalisation/module.py",
-        "sum(hidden) / max(1, len(hidden))",
-        "sum(hidden)",
+        "sum(spikes.mean() for spikes in hidden) / max(1, len(hidden))",
+        "sum(spikes.mean() for spikes in hidden)",
         "hidden rates of several layers add up",
         f"{PROTOCOL}::test_every_figure_of_naturalisation_by_hand",
     ),
@@ -409,7 +409,7 @@ MUTANTS = [
         f"{PROTOCOL}::test_every_figure_of_naturalisation_by_hand",
     ),
     Mutant(
-        "lightning_modules/vdib_module.py",
+        "lightning_modules/measured_module.py",
         "torch.sigmoid(logits).sum(0)",
         "torch.sigmoid(logits).mean(0)",
         "a smaller last batch counts as much in the marginal",
@@ -574,7 +574,7 @@ MUTANTS = [
         "[p.image + b for p, b",
         "[p.image for p, b",
         "of two sets, the second becomes the first's images",
-        "tests/test_spike_set.py::test_take_and_cat",
+        f"{SEES}::test_sets_side_by_side_keep_their_own_images",
     ),
     Mutant(
         "lightning_modules/naturalisation/event_data.py",
@@ -619,7 +619,7 @@ MUTANTS = [
         "tests/test_cli.py::test_last_is_the_last_epoch_and_best_the_best",
     ),
     Mutant(
-        "vdib/runs/cli.py",
+        "vdib/runs/trainer_settings.py",
         'monitor="val/loss"',
         'monitor="train/loss"',
         "the best epoch is chosen on training data",
