@@ -25,6 +25,7 @@ LEVELS = (
         "vdib.figures",
         "vdib.runs.command",  # what all commands share, and a run on disk, know no Lightning
         "vdib.runs.folder",
+        "vdib.runs.safe_yaml",
         "vdib.runs.portable_yaml",
         "vdib.runs.safe_yaml",
     ),

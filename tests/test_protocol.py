@@ -85,6 +85,9 @@ def test_every_figure_of_naturalisation_by_hand(naturalising, monkeypatch):
     right = load_judge()(pictures).argmax(1) == batch.label
     originals = load_judge()(batch.target.view(40, 28, 28)).argmax(1) == batch.label
     hidden = [array(h).sum() / h.numel() for h in code.hidden]
+    # Each spike reaches all neurons above it: 12, then 10, then 6 through eight filters each.
+    counts = [array(batch.spikes).sum(), *(array(h).sum() for h in code.hidden)]
+    operations = counts[0] * 12 + counts[1] * 10 + counts[2] * 6 * 8
     expected = {
         "loss": distortion + 0.3 * bits * math.log(2) + 0.5 * spikes.sum() / count,
         "distortion_nats": distortion,
@@ -93,6 +96,8 @@ def test_every_figure_of_naturalisation_by_hand(naturalising, monkeypatch):
         "spikes_per_sample": spikes.sum() / count,
         "readout_rate": spikes.sum() / (40 * 5 * 6),
         "hidden_rate": sum(hidden) / 2,
+        "hidden_spikes_per_sample": sum(array(h).sum() for h in code.hidden) / count,
+        "synaptic_operations": operations / count,
         "readout_spikes_nats": 0.5 * spikes.sum() / count,
         "judge_accuracy": int(right.sum()) / count,
         "judge_accuracy_originals": int(originals.sum()) / count,

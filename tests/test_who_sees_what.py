@@ -3,6 +3,7 @@
 import math
 from collections import defaultdict
 
+import numpy as np
 import pytest
 import recordings as make
 import torch
@@ -12,6 +13,7 @@ from tiny_runs import run
 from vdib.datasets import mnist, sources
 from vdib.datasets.mnist_dvs import MNISTDVSSplits
 from vdib.datasets.nmnist import NMNISTSplits
+from vdib.datasets.spike_set import SpikeSet
 from vdib.lenet5 import TRAINED_ON
 from vdib.lightning_modules.data_module import DataModule
 from vdib.lightning_modules.naturalisation.image_data import ImageData
@@ -228,3 +230,17 @@ def test_nothing_is_measured_on_what_the_judge_was_trained_on(monkeypatch):
     assert asked[-1] == TRAINED_ON  # apart from validation and test, whose digits lie elsewhere
     mnist.MNIST("train")
     assert asked[-1] == (5_000, 60_000)
+
+
+def test_sets_side_by_side_keep_their_own_images():
+    """Of real recordings beside simulated ones, each becomes what it shows."""
+
+    def part(value):
+        count, none = np.zeros((2, 3), np.int64), np.zeros(0, np.uint16)
+        images = np.full((2, 4, 4), value, np.uint8) + np.arange(2, dtype=np.uint8)[:, None, None]
+        at = np.array([1, 0])
+        return SpikeSet(count, none, (2, 4, 4), images, at, at, at + value)
+
+    both = SpikeSet.cat([part(10), part(20)]).__getitems__([0, 1, 2, 3])
+    assert (both.image[:, 0, 0] * 255).round().tolist() == [11, 10, 21, 20]
+    assert both.id.tolist() == [11, 10, 21, 20]
