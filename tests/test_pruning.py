@@ -108,18 +108,20 @@ def test_operations_are_additions_of_surviving_weights(techniques, pruned):
 def test_what_neurons_of_a_layer_tell_each_other_is_pruned_and_counted():
     torch.manual_seed(0)
     encoder = build_encoder((5,), 2, (4,), num_filters=2, neuron=spiking_lstm)
-    x = suites.spike_train(2, 8, 5, dtype=torch.float32)
+    x = suites.spike_train(2, 40, 5, rate=0.5, dtype=torch.float32)
     encoder.calibrate(x, 0.3)
-    code = encoder(x, Noise(0, 0, torch.arange(2)))
+    encoder.layers[0].calibrate(x, 4.0)
+    with torch.no_grad():
+        code = encoder(x, Noise(0, 0, torch.arange(2)))
     own, fan_out = code.hidden[0].sum(), 4 * 4
     expected = x.sum() * fan_out + own * fan_out + own * 2 * 2
     assert own > 0
     assert float(operations(encoder, x, code)) == float(expected) / 2
     Pruning(encoder, 0.5).after_update(1.0)
-    assert int((encoder.layers[0].recurrent == 0).sum()) == 4 * 4 * 4 // 2
-    counts = code.hidden[0].sum((0, 1)) @ (encoder.layers[0].recurrent != 0).float().sum(1)
+    assert int((encoder.layers[0].recurrent.by_input == 0).sum()) == 4 * 4 * 4 // 2
+    counts = code.hidden[0].sum((0, 1)) @ (encoder.layers[0].recurrent.by_input != 0).float().sum(1)
     fewer = operations(encoder, x, code) - float(counts) / 2
-    encoder.layers[0].recurrent.data.zero_()
+    encoder.layers[0].recurrent.by_input.data.zero_()
     assert float(operations(encoder, x, code)) == pytest.approx(float(fewer))
 
 

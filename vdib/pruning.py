@@ -25,16 +25,19 @@ from vdib.spike_code import SpikeCode
 
 
 def connections(layer: Layer) -> Iterator[Dense | PooledConv2d]:
-    """The synapses of a layer, whatever it is wrapped in."""
+    """The synapses of a layer from below, whatever it is wrapped in."""
     assert isinstance(layer, nn.Module)
-    return (part for part in layer.modules() if isinstance(part, Dense | PooledConv2d))
+    own = list(recurrent(layer))
+    for part in layer.modules():
+        if isinstance(part, Dense | PooledConv2d) and part not in own:
+            yield part
 
 
-def recurrent(layer: Layer) -> Iterator[nn.Parameter]:
-    """Weights by which the neurons of a layer hear each other, `(N, ...)`, if they do."""
+def recurrent(layer: Layer) -> Iterator[Dense]:
+    """Those by which the neurons of a layer hear each other, if they do."""
     assert isinstance(layer, nn.Module)
     found = (getattr(part, "recurrent", None) for part in layer.modules())
-    return (weight for weight in found if isinstance(weight, nn.Parameter))
+    return (part for part in found if isinstance(part, Dense))
 
 
 class Pruning:
@@ -56,7 +59,7 @@ class Pruning:
         self._weights: list[nn.Parameter] = []
         for layer in (*encoder.layers, encoder.readout):
             self._weights += [w for part in connections(layer) for w in part.parameters()]
-            self._weights += recurrent(layer)
+            self._weights += [weight for part in recurrent(layer) for weight in part.parameters()]
         self.begin()
 
     def begin(self) -> None:
@@ -102,9 +105,8 @@ def operations(encoder: SpikingEncoder, x: Spikes, code: SpikeCode, pruned: bool
         below = _spikes_by_input(own[i - 1] if i else x)
         for connection in connections(layer):
             total += below @ connection.fan_out(pruned).cpu().double()
-        for weight in recurrent(layer):
-            kept = (weight != 0) if pruned else torch.ones_like(weight)
-            total += _spikes_by_input(own[i]) @ kept.sum(1).cpu().double()
+        for connection in recurrent(layer):
+            total += _spikes_by_input(own[i]) @ connection.fan_out(pruned).cpu().double()
     return total / len(code.spikes)
 
 
