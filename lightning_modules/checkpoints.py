@@ -47,10 +47,10 @@ class Checkpoint(ModelCheckpoint):
     def __init__(self, path: Path, monitor: str | None = None, **settings: Any) -> None:
         super().__init__(path.parent, path.stem, monitor, enable_version_counter=False, **settings)
 
-    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def _save_topk_checkpoint(self, trainer: Trainer, monitor_candidates: Any) -> None:
         # An encoder that is yet to lose weights is not the one that was asked for.
-        if self.monitor is None or getattr(pl_module, "may_be_best", True):
-            super().on_validation_end(trainer, pl_module)
+        if self.monitor is None or getattr(trainer.lightning_module, "may_be_best", True):
+            super()._save_topk_checkpoint(trainer, monitor_candidates)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         here = Path(self.dirpath or "", f"{self.filename}.ckpt")
@@ -174,4 +174,4 @@ def _between_steps(trainer: Trainer) -> bool:
     counted = progress.total.completed if trainer.check_val_every_n_epoch is None else batch
     validated = every is not None and math.isfinite(every) and counted % every == 0
     accumulating = batch % trainer.accumulate_grad_batches > 0
-    return batch > 0 and not (validated or accumulating or trainer.fast_dev_run)
+    return batch > 0 and not (validated or accumulating)

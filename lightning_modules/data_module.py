@@ -175,8 +175,9 @@ class DataModule(LightningDataModule, Generic[Batch]):
 
     def state_dict(self) -> dict[str, Any]:
         assert self.trainer is not None
-        epochs = self.trainer.fit_loop.epoch_progress.current
-        batches = self.trainer.fit_loop.epoch_loop.batch_progress.current.processed
+        loop: Any = self.trainer.fit_loop
+        epochs = loop.epoch_progress.current
+        batches = loop.epoch_loop.batch_progress.current.processed
         at_end = epochs.completed < epochs.processed
         return Place(epochs.processed, 0 if at_end else batches)._asdict()
 
@@ -186,7 +187,8 @@ class DataModule(LightningDataModule, Generic[Batch]):
     @property
     def shuffled(self) -> bool:
         """Whether training examples are; `--trainer.overfit_batches` sees the first ones again."""
-        return not (self.trainer and self.trainer.overfit_batches > 0)
+        trainer: Any = self.trainer
+        return trainer is None or not trainer.overfit_batches > 0
 
     @property
     def _rank(self) -> Rank:
@@ -195,7 +197,7 @@ class DataModule(LightningDataModule, Generic[Batch]):
 
     def _loader(self, split: str, batches: Batches | None = None) -> DataLoader[Any]:
         if batches is None:
-            count, processes = len(self.split(split)), self._rank.count
+            count, processes = len(self.split(split)), self._rank.processes
             if count < processes:
                 raise ValueError(
                     f"{split}: got {count} examples for {processes} processes, "

@@ -28,11 +28,11 @@ class Rank(NamedTuple):
 
     Attributes:
         number: from 0.
-        count: P, of all processes.
+        processes: P, of all.
     """
 
     number: int = 0
-    count: int = 1
+    processes: int = 1
 
 
 class Order(Sampler[int]):
@@ -103,7 +103,7 @@ class Batches(Sampler[list[int]]):
         first = self.begin.batch if self.sampler.epoch == self.begin.epoch else 0
         for batch in range(first, len(self)):
             examples = order[batch * self.size : (batch + 1) * self.size]
-            yield examples[self.rank.number :: self.rank.count] or examples[:1]
+            yield examples[self.rank.number :: self.rank.processes] or examples[:1]
 
     def weight(self, batch: int) -> float:
         """What this process's mean over its part counts in the mean over all processes' means.
@@ -112,5 +112,5 @@ class Batches(Sampler[list[int]]):
         weight times mean is the mean over the batch.
         """
         examples = min(self.size, len(self.sampler) - batch * self.size)
-        number, count = self.rank
-        return len(range(number, examples, count)) * count / examples
+        number, processes = self.rank
+        return len(range(number, examples, processes)) * processes / examples

@@ -107,7 +107,7 @@ MUTANTS = [
         "tests/test_encoder.py::test_samples_are_sample_major_and_share_one_hidden_pass",
     ),
     Mutant(
-        "vdib/encoder.py",
+        "vdib/spike_code.py",
         "towards = torch.where(self.spikes > 0.5, self.logits, -self.logits)",
         "towards = self.logits",
         "silence is as likely as a spike",

@@ -26,6 +26,7 @@ LEVELS = (
         "vdib.runs.command",  # what all commands share, and a run on disk, know no Lightning
         "vdib.runs.folder",
         "vdib.runs.portable_yaml",
+        "vdib.runs.safe_yaml",
     ),
     ("vdib.lightning_modules",),
     ("vdib.runs",),

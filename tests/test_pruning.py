@@ -12,6 +12,7 @@ from vdib.encoder import build_encoder
 from vdib.lightning_modules.checkpoints import Checkpoint
 from vdib.lightning_modules.naturalisation.image_data import ImageData
 from vdib.lightning_modules.naturalisation.module import NaturalisationModule
+from vdib.neurons.recurrent import recurrent_lif
 from vdib.neurons.spiking_lstm import spiking_lstm
 from vdib.neurons.techniques import Techniques
 from vdib.noise import Noise
@@ -21,9 +22,8 @@ from vdib.sparse import SparseSpikes
 
 def weights(encoder):
     layers = (*encoder.layers, encoder.readout)
-    return [
-        weight for layer in layers for part in connections(layer) for weight in part.parameters()
-    ]
+    parts = [part for layer in layers for part, _ in connections(layer)]
+    return [weight for part in parts for weight in part.parameters()]
 
 
 def small(**settings):
@@ -92,7 +92,7 @@ def test_operations_are_additions_of_surviving_weights(techniques, pruned):
     for layer, spikes in zip(
         (*encoder.layers, encoder.readout), (*code.hidden, code.spikes), strict=True
     ):
-        (connection,) = connections(layer)
+        ((connection, _),) = connections(layer)
         for place in below.flatten(0, 1).flatten(1).sum(0).nonzero().flatten():
             one = torch.zeros(1, *connection.input_shape)
             one.view(-1)[place] = 1
@@ -105,23 +105,24 @@ def test_operations_are_additions_of_surviving_weights(techniques, pruned):
     assert float(operations(encoder, SparseSpikes.of(x), code, pruned)) == total / 2
 
 
-def test_what_neurons_of_a_layer_tell_each_other_is_pruned_and_counted():
+@pytest.mark.parametrize(("neuron", "currents"), [(spiking_lstm, 4), (recurrent_lif, 1)])
+@torch.no_grad()
+def test_what_neurons_of_a_layer_tell_each_other_is_pruned_and_counted(neuron, currents):
     torch.manual_seed(0)
-    encoder = build_encoder((5,), 2, (4,), num_filters=2, neuron=spiking_lstm)
-    x = suites.spike_train(2, 40, 5, rate=0.5, dtype=torch.float32)
+    encoder = build_encoder((5,), 2, (12,), num_filters=2, neuron=neuron)
+    x = suites.spike_train(2, 16, 5, rate=0.5, dtype=torch.float32)
     encoder.calibrate(x, 0.3)
-    encoder.layers[0].calibrate(x, 4.0)
-    with torch.no_grad():
-        code = encoder(x, Noise(0, 0, torch.arange(2)))
-    own, fan_out = code.hidden[0].sum(), 4 * 4
+    code = encoder(x, Noise(0, 0, torch.arange(2)))
+    fan_out, own = 12 * currents, code.hidden[0].sum()
     expected = x.sum() * fan_out + own * fan_out + own * 2 * 2
     assert own > 0
     assert float(operations(encoder, x, code)) == float(expected) / 2
     Pruning(encoder, 0.5).after_update(1.0)
-    assert int((encoder.layers[0].recurrent.by_input == 0).sum()) == 4 * 4 * 4 // 2
-    counts = code.hidden[0].sum((0, 1)) @ (encoder.layers[0].recurrent.by_input != 0).float().sum(1)
-    fewer = operations(encoder, x, code) - float(counts) / 2
-    encoder.layers[0].recurrent.by_input.data.zero_()
+    weight = encoder.layers[0].recurrent.by_input
+    assert int((weight == 0).sum()) == fan_out * 12 // 2
+    counts = code.hidden[0].sum((0, 1)) @ (weight != 0).float().sum(1)
+    fewer = operations(encoder, x, code) - counts / 2
+    weight.zero_()
     assert float(operations(encoder, x, code)) == pytest.approx(float(fewer))
 
 

@@ -15,6 +15,7 @@ from vdib import evaluate, fit
 from vdib.datasets import speech, text
 from vdib.datasets.sine import curve, events
 from vdib.datasets.word_vectors import train_vectors
+from vdib.figures.decoded_curve import curve_over_training
 from vdib.lightning_modules.sequences.module import SequenceModule
 from vdib.lightning_modules.sequences.sine_data import SineData
 from vdib.lightning_modules.sequences.speech_data import SpeechData
@@ -407,3 +408,13 @@ def test_missing_data_are_one_line_and_leave_no_folder(capsys, tmp_path):
 def test_settings_that_cannot_be_are_refused(make_one, complaint):
     with pytest.raises(ValueError, match=complaint):
         make_one()
+
+
+def test_a_curve_over_training_says_the_error_of_each_moment():
+    decoded = torch.stack([torch.full((4, 1), 0.5), torch.full((4, 1), 0.1)])
+    figure = curve_over_training(torch.zeros(4, 1), decoded, [1, 8])
+    titles = [axes.get_title(loc="left") for axes in figure.axes]
+    errors = ["epoch 1: mean squared error 0.2500", "epoch 8: mean squared error 0.0100"]
+    assert titles == errors
+    with pytest.raises(ValueError, match="expected one length"):
+        curve_over_training(torch.zeros(4, 1), decoded, [1])

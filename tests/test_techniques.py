@@ -113,7 +113,10 @@ def test_running_statistics_fold_into_weights_and_a_bias_current(neuron):
     layer(x)
     layer.eval()
     synapses = layer.inner.synapses
-    scale, current = synapses.folded()
+    norm = synapses.norm
+    scale = norm.weight / (norm.running_var + 1e-5).sqrt()
+    current = norm.bias - norm.running_mean * scale
+    assert current.abs().max() > 0.1
     other = neuron(*dense((6,), 4), None).double()
     with torch.no_grad():
         weight = synapses.synapses.weight * scale[:, None]

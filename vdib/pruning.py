@@ -19,25 +19,19 @@ from torch import Tensor, nn
 
 from vdib.encoder import SpikingEncoder
 from vdib.neurons.layer import Layer
-from vdib.neurons.synapses import Dense, PooledConv2d
+from vdib.neurons.synapses import Dense, PooledConv2d, SumPool2d
 from vdib.sparse import SparseSpikes, Spikes
 from vdib.spike_code import SpikeCode
 
+Connection = Dense | PooledConv2d | SumPool2d
 
-def connections(layer: Layer) -> Iterator[Dense | PooledConv2d]:
-    """The synapses of a layer from below, whatever it is wrapped in."""
+
+def connections(layer: Layer) -> Iterator[tuple[Connection, bool]]:
+    """The synapses of a layer, whatever it is wrapped in, and whether its own neurons feed them."""
     assert isinstance(layer, nn.Module)
-    own = list(recurrent(layer))
-    for part in layer.modules():
-        if isinstance(part, Dense | PooledConv2d) and part not in own:
-            yield part
-
-
-def recurrent(layer: Layer) -> Iterator[Dense]:
-    """Those by which the neurons of a layer hear each other, if they do."""
-    assert isinstance(layer, nn.Module)
-    found = (getattr(part, "recurrent", None) for part in layer.modules())
-    return (part for part in found if isinstance(part, Dense))
+    for name, part in layer.named_modules():
+        if isinstance(part, Connection):
+            yield part, name.split(".")[-1] == "recurrent"
 
 
 class Pruning:
@@ -56,10 +50,9 @@ class Pruning:
         if not 0 < amount < 1 or not 0 < end <= 1:
             raise ValueError(f"prune: got {amount}, expected above 0 and below 1")
         self.amount, self.end = amount, end
-        self._weights: list[nn.Parameter] = []
-        for layer in (*encoder.layers, encoder.readout):
-            self._weights += [w for part in connections(layer) for w in part.parameters()]
-            self._weights += [weight for part in recurrent(layer) for weight in part.parameters()]
+        layers = (*encoder.layers, encoder.readout)
+        parts = [part for layer in layers for part, _ in connections(layer)]
+        self._weights = [weight for part in parts for weight in part.parameters()]
         self.begin()
 
     def begin(self) -> None:
@@ -102,11 +95,10 @@ def operations(encoder: SpikingEncoder, x: Spikes, code: SpikeCode, pruned: bool
     own = (*code.hidden, code.spikes)
     total = torch.zeros((), dtype=torch.float64)
     for i, layer in enumerate((*encoder.layers, encoder.readout)):
-        below = _spikes_by_input(own[i - 1] if i else x)
-        for connection in connections(layer):
-            total += below @ connection.fan_out(pruned).cpu().double()
-        for connection in recurrent(layer):
-            total += _spikes_by_input(own[i]) @ connection.fan_out(pruned).cpu().double()
+        below = own[i - 1] if i else x
+        for connection, is_recurrent in connections(layer):
+            spikes = _spikes_by_input(own[i] if is_recurrent else below)
+            total += spikes @ connection.fan_out(pruned).cpu().double()
     return total / len(code.spikes)
 
 

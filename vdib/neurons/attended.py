@@ -10,6 +10,8 @@ well, and knows sequences of length T only. Ours is causal: the weight of a step
 step and the L - 1 before it (zero before the start), in the same way at every step, and so it works
 in streams.
 
+s is never negative: W_1 starts positive and b_1 at zero, or a unit of so few might never answer.
+
 What it costs: the layer's input is no longer 0 or 1. As W (d x) = d (W x), that is one
 multiplication per neuron and step. Lists of spikes are made dense.
 
@@ -48,7 +50,11 @@ class Attended(Wrapped):
         super().__init__(inner)
         self.num_steps = num_steps
         units = num_steps // 2
-        self.weigh = nn.Sequential(nn.Linear(num_steps, units), nn.ReLU(), nn.Linear(units, 1))
+        first = nn.Linear(num_steps, units)
+        with torch.no_grad():
+            first.weight.abs_()
+            first.bias.zero_()
+        self.weigh = nn.Sequential(first, nn.ReLU(), nn.Linear(units, 1))
         self.register_buffer("level", torch.ones(()))
 
     def before(self, x: Spikes) -> Tensor:

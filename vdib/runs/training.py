@@ -37,7 +37,7 @@ def train(args: list[str]) -> int:
         _say_what_begins(cli, run)
         with _ending(cli, lambda: _what_next(cli, run)):
             _fit(cli, path)
-        if not cli.best.best_model_path:
+        if cli.best is None or not cli.best.best_model_path:
             raise UserError("no epoch was trained and validated: there is nothing to evaluate")
         # Another process of this run may have taken another time for its name.
         run = Run(Path(cli.trainer.strategy.broadcast(str(run.folder))))

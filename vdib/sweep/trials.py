@@ -97,9 +97,9 @@ def _run(folder: Path, args: list[str]) -> Done:
     except UserError as error:
         return Done(folder.name, 2, str(error))
     _say(begun, args)
-    code, error = _fit(words)
+    code, told = _fit(words)
     if code:
-        return Done(folder.name, code, error)
+        return Done(folder.name, code, told)
     _say(folder / ARGUMENTS, args)
     begun.unlink(missing_ok=True)
     return Done(folder.name, 0, summary=run.summary())
