@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass
 from importlib.resources import files
+from types import SimpleNamespace
 from typing import ClassVar
 
 import pytest
@@ -364,7 +365,7 @@ def test_cells_encode_under_a_sampled_readout(word):
         torch.testing.assert_close(prediction.distribution.probs, decoded.probs[0, t])
 
 
-def test_the_config_is_the_papers_and_one_flag_compares():
+def test_the_config_is_the_papers_and_one_flag_compares(monkeypatch):
     """28 steps of 28 inputs, 200 cells; no figure calls the real numbers of an LSTM spikes."""
     content = yaml.safe_load((files("vdib.configs") / "sequential_mnist.yaml").read_text("utf-8"))
     data = ImageData(**content["data"]["init_args"] | {"dataset": "digits"})
@@ -372,6 +373,7 @@ def test_the_config_is_the_papers_and_one_flag_compares():
     given = content["model"]["init_args"]
     assert given["neuron"] == "spiking_lstm"
     logged = {}
+    monkeypatch.setattr(NaturalisationModule, "trainer", SimpleNamespace(world_size=1))
     for neuron in ("spiking_lstm", "lstm"):
         module = NaturalisationModule(**taken, **given | {"neuron": neuron})
         found = logged[neuron] = {}
