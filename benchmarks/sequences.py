@@ -49,11 +49,11 @@ def left_out(speaker: str) -> Experiment:
 
 EXPERIMENTS = {
     "speech": Experiment(["--config", "speech_digits"], "class_accuracy", (0.002, 0.005, 0.01)),
-    "sine": Experiment(["--config", "sine"], "mse", (0.002, 0.005, 0.01)),
+    "sine": Experiment(["--config", "sine"], "mse", (0.005, 0.01, 0.02)),
     "char-alice": Experiment(["--config", "char_lm"], "perplexity", (0.002, 0.005, 0.01)),
     "word-alice": Experiment(["--config", "word_lm"], "perplexity", (0.0005, 0.001, 0.002)),
     "sine-random": Experiment(
-        ["--config", "sine", "--data.phase", "random"], "mse", (0.002, 0.005, 0.01)
+        ["--config", "sine", "--data.phase", "random"], "mse", (0.005, 0.01, 0.02)
     ),
     "speech-theo": left_out("theo"),
     "speech-jackson": left_out("jackson"),

@@ -140,9 +140,9 @@ def log_mel(samples: np.ndarray, num_steps: int, num_bands: int) -> np.ndarray:
     starts = np.minimum(np.floor(edges[:-1]).astype(int), power.shape[1] - 1)
     ends = np.maximum(np.ceil(edges[1:]).astype(int), starts + 1)
     parts = [power[:, a:b].mean(1) for a, b in zip(starts, ends, strict=True)]
-    level: np.ndarray = np.log10(np.stack(parts) + 1e-8)
-    centred: np.ndarray = (level - level.mean()).astype(np.float32)
-    return centred
+    level = np.log10(np.stack(parts) + 1e-8)
+    out: np.ndarray = (level - level.mean()).astype(np.float32)
+    return out
 
 
 class Speech(Dataset[SpeechBatch]):
