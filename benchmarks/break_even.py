@@ -24,7 +24,8 @@ from torch import Tensor, nn
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from networks import Step, in_turns, mixed
+from networks import mixed
+from timing import Step, in_turns
 
 from vdib.backends import event_conv
 from vdib.backends import event_linear as events

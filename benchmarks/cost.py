@@ -25,7 +25,8 @@ from matplotlib.ticker import FuncFormatter, LogLocator
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from networks import SETTINGS, Setting, Step, added, alone, bound, in_turns, ours, peer
+from networks import SETTINGS, Setting, bound, ours, peer
+from timing import Step, added, alone, in_turns
 
 from vdib.figures import style
 

@@ -1,12 +1,7 @@
 """The networks that `speed.py` and `cost.py` time: ours, the peers', and dense products alone."""
 
 import math
-import os
-import statistics
-import subprocess
 import sys
-import time
-from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
 from itertools import pairwise
@@ -18,6 +13,7 @@ from torch import Tensor, nn
 sys.path.insert(0, str(Path(__file__).parent))
 
 from peers import network
+from timing import Step
 
 from vdib.backends.dispatch import plain as plain_pytorch
 from vdib.backends.settings import changed
@@ -33,8 +29,6 @@ from vdib.neurons.srm import SRM, srm
 from vdib.neurons.synapses import Dense, dense, pooled_conv
 from vdib.noise import Noise
 from vdib.sparse import SparseSpikes
-
-Step = Callable[[], None]
 
 
 @dataclass(frozen=True)
@@ -204,61 +198,3 @@ def bound(at: Setting, kernels: int = 1, bf16: bool = False) -> Step:
             torch.autograd.grad(linear(x), wanted, grad)
 
     return step
-
-
-def in_turns(builders: Mapping[str, Callable[[], Step]], turns: int) -> dict[str, dict[str, float]]:
-    """Median CPU and wall ms of every row, in turns; the first turn warms up and does not count."""
-    steps: dict[str, Step] = {}
-    for label, build in builders.items():
-        try:
-            steps[label] = build()
-            steps[label]()
-        except ImportError as error:
-            print(f"left out: {label} ({error})", file=sys.stderr)
-            steps.pop(label, None)
-    cpu: dict[str, list[float]] = {label: [] for label in steps}
-    wall: dict[str, list[float]] = {label: [] for label in steps}
-    for _ in range(turns):
-        for label, step in steps.items():
-            start = time.perf_counter(), time.process_time()
-            step()
-            wall[label].append(1e3 * (time.perf_counter() - start[0]))
-            cpu[label].append(1e3 * (time.process_time() - start[1]))
-    return {
-        label: {
-            "cpu_ms": statistics.median(cpu[label]),
-            "cpu_ms_least": min(cpu[label]),
-            "wall_ms": statistics.median(wall[label]),
-        }
-        for label in steps
-    }
-
-
-def alone(script: str, *words: str) -> float:
-    """The number that a process of its own prints, one that gives back what memory it frees."""
-    env = {**os.environ, "MALLOC_MMAP_THRESHOLD_": "65536"}
-    command = [sys.executable, script, *words]
-    asked = subprocess.run(command, capture_output=True, text=True, check=True, env=env)
-    return float(asked.stdout)
-
-
-def added(build: Callable[[int], Step]) -> float:
-    """MB that two steps add at most to what this process held before (Linux).
-
-    Args:
-        build: a step of that many time steps; compilers run on few of them, as what they hold is no
-            part of a step's memory, and on all where it is 0.
-    """
-    build(4)()
-    step = build(0)
-    Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew from what is held now
-    before = _status("VmRSS")
-    step()
-    step()
-    return (_status("VmHWM") - before) / 1024
-
-
-def _status(field: str) -> int:
-    """A field of /proc/self/status, in kB."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith(field))

@@ -25,8 +25,9 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from networks import LEAKY, SETTINGS, Setting, Step, added, alone, bound, in_turns, ours, peer
+from networks import LEAKY, SETTINGS, Setting, bound, ours, peer
 from peers import PEERS
+from timing import Step, added, alone, in_turns
 
 from vdib.decoder import MLPDecoder
 from vdib.encoder import build_encoder
