@@ -1,4 +1,4 @@
-"""Names of parametrised tests that are the same in every process, so that several can share them."""
+"""Names of tests that are the same in every process, so that several can share them."""
 
 import re
 

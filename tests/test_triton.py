@@ -278,7 +278,7 @@ class Compiled:
         (RaisedCosines(2, 4), ExponentialFeedback(), PassThrough()),
         (RaisedCosines(1, 1), CosineFeedback(1), Concrete(0.5)),
     ],
-    ids=str,
+    ids=named,
 )
 def test_kernels_compile_and_round_every_operation(
     filter, feedback, fire, shape, monkeypatch, tmp_path
