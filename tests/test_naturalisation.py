@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -87,8 +88,10 @@ def test_an_odd_window_is_refused(steps):
         small(window_steps=steps)
 
 
-def test_a_loss_that_is_not_finite_stops_before_the_weights_are_touched():
+def test_a_loss_that_is_not_finite_stops_before_the_weights_are_touched(monkeypatch):
     module = small()
+    monkeypatch.setattr(NaturalisationModule, "trainer", SimpleNamespace(precision_plugin=None))
+    monkeypatch.setattr(NaturalisationModule, "global_step", 3)
     weight = next(iter(module.vdib.parameters()))
     weight.grad = torch.full_like(weight, float("nan"))
     with pytest.raises(FloatingPointError, match="gradient"):

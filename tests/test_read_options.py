@@ -50,7 +50,8 @@ def test_every_command_has_every_option(capsys: pytest.CaptureFixture[str]) -> N
     said = capsys.readouterr().out
     for option in OPTIONS:
         assert f"--{option.replace('_', '-')} " in said or f"--{option.replace('_', '-')}]" in said
-    for name, kind in EVENT_DATA.items():
+    files = {k: v for k, v in EVENT_DATA.items() if k not in ("SpikeTrainData", "TonicData")}
+    for name, kind in files.items():  # the others read files of other kinds
         assert set(OPTIONS) < set(inspect.signature(kind).parameters)
         given: dict[str, Any] = {"root": "x", "sensor_size": (40, 40), "flip_x": True}
         if name == "EventFolderData":

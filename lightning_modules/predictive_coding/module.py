@@ -137,7 +137,7 @@ class PredictiveCodingModule(VDIBModule):
             if counts:
                 costs, kl = online.step_loss(self.vdib, memory, batch.target[:, t])
                 loss = (costs + self.vdib.beta * kl).mean()
-                self.check_loss(loss, float(loss), batch)
+                self.check_loss(loss, float(loss.detach()), batch)
                 optimizer.zero_grad()
                 self.manual_backward(weight * loss)
                 optimizer.step()

@@ -19,7 +19,14 @@ from torch import Tensor
 
 from vdib.backends.available import launcher, on_cpu
 from vdib.backends.cpu import launch as numba_launch
-from vdib.backends.describe import NO_FILTER, NO_FIRE, LayerDescription, NoKernel, describe
+from vdib.backends.describe import (
+    NO_FILTER,
+    NO_FIRE,
+    FilterDescription,
+    LayerDescription,
+    NoKernel,
+    describe,
+)
 from vdib.dynamics.feedback import Feedback
 from vdib.dynamics.filters import Filter
 from vdib.dynamics.firing import Fire
@@ -46,7 +53,7 @@ def respond(
     attached: bool = True,
 ) -> tuple[Tensor, Tensor]:
     """Of a layer with all its parts."""
-    layer = _description(filter, feedback, fire, gain, attached)
+    layer = _description(describe(filter), feedback, fire, gain, attached)
     launch = launcher(currents, shift, gain)
     return _run(currents, shift, gain, width, layer, noise, launch)
 
@@ -60,17 +67,16 @@ def scan(
     attached: bool = True,
 ) -> tuple[Tensor, Tensor]:
     """Of a layer without filter, which takes its currents for the drive and reads no shift."""
-    layer = _description(None, feedback, fire, gain, attached)
+    layer = _description(NO_FILTER, feedback, fire, gain, attached)
     return _run(drive[:, :, None], gain.detach(), gain, 1.0, layer, noise, launcher(drive, gain))
 
 
 def _description(
-    filter: Filter | None, feedback: Feedback, fire: Fire, gain: Tensor, attached: bool
+    filter: FilterDescription, feedback: Feedback, fire: Fire, gain: Tensor, attached: bool
 ) -> LayerDescription:
     if not attached and gain.requires_grad:
         raise NoKernel("none that learns the gain of a feedback without a gradient through it")
-    known = NO_FILTER if filter is None else describe(filter)
-    return LayerDescription(known, describe(feedback), describe(fire), attached)
+    return LayerDescription(filter, describe(feedback), describe(fire), attached)
 
 
 def uniform(noise: LayerNoise, num_steps: int, shape: tuple[int, ...]) -> Tensor:
