@@ -108,6 +108,13 @@ def figures_of(module, batch, monkeypatch):
     return seen, out
 
 
+def test_operations_are_counted_of_spikes_and_not_of_currents(monkeypatch):
+    for coding, counted in (("time", True), ("rate", True), ("constant", False)):
+        module, data = small(), ImageData(num_steps=5, coding=coding)
+        seen, _ = figures_of(module, data.examples("validation", 20), monkeypatch)
+        assert ("synaptic_operations" in seen) == counted
+
+
 def test_penalties_are_logged_under_their_names_and_in_the_loss(monkeypatch):
     weights = {"hidden_spikes": 0.5, "readout_spikes": 2.0}
     module, batch = small(penalties=weights), ImageData(num_steps=5).examples("validation", 20)

@@ -138,7 +138,9 @@ class NaturalisationModule(VDIBModule):
         return logits
 
     def _operations(self, x: Spikes, code: SpikeCode) -> dict[str, Tensor]:
-        """Of synapses, per sample."""
+        """Of synapses, per sample; none where the input are currents, which are no events."""
+        if isinstance(x, Tensor) and not torch.equal(x[:1], x[:1].round().abs()):
+            return {}
         encoder = self.vdib.encoder
         found = {"synaptic_operations": operations(encoder, x, code)}
         if self.pruning is not None:
