@@ -7,7 +7,8 @@ import statistics
 import pytest
 
 from vdib.reproduce.__main__ import main
-from vdib.reproduce.published import EXPERIMENTS, Experiment, Row
+from vdib.reproduce.experiment import Experiment, Row
+from vdib.reproduce.published import EXPERIMENTS
 from vdib.reproduce.report import page
 from vdib.reproduce.running import jobs_of
 from vdib.runs.cli import build

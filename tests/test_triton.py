@@ -53,10 +53,9 @@ SLOPES = [
 def forget(patch):
     """As if the kernels and their caller had never been imported; undone with `patch`."""
     for name in ("layer_kernels", "launch", "leaky_kernels", "launch_leaky"):
-        patch.setattr(cuda, name, None, raising=False)
-        delattr(cuda, name)
-        patch.setitem(sys.modules, f"{cuda.__name__}.{name}", None)
-        del sys.modules[f"{cuda.__name__}.{name}"]
+        for place, key in ((vars(cuda), name), (sys.modules, f"{cuda.__name__}.{name}")):
+            patch.setitem(place, key, None)
+            del place[key]
 
 
 def load(patch, interpret, name="layer_kernels"):

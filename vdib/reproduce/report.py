@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from vdib.metrics import wilson_interval
-from vdib.reproduce.published import ACCURACIES, Experiment, Row
+from vdib.reproduce.experiment import ACCURACIES, Experiment, Row
 from vdib.reproduce.running import Job, summaries
 
 HEAD = ("", "published", "ours", "seeds", "minutes")

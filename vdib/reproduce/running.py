@@ -7,7 +7,7 @@ from typing import Any
 
 from tqdm import tqdm  # type: ignore[import-untyped]
 
-from vdib.reproduce.published import Experiment, Row
+from vdib.reproduce.experiment import Experiment, Row
 from vdib.runs.command import UserError
 from vdib.sweep.trials import Done, finished, pool, run_all
 
