@@ -96,6 +96,17 @@ def test_what_is_not_finished_is_run_and_a_failure_is_told(tiny, monkeypatch, ca
     assert written == page([("tiny", TINY, asked)], 1)
 
 
+def test_runs_are_made(tmp_path, monkeypatch, capsys):
+    small = ["--model.hidden", "[4]", "--model.num_readout", "3", "--data.num_steps", "4"]
+    short = ["--trainer.max_epochs", "1", "--trainer.limit_train_batches", "2"]
+    experiment = Experiment("Small", "", [Row("a run", [*small, *short], "loss_nats")], "", "")
+    monkeypatch.setattr("vdib.reproduce.__main__.EXPERIMENTS", {"small": experiment})
+    assert main(["small", "--seeds", "1", "--runs", str(tmp_path / "runs")]) == 0
+    (job,) = jobs_of("small", experiment, 1, tmp_path / "runs")
+    summary = json.loads((job.folder / "summary.json").read_text())
+    assert f"{summary['loss_nats']:.3f}" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("args", "told"),
     [

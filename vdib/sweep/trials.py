@@ -106,6 +106,7 @@ def _run(folder: Path, args: list[str]) -> Done:
 
 
 def _say(path: Path, args: Sequence[str]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as file:
         file.write(json.dumps(args).encode())
 
