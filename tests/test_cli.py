@@ -109,10 +109,14 @@ def test_last_is_the_last_epoch_and_best_the_best(monkeypatch):
     train = NaturalisationModule.training_step
 
     def spoil(module, batch, batch_idx):
-        if module.current_epoch == 1:
-            with torch.no_grad():
-                module.vdib.decoder.head.bias += 2
-        return train(module, batch, batch_idx)
+        """The first epoch ends as if training went badly, the second with bad weights."""
+        bias = module.vdib.decoder.head.bias.data
+        wrong = 2 * (batch_idx == module.trainer.num_training_batches - 1)
+        first = module.current_epoch == 0
+        bias += wrong * first
+        loss = train(module, batch, batch_idx)
+        bias += -wrong if first else wrong
+        return loss
 
     monkeypatch.setattr(NaturalisationModule, "training_step", spoil)
     drawn = []
