@@ -28,9 +28,10 @@ def figure(row: Row, of_seeds: Mapping[int, Sequence[Mapping[str, Any]]]) -> str
     means = [
         statistics.mean(float(fold[row.figure]) for fold in folds) for folds in of_seeds.values()
     ]
-    said = f"{statistics.mean(means):.3f}"
+    digits = ".3f" if row.figure in ACCURACIES else ".3g"
+    said = f"{statistics.mean(means):{digits}}"
     if len(means) > 1:
-        said += f" ± {statistics.stdev(means):.3f}"
+        said += f" ± {statistics.stdev(means):{digits}}"
     if row.figure in ACCURACIES:
         trials = sum(int(fold["test_samples"]) for fold in next(iter(of_seeds.values())))
         low, high = wilson_interval(round(statistics.mean(means) * trials), trials)
