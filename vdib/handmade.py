@@ -121,6 +121,19 @@ class HandmadeDecoder(Decoder):
         return Reading(scores, label, torch.zeros_like(label)), (spikes, v, time)
 
 
+def check_targets(target_true: float, target_false: float) -> None:
+    """Whether they are spikes per step of the label's neuron, and of the others.
+
+    Raises:
+        ValueError: targets outside [0, 1] or not in this order.
+    """
+    if not 0 <= target_false < target_true <= 1:
+        raise ValueError(
+            "targets: expected 0 <= target_false < target_true <= 1, "
+            f"got {target_false} and {target_true}"
+        )
+
+
 class CountDecoder(HandmadeDecoder):
     """Spike counts n, normal around target counts d of the label: SLAYER's loss.
 
@@ -156,11 +169,7 @@ class CountDecoder(HandmadeDecoder):
         sigma: float | None = None,
     ) -> None:
         super().__init__(window, num_neurons, signal)
-        if not 0 <= target_false < target_true <= 1:
-            raise ValueError(
-                "targets: expected 0 <= target_false < target_true <= 1, "
-                f"got {target_false} and {target_true}"
-            )
+        check_targets(target_true, target_false)
         self.sigma = math.sqrt(window.length) if sigma is None else sigma
         if not self.sigma > 0:
             raise ValueError(f"sigma: got {sigma}, expected above 0")

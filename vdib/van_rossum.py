@@ -11,7 +11,7 @@ from torch import Tensor
 
 from vdib.dynamics.filters import ExponentialPair
 from vdib.encoder import SpikeCode
-from vdib.handmade import HandmadeDecoder
+from vdib.handmade import HandmadeDecoder, check_targets
 from vdib.precision import single
 from vdib.signal import Signal
 from vdib.window import Window, recent
@@ -67,11 +67,7 @@ class VanRossumDecoder(HandmadeDecoder):
         sigma: float | None = None,
     ) -> None:
         super().__init__(window, num_neurons, signal)
-        if not 0 <= target_false < target_true <= 1:
-            raise ValueError(
-                "targets: expected 0 <= target_false < target_true <= 1, "
-                f"got {target_false} and {target_true}"
-            )
+        check_targets(target_true, target_false)
         if not 0 < tau < math.inf or not (sigma is None or 0 < sigma < math.inf):
             raise ValueError(f"tau and sigma: got {tau} and {sigma}, expected numbers above 0")
         self.filter = ExponentialPair(membrane=math.exp(-1 / tau), synapse=0.0)  # unit peak

@@ -7,11 +7,13 @@ Spiking Neural Networks", 2021, https://arxiv.org/abs/2007.05785, or one per neu
 convolution, per channel).
 """
 
+from abc import ABC, abstractmethod
+
 import torch
 from torch import Tensor, nn
 
 
-class Constant(nn.Module):
+class Constant(nn.Module, ABC):
     """One of them.
 
     Args:
@@ -30,11 +32,13 @@ class Constant(nn.Module):
         """The constant, `()` where it is fixed, else of the shape of w; as `like` is stored."""
         return like.new_tensor(self.value) if self.w is None else self._bounded(self.w)
 
+    @abstractmethod
     def _bounded(self, w: Tensor) -> Tensor:
-        raise NotImplementedError
+        """The constant of w."""
 
+    @abstractmethod
     def _free(self, value: Tensor) -> Tensor:
-        raise NotImplementedError
+        """The w of a constant."""
 
 
 class Decay(Constant):
