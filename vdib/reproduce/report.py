@@ -65,11 +65,17 @@ def text(name: str, experiment: Experiment, jobs: list[Job]) -> str:
     return "\n".join([f"{name}: {experiment.title}", *rows])
 
 
+def _command(row: Row) -> str:
+    """How one of a row's runs is made; of several folds the first."""
+    made = f"python -m vdib.fit {shlex.join([*row.args, *row.folds[0]])}"
+    return f"{made}  # the first of {len(row.folds)}" if len(row.folds) > 1 else made
+
+
 def page(experiments: Iterable[tuple[str, Experiment, list[Job]]], seeds: int) -> str:
     """`docs/systems.md`."""
     parts = [ABOUT.format(seeds=seeds)]
     for name, experiment, jobs in experiments:
-        commands = dict.fromkeys(f"vdib.fit {shlex.join(row.args)}" for row in experiment.rows)
+        commands = dict.fromkeys(_command(row) for row in experiment.rows)
         parts.append(
             "\n".join(
                 [
@@ -84,7 +90,7 @@ def page(experiments: Iterable[tuple[str, Experiment, list[Job]]], seeds: int) -
                     "",
                     f"*The original*: {experiment.differs}",
                     "",
-                    *(f"    python -m {command}" for command in commands),
+                    *(f"    {command}" for command in commands),
                     "",
                 ]
             )
