@@ -122,7 +122,7 @@ def test_a_deeper_mlp_decoder_is_its_equation():
 
 @pytest.mark.parametrize("sizes", [{"num_hidden": 0}, {"num_layers": 0}])
 def test_a_decoder_without_units_is_refused(sizes):
-    with pytest.raises(ValueError, match="num_hidden and num_layers: got .* expected at least 1"):
+    with pytest.raises(ValueError, match=r"num_hidden and num_layers: got .* expected at least 1"):
         MLPDecoder(FullWindow(6), NEURONS, Image((OUTPUTS,)), **sizes)
 
 
