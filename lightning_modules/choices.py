@@ -7,8 +7,6 @@ README's list are made from these tables. To offer a new part, write it and add 
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
-from torch import nn
-
 from vdib import penalty
 from vdib.credit import BPTT, Credit, DirectFeedback, EProp
 from vdib.datasets.digits import Digits
@@ -40,7 +38,7 @@ from vdib.neurons.slayer import slayer
 from vdib.neurons.spiking_lstm import spiking_lstm
 from vdib.neurons.srm import srm
 from vdib.penalty import Penalty
-from vdib.prior import AutoregressivePrior, BernoulliPrior, MarginalPrior
+from vdib.prior import AutoregressivePrior, BernoulliPrior, MarginalPrior, Prior
 from vdib.signal import Signal
 from vdib.slayer_counts import SlayerCountDecoder
 from vdib.van_rossum import VanRossumDecoder
@@ -116,7 +114,7 @@ DECODERS: Choices[Callable[[Window, int, Signal], Decoder]] = {
     "first_spike": Choice(FirstSpikeDecoder, "labels, by hand: who fires first, exactly"),
 }
 
-PRIORS: Choices[Callable[[int, float], nn.Module]] = {
+PRIORS: Choices[Callable[[int, float], Prior]] = {
     "bernoulli": Choice(
         lambda num_readout, rho: BernoulliPrior(rho), "independent spikes of probability rho"
     ),

@@ -79,10 +79,10 @@ def test_several_codes_bound_the_likelihood_and_many_reach_it():
     for some in (few, more):  # above, but for four standard errors
         assert float(some.mean()) > exact - 4 * float(some.std()) / math.sqrt(400)
     assert float(few.mean()) > float(more.mean()) + 4 * float(few.std()) / math.sqrt(400)
-    many = importance_bound(made, x, PIXELS, Noise(0, EVALUATION, ids[:1], 50_000))
+    many = importance_bound(made, x, PIXELS, Noise(0, EVALUATION, ids[:1], 200_000))
     log_p, _ = tiny.log_probability(made, x, codes)
     square = float((2 * joint(made, codes, PIXELS) - log_p).exp().sum())  # E w^2; E w is p(r)
-    error = math.sqrt((square * math.exp(2 * exact) - 1) / 50_000)
+    error = math.sqrt((square * math.exp(2 * exact) - 1) / 200_000)
     assert error < 0.02
     assert float(many) == pytest.approx(exact, abs=4 * error)
 

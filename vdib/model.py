@@ -18,8 +18,9 @@ from vdib.encoder import SpikeCode, SpikingEncoder
 from vdib.estimator import Estimator, returns
 from vdib.neurons.layer import commuting, spiking
 from vdib.noise import Noise
-from vdib.objective import code_length, distortion, per_step, rate
+from vdib.objective import distortion, per_step
 from vdib.penalty import Penalty
+from vdib.prior import Prior
 from vdib.sparse import Spikes
 from vdib.stream import Stream
 
@@ -82,7 +83,7 @@ class VDIB(nn.Module):
         self,
         encoder: SpikingEncoder,
         decoder: Decoder,
-        prior: nn.Module,
+        prior: Prior,
         estimator: Estimator,
         beta: float = 0.01,
         every_step: bool = False,
@@ -217,8 +218,7 @@ class VDIB(nn.Module):
             raise ValueError("weights of steps need a model that decodes at every step")
         decoded = self.decode(code)
         r = r.repeat(code.spikes.shape[0] // r.shape[0], *[1] * (r.dim() - 1))
-        prior = self.prior(code.spikes)
-        cost = rate(code.logits, prior) if code.stochastic else code_length(code.spikes, prior)
+        cost = code.cost(self.prior(code.spikes))
         costs = distortion(decoded, r)
         penalties = {}
         for name, (penalty, weight) in self.penalties.items():
