@@ -14,7 +14,13 @@ from vdib.runs.cli import VDIBCLI, prepare
 from vdib.runs.folder import Run
 from vdib.runs.loading import rebuild, take_best
 
-CHOOSING = ("judge_accuracy", "class_accuracy", "spikes_per_sample", "hidden_spikes_per_sample")
+CHOOSING = (
+    "judge_accuracy",
+    "class_accuracy",
+    "negative_elbo_nats",
+    "spikes_per_sample",
+    "hidden_spikes_per_sample",
+)
 """What a setting may be chosen by, besides the loss: in the summary of validation data as well."""
 
 
