@@ -62,8 +62,6 @@ class NaturalisationModule(VDIBModule):
         "code_length_bits": "code length under the training prior (bits/sample)",
         "rate_bits_marginal": "rate under a fitted marginal (bits/sample)",
         "negative_elbo_nats": "negative ELBO of binary images (nats/sample)",
-        "negative_elbo_nats_50": "the same by 50 codes",
-        "negative_elbo_nats_500": "the same by 500 codes",
         "fad": "FAD of drawn images",
         "fad_published": "FAD as published",
         "spikes_per_sample": "readout spikes per sample",

@@ -16,6 +16,8 @@ from vdib.noise import EVALUATION, Noise
 from vdib.runs.command import UserError, tell
 from vdib.signal import Image
 
+ELBO = "negative_elbo_nats"
+"""Key of the bound by one code; by K codes `_K` follows."""
 ROWS = 4_000
 """Codes that are looked at together."""
 
@@ -43,7 +45,7 @@ def generative_figures(
     figures: dict[str, float] = {}
     if codes:
         _check(module, "importance_codes")
-        figures[f"negative_elbo_nats_{codes}"] = importance_nats(module, data, count, codes, bar)
+        figures[f"{ELBO}_{codes}"] = importance_nats(module, data, count, codes, bar)
     if images:
         _check(module, "drawn_images")
         figures |= distances(module, data, images, bar)
