@@ -5,6 +5,7 @@ README's list are made from these tables. To offer a new part, write it and add 
 """
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
 from vdib import penalty
@@ -27,6 +28,7 @@ from vdib.handmade import CountDecoder, MembraneDecoder
 from vdib.lightning_modules.choosing import Choice, Choices, chosen
 from vdib.lightning_modules.optimizers import Optimizing, adam, amsgrad, nadam
 from vdib.lightning_modules.schedule import Schedule, constant, cosine
+from vdib.network_prior import NetworkPrior
 from vdib.neurons.layer import Neuron
 from vdib.neurons.leaky import leaky
 from vdib.neurons.lif import lif
@@ -41,6 +43,7 @@ from vdib.penalty import Penalty
 from vdib.prior import AutoregressivePrior, BernoulliPrior, MarginalPrior, Prior
 from vdib.signal import Signal
 from vdib.slayer_counts import SlayerCountDecoder
+from vdib.state_prior import StatePrior
 from vdib.van_rossum import VanRossumDecoder
 from vdib.window import BasisWindow, FullWindow, RateWindow, Window
 
@@ -120,6 +123,11 @@ PRIORS: Choices[Callable[[int, float], Prior]] = {
     ),
     "marginal": Choice(MarginalPrior, "independent spikes, each neuron with its own probability"),
     "past": Choice(AutoregressivePrior, "spikes predicted from all neurons' past spikes"),
+    "network": Choice(NetworkPrior, "the same by a network with a hidden layer, over 30 steps"),
+    "ordered": Choice(
+        partial(NetworkPrior, ordered=True), "that, and neuron after neuron within a step"
+    ),
+    "states": Choice(StatePrior, "from past spikes and a hidden state inferred from them (HMM)"),
 }
 
 PENALTIES: Choices[Penalty] = {

@@ -193,7 +193,7 @@ class VDIB(nn.Module):
             due = torch.zeros_like(due)  # of which the drawn spikes are no cause
         for penalty in out.penalties.values():
             due = due + penalty
-        to_go = returns(due, out.rate, self.beta).detach()
+        to_go = returns(due, out.rate, self.beta, self.prior.ordered).detach()
         return loss + self.estimator.term(out.code.log_prob(), to_go), out
 
     def _taught(self, x: Spikes, out: Bottleneck) -> Bottleneck:

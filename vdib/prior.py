@@ -23,7 +23,15 @@ FLOOR = 1e-6
 
 
 class Prior(nn.Module):
-    """What all priors share: probabilities of given spikes, and spikes of these probabilities."""
+    """What all priors share: probabilities of given spikes, and spikes of these probabilities.
+
+    Attributes:
+        ordered: whether a neuron is also given the spikes, in its own step, of those before it.
+            The KL of a step is then one given these as well, which matters to score functions
+            (`vdib.estimator.returns`).
+    """
+
+    ordered: bool = False
 
     @abstractmethod
     def forward(self, spikes: Tensor) -> Tensor:
