@@ -98,7 +98,7 @@ def test_every_figure_of_naturalisation_by_hand(naturalising, monkeypatch):
         "readout_rate": spikes.sum() / (40 * 5 * 6),
         "hidden_rate": sum(hidden) / 2,
         "hidden_spikes_per_sample": sum(array(h).sum() for h in code.hidden) / count,
-        "synaptic_operations": operations / count,
+        "synops": operations / count,
         "readout_spikes_nats": 0.5 * spikes.sum() / count,
         "judge_accuracy": int(right.sum()) / count,
         "judge_accuracy_originals": int(originals.sum()) / count,
@@ -168,6 +168,10 @@ def test_every_figure_of_prediction_by_hand(monkeypatch):
         "rate_bits_marginal_per_step": np.mean(fitted),
         "spikes_per_step": np.mean(fired),
         "hidden_rate": 0,
+        "synops": array(batch.spikes).sum()
+        / 4
+        * 5
+        * module.vdib.encoder.readout.filter.num_filters,
     }
     assert seen.keys() == expected.keys()
     for name, value in expected.items():

@@ -20,7 +20,6 @@ from vdib.model import Bottleneck
 from vdib.noise import EVALUATION, Noise
 from vdib.objective import BITS_PER_NAT, distortion, rate
 from vdib.precision import single
-from vdib.pruning import operations
 from vdib.signal import Curve, Image, Label
 from vdib.sparse import Spikes
 
@@ -68,8 +67,8 @@ class NaturalisationModule(VDIBModule):
         "hidden_spikes_per_sample": "hidden spikes per sample",
         "hidden_rate": "hidden spikes per neuron and step",
         "readout_rate": "readout spikes per neuron and step",
-        "synaptic_operations": "synaptic operations per sample",
-        "unpruned_operations": "the same, had nothing been pruned",
+        "synops": "synaptic operations per sample",
+        "unpruned_synops": "the same, had nothing been pruned",
         "ssim": "SSIM",
         "train_seconds": "training (s)",
     }
@@ -137,7 +136,7 @@ class NaturalisationModule(VDIBModule):
             "readout_rate": out.code.spikes.mean(),
             "hidden_spikes_per_sample": sum(spikes.sum() for spikes in hidden) / len(batch.id),
             "hidden_rate": sum(spikes.mean() for spikes in hidden) / max(1, len(hidden)),
-            **self._operations(batch.spikes, out.code),
+            **self.synops(batch.spikes, out.code),
             **out.penalty_nats(),
             **self._quality(stage, out, batch),
         }
@@ -150,16 +149,6 @@ class NaturalisationModule(VDIBModule):
             figures["rate_bits_marginal"] = beside * BITS_PER_NAT
         self.log_figures(stage, figures, len(batch.id))
         return logits
-
-    def _operations(self, x: Spikes, code: SpikeCode) -> dict[str, Tensor]:
-        """Of synapses, per sample; none where the input are currents, which are no events."""
-        if isinstance(x, Tensor) and not torch.equal(x[:1], x[:1].round().abs()):
-            return {}
-        encoder = self.vdib.encoder
-        found = {"synaptic_operations": operations(encoder, x, code)}
-        if self.pruning is not None:
-            found["unpruned_operations"] = operations(encoder, x, code, pruned=False)
-        return {name: count.float() for name, count in found.items()}
 
     def _quality(self, stage: str, out: Bottleneck, batch: SpikeBatch) -> dict[str, Tensor]:
         """How good what was decoded is, beside its distortion."""
