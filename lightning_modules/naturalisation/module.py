@@ -24,7 +24,7 @@ from vdib.lightning_modules.vdib_module import VDIBModule
 from vdib.metrics import SSIM_SIDE, calibration_error, reliability, ssim
 from vdib.model import Bottleneck
 from vdib.noise import EVALUATION, Noise
-from vdib.objective import BITS_PER_NAT, distortion, rate
+from vdib.objective import BITS_PER_NAT, distortion
 from vdib.precision import single
 from vdib.pruning import operations
 from vdib.signal import Curve, Image, Label
@@ -60,7 +60,11 @@ class NaturalisationModule(VDIBModule):
         "distortion_nats": "distortion (nats/sample)",
         "rate_bits": "rate under the training prior (bits/sample)",
         "code_length_bits": "code length under the training prior (bits/sample)",
+        "rate_bits_best": "rate under the best prior fitted to the code (bits/sample)",
+        "code_length_bits_best": "code length under the best prior fitted to it (bits/sample)",
         "rate_bits_marginal": "rate under a fitted marginal (bits/sample)",
+        "rate_bits_bernoulli": "rate under independent spikes of rho (bits/sample)",
+        "code_length_bits_bernoulli": "code length under independent spikes of rho (bits/sample)",
         "spikes_per_sample": "readout spikes per sample",
         "hidden_spikes_per_sample": "hidden spikes per sample",
         "hidden_rate": "hidden spikes per neuron and step",
@@ -129,13 +133,10 @@ class NaturalisationModule(VDIBModule):
             **self._operations(batch.spikes, out.code),
             **out.penalty_nats(),
             **self._quality(stage, out, batch),
+            **self.costs_beside(stage, out.code),
         }
-        logits = out.code.logits if out.code.stochastic else None
-        if stage != "val" and logits is not None:  # it is being fitted on the validation data
-            beside = rate(logits, torch.logit(self.marginal)).sum(1).mean()
-            figures["rate_bits_marginal"] = beside * BITS_PER_NAT
         self.log_figures(stage, figures, len(batch.id))
-        return logits
+        return out.code.logits if out.code.stochastic else None
 
     def _operations(self, x: Spikes, code: SpikeCode) -> dict[str, Tensor]:
         """Of synapses, per sample; none where the input are currents, which are no events."""
