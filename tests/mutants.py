@@ -149,6 +149,66 @@ MUTANTS = [
         f"{CHOICES}::TestPriors::test_it_sees_the_past_only",
     ),
     Mutant(
+        "vdib/prior.py",
+        "return spikes, (torch.cat([past, spikes[:, None]], 1),)",
+        "return spikes, (torch.cat([past, torch.zeros_like(spikes)[:, None]], 1),)",
+        "draws from a prior forget what was drawn",
+        f"{CHOICES}::TestPriors::test_what_is_drawn_has_the_probabilities_it_says",
+    ),
+    Mutant(
+        "vdib/network_prior.py",
+        "single(linear(spikes, self.same_step.tril(-1)))",
+        "single(linear(spikes, self.same_step.tril(0)))",
+        "in an ordered prior a neuron sees its own spike",
+        f"{CHOICES}::TestPriors::test_the_probabilities_of_all_codes_add_up_to_1",
+    ),
+    Mutant(
+        "vdib/state_prior.py",
+        "                believed.append(weights)\n"
+        "                weights = self._after(weights, now)\n",
+        "                weights = self._after(weights, now)\n"
+        "                believed.append(weights)\n",
+        "a hidden state is inferred from the step that it predicts",
+        f"{CHOICES}::TestPriors::test_it_sees_the_past_only",
+    ),
+    Mutant(
+        "vdib/estimator.py",
+        "return to_go if ordered else to_go - beta * rate",
+        "return to_go - beta * rate",
+        "under an ordered prior, spikes are not credited with the rate of their own step",
+        "tests/test_estimator.py::"
+        "test_spikes_are_credited_with_their_own_step_under_an_ordered_prior",
+    ),
+    Mutant(
+        "vdib/prior_fitting.py",
+        "nats, since = mean_nats(fitted, validation, weights), since + 1",
+        "nats, since = mean_nats(fitted, train, weights), since + 1",
+        "the epoch of a fitted prior is chosen on the codes that it is fitted to",
+        "tests/test_prior_fitting.py::test_the_epoch_is_chosen_on_the_validation_codes",
+    ),
+    Mutant(
+        "vdib/runs/fitted_priors.py",
+        'found[f"validation_{keys[name]}"])',
+        "found[keys[name]])",
+        "the best prior is chosen on test codes",
+        "tests/test_fitted_priors.py::test_the_best_is_chosen_on_validation_codes",
+    ),
+    Mutant(
+        "vdib/runs/fitted_priors.py",
+        'train = _whole(_codes(cli, trainer, "train", count))',
+        'train = _whole(_codes(cli, trainer, "validation", 500))',
+        "priors are fitted to validation codes",
+        "tests/test_fitted_priors.py::test_the_figures_by_hand",
+    ),
+    Mutant(
+        "vdib/tradeoff/curves.py",
+        "+ (beta - float(job.beta)) * nats",
+        "+ beta * nats",
+        "a frozen encoder pays twice for its bits where its gain is chosen",
+        "tests/test_tradeoff.py::"
+        "test_a_frozen_encoder_has_the_gain_that_costs_least_on_validation_data",
+    ),
+    Mutant(
         "vdib/window.py",
         "return nn.functional.pad(spikes, (0, 0, length - 1, 0))",
         "return nn.functional.pad(spikes, (0, 0, 0, length - 1))",
