@@ -119,18 +119,18 @@ def images_of(dataset: str, split: Any) -> ImageSet:
 
 
 def trained(settings: Settings, seconds: float, seed: int) -> GaussianVAE:
-    """One that was trained for so long, on this core."""
+    """One that was trained for so long, in seconds of a core."""
     torch.manual_seed(seed)
     vae = GaussianVAE(settings)
     train = images_of(settings.dataset, "train")
     vae.decoder.start_from(vae.decoder.signal.constant(train.all().image.flatten(1)))
     optimizer = torch.optim.Adam(vae.parameters(), settings.lr)
     mixed = precision_for("cpu")[0] == "bf16-mixed"
-    begun, epoch = time.perf_counter(), 0
+    begun, epoch = time.process_time(), 0
     while True:
         order = torch.tensor(list(Order(len(train), seed, epoch)))
         for rows in order.split(settings.batch):
-            share = (time.perf_counter() - begun) / seconds
+            share = (time.process_time() - begun) / seconds
             if share >= 1:
                 return vae.eval()
             for group in optimizer.param_groups:
