@@ -106,7 +106,7 @@ WINDOWS: Choices[Callable[[int, int], Window]] = {
 
 DECODERS: Choices[Callable[[Window, int, Signal], Decoder]] = {
     "logistic": Choice(LogisticDecoder, "logistic regression"),
-    "mlp": Choice(MLPDecoder, "one hidden layer of rectified units"),
+    "mlp": Choice(MLPDecoder, "hidden layers of rectified units"),
     "cnn": Choice(CNNDecoder, "two convolutions over time, then a dense layer"),
     "counts": Choice(CountDecoder, "labels, by hand: target spike counts (SLAYER)"),
     "slayer_counts": Choice(

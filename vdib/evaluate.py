@@ -22,14 +22,31 @@ def _evaluate(args: list[str]) -> int:
         description="Measure a finished run again, and rewrite its summary and final figures.",
     )
     options.add_argument("run", metavar="RUN", type=Path, help="the folder of a run of vdib.fit")
+    options.add_argument(
+        "--importance",
+        type=int,
+        metavar="K",
+        help="of images: also bound the likelihood by K codes an example",
+    )
+    options.add_argument(
+        "--drawn", type=int, metavar="N", help="of digits: also draw N images, for their FAD"
+    )
     help = "only fit these priors to its code, and add its costs under them to the summary"
     options.add_argument("--prior", metavar="NAME", nargs="+", help=help)
-    asked = options.parse_args(args)
+    given = options.parse_args(args)
+    for name, number, least in (("importance", given.importance, 1), ("drawn", given.drawn, 2)):
+        if number is not None and number < least:
+            options.error(f"--{name}: got {number}, expected {least} or more")
+        if number is not None and given.prior is not None:
+            options.error(f"--{name}: --prior measures nothing else")
     from vdib.runs.folder import Run
     from vdib.runs.measuring import add_priors, evaluate  # takes seconds to import
 
-    run_ = Run(asked.run)
-    return evaluate(run_) if asked.prior is None else add_priors(run_, asked.prior)
+    run_ = Run(given.run)
+    if given.prior is not None:
+        return add_priors(run_, given.prior)
+    generative = {"importance_codes": given.importance, "drawn_images": given.drawn}
+    return evaluate(run_, {name: n for name, n in generative.items() if n is not None})
 
 
 if __name__ == "__main__":

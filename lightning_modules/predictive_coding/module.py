@@ -71,6 +71,8 @@ class PredictiveCodingModule(VDIBModule):
         "long_nats_per_step": "distortion over one long sequence (nats/step)",
         "spikes_per_step": "readout spikes per step",
         "hidden_rate": "hidden spikes per neuron and step",
+        "synops": "synaptic operations per sequence",
+        "unpruned_synops": "the same, had nothing been pruned",
         "train_seconds": "training (s)",
     }
     PLANE: ClassVar = ("rate_bits_per_step", "nats_per_step", "step")
@@ -167,6 +169,7 @@ class PredictiveCodingModule(VDIBModule):
             self.cost_name("rate_bits_per_step"): out.rate.sum(1).mean() * BITS_PER_NAT,
             "spikes_per_step": out.code.spikes.sum(2).mean(),
             "hidden_rate": sum(hidden) / max(1, len(hidden)),
+            **self.synops(batch.spikes, out.code),
             **out.penalty_nats(),
             **self.costs_beside(stage, out.code),
         }
