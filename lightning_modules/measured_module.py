@@ -27,8 +27,8 @@ class MeasuredModule(LightningModule):
 
     Attributes:
         vdib: the model.
-        pruning: of the encoder's weights, if any.
         rho: spikes per neuron and step of the independent prior.
+        pruning: of the encoder's weights, if any.
         marginal: firing probabilities of the code, the mean over the validation data: per neuron,
             and per step but where every step is decoded.
         TABLE: what a run is summed up by: keys of its summary, and their words.
@@ -37,8 +37,8 @@ class MeasuredModule(LightningModule):
     """
 
     vdib: VDIB
-    pruning: Pruning | None = None
     rho: float
+    pruning: Pruning | None = None
     marginal: Tensor
     TABLE: ClassVar[Mapping[str, str]]
     PLANE: ClassVar[tuple[str, str, str]] = ("rate_bits", "distortion_nats", "sample")
@@ -90,12 +90,12 @@ class MeasuredModule(LightningModule):
         priors = {"bernoulli": self.marginal.new_tensor(self.rho)}
         if stage != "val" and code.stochastic:  # it is being fitted on the validation data
             priors["marginal"] = self.marginal
-        costs = {name: code.cost(torch.logit(rates)) for name, rates in priors.items()}
-        return {
-            self.figure_under(name): BITS_PER_NAT
-            * (nats if weights is None else weights * nats).sum(1).mean()
-            for name, nats in costs.items()
-        }
+        figures = {}
+        for name, rates in priors.items():
+            nats = code.cost(torch.logit(rates))
+            nats = nats if weights is None else weights * nats
+            figures[self.figure_under(name)] = nats.sum(1).mean() * BITS_PER_NAT
+        return figures
 
     def settings(self) -> dict[str, float | str]:
         """What the summary says beside what was measured."""

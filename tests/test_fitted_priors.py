@@ -105,7 +105,16 @@ def test_the_best_is_chosen_on_validation_codes():
 
 
 def test_steps_that_do_not_count_are_not_charged():
-    words = ["--config", "predictive_coding", "--data.num_train", "40", "--data.num_test", "5"]
+    words = [
+        "--config",
+        "predictive_coding",
+        "--data.lag",
+        "2",
+        "--data.num_train",
+        "40",
+        "--data.num_test",
+        "5",
+    ]
     words += ["--data.num_validation", "5", "--data.num_steps", "30", "--data.num_long", "0"]
     words += ["--model.reference", "false", "--fit_priors", "[past,marginal]", *SINGLE]
     run("blobs", *words, "--model.hidden", "[]", "--model.num_readout", "4", status=0)

@@ -37,15 +37,16 @@ def _evaluate(args: list[str]) -> int:
     for name, number, least in (("importance", given.importance, 1), ("drawn", given.drawn, 2)):
         if number is not None and number < least:
             options.error(f"--{name}: got {number}, expected {least} or more")
-    if given.prior is not None and (given.importance, given.drawn) != (None, None):
-        options.error("--prior: by itself, it measures nothing else")
+        if number is not None and given.prior is not None:
+            options.error(f"--{name}: --prior measures nothing else")
     from vdib.runs.folder import Run
     from vdib.runs.measuring import add_priors, evaluate  # takes seconds to import
 
+    run_ = Run(given.run)
     if given.prior is not None:
-        return add_priors(Run(given.run), given.prior)
+        return add_priors(run_, given.prior)
     generative = {"importance_codes": given.importance, "drawn_images": given.drawn}
-    return evaluate(Run(given.run), {name: n for name, n in generative.items() if n is not None})
+    return evaluate(run_, {name: n for name, n in generative.items() if n is not None})
 
 
 if __name__ == "__main__":
