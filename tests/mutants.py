@@ -121,9 +121,9 @@ MUTANTS = [
         "tests/test_credit.py::test_eprop_is_learning_signal_times_eligibility",
     ),
     Mutant(
-        "vdib/estimator.py",
-        "to_go = (distortion + beta * rate).flip(1).cumsum(1).flip(1)",
-        "to_go = distortion + beta * rate",
+        "vdib/drawn.py",
+        "to_go = (due + rate).flip(1).cumsum(1).flip(1)",
+        "to_go = due + rate",
         "spikes are credited with the costs of their own step only",
         "tests/test_estimator.py::test_score_function_has_the_exact_gradient_in_expectation",
     ),
@@ -521,7 +521,7 @@ MUTANTS = [
         f"{PROTOCOL}::test_several_codes_are_measured_against_the_target_of_their_own_input",
     ),
     Mutant(
-        "vdib/model.py",
+        "vdib/bottleneck.py",
         "self.distortion.sum(1) + beta * self.rate.sum(1)",
         "self.distortion.sum(1) + beta * self.rate.mean(1)",
         "the loss charges the mean rate of a step",
@@ -570,8 +570,8 @@ MUTANTS = [
         "tests/test_estimator.py::test_the_baseline_holds_earlier_batches_only",
     ),
     Mutant(
-        "vdib/estimator.py",
-        "return to_go - beta * rate",
+        "vdib/drawn.py",
+        "return to_go - rate",
         "return to_go",
         "spikes are credited with the rate of their own step",
         "tests/test_estimator.py::test_returns_count_what_spikes_may_still_change",

@@ -13,11 +13,11 @@ from matplotlib.figure import Figure
 from pytorch_lightning.trainer.states import TrainerFn
 from torch import Tensor
 
+from vdib.bottleneck import Bottleneck
 from vdib.figures.decoded_curve import curve_over_training, decoded_curve
 from vdib.figures.spikes import raster
 from vdib.lightning_modules.data_module import SpikeBatch
 from vdib.lightning_modules.vdib_module import VDIBModule
-from vdib.model import Bottleneck
 from vdib.neurons.layer import spiking
 from vdib.noise import EVALUATION, Noise
 from vdib.objective import BITS_PER_NAT, distortion, rate
@@ -74,9 +74,11 @@ class SequenceModule(VDIBModule):
         scored = (torch.arange(num_steps, device=self.device) >= unscored).float()
         return scored / scored.sum()
 
-    def training_loss(self, batch: SpikeBatch, noise: Noise) -> tuple[Tensor, Bottleneck]:
+    def training_loss(
+        self, batch: SpikeBatch, noise: Noise, progress: float = 1.0
+    ) -> tuple[Tensor, Bottleneck]:
         weights = self.weights(batch.target.shape[1], 0)
-        return self.vdib.training_loss(batch.spikes, batch.target, noise, weights)
+        return self.vdib.training_loss(batch.spikes, batch.target, noise, weights, progress)
 
     def evaluate(self, stage: str, batch: SpikeBatch) -> Tensor | None:
         weights = self.weights(batch.target.shape[1], self.unscored)
