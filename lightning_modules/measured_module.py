@@ -15,6 +15,13 @@ from torch import Tensor
 from vdib.lightning_modules.data_module import SpikeBatch
 from vdib.model import VDIB
 from vdib.neurons.layer import spiking
+from vdib.operations import operations
+from vdib.pruning import Pruning
+from vdib.sparse import Spikes
+from vdib.spike_code import SpikeCode
+
+DEAD = 1e-3
+"""A neuron that fires less often, or stays silent less often, tells nothing."""
 
 
 class MeasuredModule(LightningModule):
@@ -22,6 +29,7 @@ class MeasuredModule(LightningModule):
 
     Attributes:
         vdib: the model.
+        pruning: of the encoder's weights, if any.
         marginal: firing probabilities of the code, the mean over the validation data: per neuron,
             and per step but where every step is decoded.
         TABLE: what a run is summed up by: keys of its summary, and their words.
@@ -30,6 +38,7 @@ class MeasuredModule(LightningModule):
     """
 
     vdib: VDIB
+    pruning: Pruning | None = None
     marginal: Tensor
     TABLE: ClassVar[Mapping[str, str]]
     PLANE: ClassVar[tuple[str, str, str]] = ("rate_bits", "distortion_nats", "sample")
@@ -84,6 +93,28 @@ class MeasuredModule(LightningModule):
         total = reduce(self._probabilities, reduce_op="sum")
         self.marginal = (total / reduce(self._count, reduce_op="sum")).clamp(1e-6, 1 - 1e-6)
 
+    def dead_neurons(self) -> int | None:
+        """Readout neurons that never fire in validation, or always.
+
+        Those whose mean probability of a spike is below 0.001 at every step, or above 0.999.
+
+        Returns:
+            None where the code is deterministic.
+        """
+        if not self.vdib.encoder.readout.stochastic:
+            return None
+        silent = (self.marginal < DEAD).all(0)
+        restless = (self.marginal > 1 - DEAD).all(0)
+        return int((silent | restless).sum())
+
+    def synops(self, x: Spikes, code: SpikeCode) -> dict[str, Tensor]:
+        """Synaptic operations per example, and had nothing been pruned (`vdib.operations`)."""
+        encoder = self.vdib.encoder
+        found = {"synops": operations(encoder, x, code)}
+        if self.pruning is not None:
+            found["unpruned_synops"] = operations(encoder, x, code, pruned=False)
+        return {name: count.float() for name, count in found.items()}
+
     def log_figures(self, stage: str, figures: Mapping[str, Tensor | float], count: int) -> None:
         """Means over the epoch of what `count` examples of a batch measured.
 
@@ -92,7 +123,7 @@ class MeasuredModule(LightningModule):
         encoder = self.vdib.encoder
         counts = [] if spiking(encoder.readout) else ["spikes_", "readout_rate", "code_length"]
         if not all(map(spiking, (*encoder.layers, encoder.readout))):
-            counts += ["hidden_", "synaptic_", "unpruned_"]
+            counts += ["hidden_"]
         figures = {k: v for k, v in figures.items() if not k.startswith(tuple(counts))}
         self.log_dict(
             {f"{stage}/{name}": value for name, value in figures.items()},

@@ -389,8 +389,8 @@ MUTANTS = [
     ),
     Mutant(
         "lightning_modules/trained_module.py",
-        "rest = [*self.vdib.decoder.parameters(), *self.vdib.prior.parameters()]",
-        "rest = [*self.vdib.decoder.parameters()]",
+        "parts = self.vdib.decoder, self.vdib.prior, self.vdib.estimator",
+        "parts = self.vdib.decoder, self.vdib.estimator",
         "a learned prior is not learned",
         f"{SEES}::test_optimiser_groups_and_schedule",
     ),
@@ -571,7 +571,7 @@ MUTANTS = [
     ),
     Mutant(
         "vdib/drawn.py",
-        "return to_go - rate",
+        "return to_go if ordered else to_go - rate",
         "return to_go",
         "spikes are credited with the rate of their own step",
         "tests/test_estimator.py::test_returns_count_what_spikes_may_still_change",
@@ -785,6 +785,93 @@ MUTANTS = [
         "if False:",
         "real numbers of an LSTM are priced as spikes",
         "tests/test_lstm.py::test_real_numbers_have_no_price",
+    ),
+    Mutant(
+        "lightning_modules/trained_module.py",
+        "parts = self.vdib.decoder, self.vdib.prior, self.vdib.estimator",
+        "parts = self.vdib.decoder, self.vdib.prior",
+        "the control variate of RELAX is not learned",
+        f"{SEES}::test_optimiser_groups_and_schedule",
+    ),
+    Mutant(
+        "lightning_modules/trained_module.py",
+        "self.training_loss(batch, noise, self.progress)",
+        "self.training_loss(batch, noise)",
+        "no price warms up and nothing hardens in a run",
+        "tests/test_annealing.py::test_a_run_anneals_by_the_share_of_its_training_that_is_over",
+    ),
+    Mutant(
+        "lightning_modules/measured_module.py",
+        "silent | restless",
+        "silent",
+        "a neuron that always fires is alive",
+        "tests/test_annealing.py::test_dead_neurons_never_fire_or_always",
+    ),
+    Mutant(
+        "vdib/price.py",
+        "progress / self.warmup",
+        "progress",
+        "a warm-up lasts the whole training",
+        "tests/test_price.py::test_a_model_that_warms_up_is_one_at_a_lower_beta",
+    ),
+    Mutant(
+        "vdib/price.py",
+        "> self.free_bits",
+        "< self.free_bits",
+        "neurons pay up to their free bits and not above",
+        "tests/test_price.py::test_bits_up_to_some_are_free_for_each_neuron",
+    ),
+    Mutant(
+        "vdib/estimator.py",
+        "(self.end / self.temperature) ** progress",
+        "(self.end / self.temperature) ** (1 - progress)",
+        "softened spikes soften",
+        "tests/test_price.py::test_softened_spikes_harden_over_a_training",
+    ),
+    Mutant(
+        "vdib/noise.py",
+        "torch.cat([half, 1 - half])",
+        "torch.cat([half, half])",
+        "antithetic codes are the same code",
+        "tests/test_low_variance.py::test_disarm_over_several_pairs_and_inputs_is_their_mean",
+    ),
+    Mutant(
+        "vdib/disarm.py",
+        "torch.sigmoid(v.detach().abs())",
+        "torch.sigmoid(v.detach())",
+        "DisARM weighs pairs by the probability of a spike",
+        "tests/test_low_variance.py::"
+        "test_disarm_is_unbiased_and_varies_less_than_two_independent_codes",
+    ),
+    Mutant(
+        "vdib/vimco.py",
+        "others = (to_go.sum(0) - to_go) / (count - 1)",
+        "others = to_go.mean(0)",
+        "VIMCO compares a code with a bound that holds it",
+        "tests/test_low_variance.py::"
+        "test_vimco_has_the_gradient_of_its_bound_and_varies_less_for_its_baseline",
+    ),
+    Mutant(
+        "vdib/vimco.py",
+        "drawn.by_code(drawn.sampled_costs)",
+        "drawn.by_code(drawn.costs)",
+        "VIMCO's bound takes the mean of the log-ratio",
+        "tests/test_low_variance.py::"
+        "test_vimco_has_the_gradient_of_its_bound_and_varies_less_for_its_baseline",
+    ),
+    Mutant(
+        "vdib/relax.py",
+        "torch.sigmoid(-v) / (1 - noise), p / noise",
+        "torch.sigmoid(-v), p",
+        "RELAX does not correct for its control variate",
+        "tests/test_low_variance.py::test_relax_is_unbiased_whatever_its_network",
+    ),
+    Mutant(
+        "vdib/neurons/readout.py",
+        "layer.feedback = NoFeedback()",
+        "pass",
+        "a readout without feedback feels its own spikes",
+        "tests/test_annealing.py::test_a_readout_without_feedback_by_name",
     ),
 ]
 

@@ -92,12 +92,13 @@ def test_every_figure_of_naturalisation_by_hand(naturalising, monkeypatch):
         "loss": distortion + 0.3 * bits * math.log(2) + 0.5 * spikes.sum() / count,
         "distortion_nats": distortion,
         "rate_bits": bits,
+        "negative_elbo_nats": distortion + bits * math.log(2),  # whatever beta is
         "rate_bits_marginal": kl_bits(p, array(module.marginal)).sum() / count,
         "spikes_per_sample": spikes.sum() / count,
         "readout_rate": spikes.sum() / (40 * 5 * 6),
         "hidden_rate": sum(hidden) / 2,
         "hidden_spikes_per_sample": sum(array(h).sum() for h in code.hidden) / count,
-        "synaptic_operations": operations / count,
+        "synops": operations / count,
         "readout_spikes_nats": 0.5 * spikes.sum() / count,
         "judge_accuracy": int(right.sum()) / count,
         "judge_accuracy_originals": int(originals.sum()) / count,
@@ -167,6 +168,10 @@ def test_every_figure_of_prediction_by_hand(monkeypatch):
         "rate_bits_marginal_per_step": np.mean(fitted),
         "spikes_per_step": np.mean(fired),
         "hidden_rate": 0,
+        "synops": array(batch.spikes).sum()
+        / 4
+        * 5
+        * module.vdib.encoder.readout.filter.num_filters,
     }
     assert seen.keys() == expected.keys()
     for name, value in expected.items():
@@ -194,6 +199,7 @@ def test_a_summary_by_hand(tmp_path, monkeypatch):
         bits = kl_bits(p, 0.1).sum((1, 2)).mean()
         found[split] = nats, bits, p, nats + 0.01 * bits * math.log(2)
     marginal = found["validation"][2].mean(0)
+    elbo = {split: some[0] + some[1] * math.log(2) for split, some in found.items()}
     nats, bits, p, loss = found["test"]
     right = int((load_judge()(images.view(-1, 28, 28)).argmax(1) == batch.label).sum())
     low, high = wilson_interval(right, 500)
@@ -202,6 +208,8 @@ def test_a_summary_by_hand(tmp_path, monkeypatch):
         "rate_bits_marginal": kl_bits(p, marginal).sum((1, 2)).mean(),
         "validation_loss_nats": found["validation"][3], "test_samples": 500,
         "judge_accuracy_originals": 0.988,  # the ceiling of the shipped digits
+        "negative_elbo_nats": elbo["test"],
+        "validation_negative_elbo_nats": elbo["validation"],
         "judge_accuracy": right / 500, "judge_accuracy_low": low, "judge_accuracy_high": high,
     }  # fmt: skip
     for name, value in expected.items():

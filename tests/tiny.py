@@ -66,8 +66,8 @@ def encoder(
     """
     sizes = (num_inputs, *hidden)
     layers = [srm(*dense((below,), size)) for below, size in itertools.pairwise(sizes)]
-    own = None if feedback else NoFeedback()
-    readout = stochastic_srm(*dense((sizes[-1],), READOUT), RaisedCosines(2, 3), own)
+    readout = stochastic_srm(*dense((sizes[-1],), READOUT), RaisedCosines(2, 3))
+    readout.feedback = readout.feedback if feedback else NoFeedback()
     for layer in (*layers, readout):
         weight = layer.synapses.weight  # drawn in the order of its entries, however it lies
         weight.data.copy_(torch.empty(weight.shape).normal_(std=1.5))

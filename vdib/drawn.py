@@ -11,18 +11,19 @@ from torch.nn.functional import logsigmoid
 from vdib.spike_code import SpikeCode
 
 
-def returns(due: Tensor, rate: Tensor) -> Tensor:
+def returns(due: Tensor, rate: Tensor, ordered: bool = False) -> Tensor:
     """What the spikes of step t may still change: `sum_{s>=t} d_s + sum_{s>t} KL_s`.
 
     Args:
         due: d, `(B, T)` nats.
         rate: KL at its price, `(B, T)` nats.
+        ordered: whether KL_t depends on spikes of its own step, and is to be part of the sum.
 
     Returns:
         `(B, T)` nats.
     """
     to_go = (due + rate).flip(1).cumsum(1).flip(1)
-    return to_go - rate
+    return to_go if ordered else to_go - rate
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ class Drawn:
         price: of a nat of rate, broadcastable to `(T, N)`.
         num_samples: M.
         direct: what is due that no drawn spike causes, `(M B, T)` nats.
+        ordered: whether KL_t depends on spikes of its own step.
     """
 
     code: SpikeCode
@@ -47,6 +49,7 @@ class Drawn:
     price: Tensor
     num_samples: int = 1
     direct: Tensor | float = 0.0
+    ordered: bool = False
 
     @property
     def costs(self) -> Tensor:
@@ -56,7 +59,7 @@ class Drawn:
     @property
     def returns(self) -> Tensor:
         """What the spikes of step t may still change, `(M B, T)` nats; constants."""
-        return returns(self.due, self.rate).detach()
+        return returns(self.due, self.rate, self.ordered).detach()
 
     @property
     def sampled_costs(self) -> Tensor:

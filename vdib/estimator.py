@@ -7,7 +7,9 @@ With d_t the distortion due at step t and KL_t the rate of step t,
 
 An estimator says how spikes are drawn and what gradient they carry (`firing`), and what is to be
 differentiated so that the gradient comes right (`loss`). The spikes of one step move the rates of
-all later steps through the neurons' feedback; no credit is truncated.
+all later steps through the neurons' feedback; no credit is truncated. Under an ordered prior, where
+KL_t is taken given the spikes that were drawn of earlier neurons in step t, they move that as well:
+its sum then begins with s = t.
 
 | estimator | unbiased | b_t, or the gradient of a spike |
 |---|---|---|

@@ -20,9 +20,10 @@ from vdib.encoder import SpikeCode, SpikingEncoder
 from vdib.estimator import Estimator
 from vdib.neurons.layer import commuting, spiking
 from vdib.noise import Noise
-from vdib.objective import bernoulli_kl, code_length, distortion, per_step, rate
+from vdib.objective import bernoulli_kl, distortion, per_step
 from vdib.penalty import Penalty
 from vdib.price import Price
+from vdib.prior import Prior
 from vdib.sparse import Spikes
 from vdib.stream import Stream
 
@@ -56,7 +57,7 @@ class VDIB(nn.Module):
         self,
         encoder: SpikingEncoder,
         decoder: Decoder,
-        prior: nn.Module,
+        prior: Prior,
         estimator: Estimator,
         beta: float = 0.01,
         every_step: bool = False,
@@ -191,7 +192,8 @@ class VDIB(nn.Module):
         for penalty in out.penalties.values():
             due = due + penalty
         price, cost = self._price(out, weights, progress)
-        return Drawn(code, due, cost, out.prior, price, samples, direct), out
+        ordered = self.prior.ordered
+        return Drawn(code, due, cost, out.prior, price, samples, direct, ordered), out
 
     def _price(
         self, out: Bottleneck, weights: Tensor | None, progress: float
@@ -228,7 +230,7 @@ class VDIB(nn.Module):
         decoded = self.decode(code)
         r = r.repeat(code.spikes.shape[0] // r.shape[0], *[1] * (r.dim() - 1))
         prior = self.prior(code.spikes)
-        cost = rate(code.logits, prior) if code.stochastic else code_length(code.spikes, prior)
+        cost = code.cost(prior)
         costs = distortion(decoded, r)
         penalties = {}
         for name, (penalty, weight) in self.penalties.items():

@@ -67,7 +67,10 @@ class PredictiveCodingModule(VDIBModule):
         "reference_nats_per_step": "distortion without a bottleneck (nats/step)",
         "long_nats_per_step": "distortion over one long sequence (nats/step)",
         "spikes_per_step": "readout spikes per step",
+        "dead_neurons": "readout neurons that never fire, or always",
         "hidden_rate": "hidden spikes per neuron and step",
+        "synops": "synaptic operations per sequence",
+        "unpruned_synops": "the same, had nothing been pruned",
         "train_seconds": "training (s)",
     }
     PLANE: ClassVar = ("rate_bits_per_step", "nats_per_step", "step")
@@ -95,8 +98,7 @@ class PredictiveCodingModule(VDIBModule):
         self.unscored = unscored
         self.window = settings.get("window", "full")
         if mode == "online":
-            num_steps = settings["num_steps"]
-            self.updates_per_batch = int(scored_steps(num_steps, lag, unscored).sum())
+            self.updates_per_batch = int(scored_steps(settings["num_steps"], lag, unscored).sum())
 
     def settings(self) -> dict[str, float | str]:
         count = int(self.data.scored.sum()) * len(self.data.split("test"))
@@ -164,6 +166,7 @@ class PredictiveCodingModule(VDIBModule):
             self.cost_name("rate_bits_per_step"): out.rate.sum(1).mean() * BITS_PER_NAT,
             "spikes_per_step": out.code.spikes.sum(2).mean(),
             "hidden_rate": sum(hidden) / max(1, len(hidden)),
+            **self.synops(batch.spikes, out.code),
             **out.penalty_nats(),
         }
         logits = out.code.logits if out.code.stochastic else None

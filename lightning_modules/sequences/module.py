@@ -50,7 +50,10 @@ class SequenceModule(VDIBModule):
         "code_length_bits_per_step": "code length (bits/step)",
         "rate_bits_marginal_per_step": "rate under a fitted marginal (bits/step)",
         "spikes_per_step": "readout spikes per step",
+        "dead_neurons": "readout neurons that never fire, or always",
         "hidden_rate": "hidden spikes per neuron and step",
+        "synops": "synaptic operations per sequence",
+        "unpruned_synops": "the same, had nothing been pruned",
         "train_seconds": "training (s)",
     }
     PLANE: ClassVar = ("rate_bits_per_step", "nats_per_step", "step")
@@ -91,6 +94,7 @@ class SequenceModule(VDIBModule):
             self.cost_name("rate_bits_per_step"): out.rate.sum(1).mean() * BITS_PER_NAT,
             "spikes_per_step": out.code.spikes.sum(2).mean(),
             "hidden_rate": sum(hidden) / max(1, len(hidden)),
+            **self.synops(batch.spikes, out.code),
             **out.penalty_nats(),
         }
         decoded: Any = out.decoded

@@ -55,11 +55,10 @@ def sampled(
     Raises:
         ValueError: fewer steps than so many filters need.
     """
-    filter = RaisedCosines(num_filters, memory_steps)
-    if feedback:
-        return stochastic_srm(connect, shape, filter)
-    layer = stochastic_srm(connect, shape, filter, NoFeedback())
-    layer.gain.requires_grad_(False)  # of nothing
+    layer = stochastic_srm(connect, shape, RaisedCosines(num_filters, memory_steps))
+    if not feedback:
+        layer.feedback = NoFeedback()
+        layer.gain.requires_grad_(False)  # of nothing
     return layer
 
 

@@ -244,12 +244,7 @@ def srm(
     return SRM(connect(filter.num_filters), shape, filter, ExponentialFeedback(), fire)
 
 
-def stochastic_srm(
-    connect: Connect,
-    shape: tuple[int, ...],
-    filter: Filter | None = None,
-    feedback: Feedback | None = None,
-) -> SRM:
+def stochastic_srm(connect: Connect, shape: tuple[int, ...], filter: Filter | None = None) -> SRM:
     """A readout of the reference neurons: raised cosines both ways, over 10 steps."""
-    filter, feedback = filter or RaisedCosines(), feedback or CosineFeedback()
-    return SRM(connect(filter.num_filters), shape, filter, feedback, Bernoulli())
+    filter = filter or RaisedCosines()
+    return SRM(connect(filter.num_filters), shape, filter, CosineFeedback(), Bernoulli())

@@ -11,16 +11,37 @@ from pytorch_lightning import Trainer
 from vdib.lightning_modules.callbacks import Figures
 from vdib.metrics import wilson_interval
 from vdib.runs.cli import VDIBCLI, prepare
+from vdib.runs.command import UserError
 from vdib.runs.folder import Run
+from vdib.runs.generative import ELBO, generative_figures
 from vdib.runs.loading import rebuild, take_best
 
-CHOOSING = ("judge_accuracy", "class_accuracy", "spikes_per_sample", "hidden_spikes_per_sample")
+CHOOSING = (
+    "judge_accuracy",
+    "class_accuracy",
+    "negative_elbo_nats",
+    "spikes_per_sample",
+    "hidden_spikes_per_sample",
+)
 """What a setting may be chosen by, besides the loss: in the summary of validation data as well."""
 
 
-def evaluate(run: Run) -> int:
-    """Measure a finished run again, and rewrite its summary and its final figures."""
+def evaluate(run: Run, generative: Mapping[str, int]) -> int:
+    """Measure a finished run again, and rewrite its summary and its final figures.
+
+    Args:
+        run: a finished one.
+        generative: settings of its module that say what else is measured, changed for now:
+            `importance_codes`, `drawn_images`.
+
+    Raises:
+        UserError: it is not finished, or has no such figures (one line).
+    """
     cli = rebuild(run)
+    for name, number in generative.items():
+        if not hasattr(cli.model, name):
+            raise UserError(f"{name}: only of runs of images")
+        setattr(cli.model, name, number)
     prepare(cli)
     _, state = run.newest()
     trainer = cli.evaluator()
@@ -52,13 +73,21 @@ def measure(cli: VDIBCLI, trainer: Trainer, run: Run) -> dict[str, Any]:
     trainer.loggers = loggers
     (test,) = trainer.test(cli.model, **arguments)
     figures = {name.removeprefix("test/"): value for name, value in test.items()}
+    dead = cli.model.dead_neurons()
+    figures |= {} if dead is None else {"dead_neurons": dead}
     count = _tested(cli, trainer)
+    beside: dict[str, float] = {}
+    if trainer.is_global_zero:
+        asked = (getattr(cli.model, name, 0) for name in ("importance_codes", "drawn_images"))
+        bar = trainer.progress_bar_callback is not None
+        beside = generative_figures(cli.model, cli.datamodule, count, *asked, bar)
     penalties = [f"{name}_nats" for name in cli.model.vdib.penalties]
     summary = {
         "experiment": cli.config.experiment,
         "name": cli.config.name,
         "seed": cli.config.seed,
         **{name: figures[name] for name in (*cli.model.TABLE, *penalties) if name in figures},
+        **beside,
         **_intervals(figures, count),
         **cli.model.settings(),
         "train_seconds": round(train_seconds, 2),
@@ -91,15 +120,25 @@ def _intervals(figures: Mapping[str, float], count: int) -> dict[str, float]:
 def report(cli: VDIBCLI, summary: Mapping[str, Any]) -> str:
     """The short table that ends a run."""
     run = Run(cli.folder)
-    table = {words: summary[key] for key, words in cli.model.TABLE.items() if key in summary}
-    width = max(len(words) for words in table)
+    table = {key: words for key, words in _words(cli, summary).items() if key in summary}
+    width = max(len(words) for words in table.values())
     paths = {"figures": run.figures, "run": run.folder}
-    keys = {words: key for key, words in cli.model.TABLE.items()}
     rows = []
-    for words, value in table.items():
-        low, high = (summary.get(f"{keys[words]}_{end}") for end in ("low", "high"))
+    for key, words in table.items():
+        low, high = (summary.get(f"{key}_{end}") for end in ("low", "high"))
         interval = "" if low is None else f"  [{low:.3f}, {high:.3f}]"
-        rows.append(f"  {words:<{width}}  {value:10.4g}{interval}")
+        rows.append(f"  {words:<{width}}  {summary[key]:10.4g}{interval}")
     head = f"{summary['experiment']}, seed {summary['seed']}"
     foot = [f"  {what:<{width}}  {path}" for what, path in paths.items()]
     return "\n".join([head, *rows, *foot])
+
+
+def _words(cli: VDIBCLI, summary: Mapping[str, Any]) -> dict[str, str]:
+    """Keys of the table and their words, bounds by any number of codes below that by one."""
+    words: dict[str, str] = {}
+    for key, own in cli.model.TABLE.items():
+        words[key] = own
+        if key == ELBO:
+            several = (name for name in summary if name.startswith(f"{ELBO}_"))
+            words |= {name: f"the same by {name.rpartition('_')[2]} codes" for name in several}
+    return words
