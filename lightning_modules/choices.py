@@ -141,7 +141,7 @@ PRIORS: Choices[Callable[[int, float], Prior]] = {
     ),
     "marginal": Choice(MarginalPrior, "independent spikes, each neuron with its own probability"),
     "past": Choice(AutoregressivePrior, "spikes predicted from all neurons' past spikes"),
-    "network": Choice(NetworkPrior, "the same by a network with a hidden layer, over 30 steps"),
+    "network": Choice(NetworkPrior, "the same by a network with a hidden layer"),
     "ordered": Choice(
         partial(NetworkPrior, ordered=True), "that, and neuron after neuron within a step"
     ),

@@ -16,7 +16,8 @@ from vdib.lightning_modules.measured_module import MeasuredModule
 from vdib.lightning_modules.optimizers import Optimizing
 from vdib.lightning_modules.schedule import Schedule, follow_length, follow_peaks
 from vdib.noise import EVALUATION, Noise
-from vdib.runs.folder import checkpoint_of, read_checkpoint, take_weights
+from vdib.runs.checkpoint import read_checkpoint, take_weights
+from vdib.runs.folder import checkpoint_of
 from vdib.sparse import Spikes
 
 
@@ -88,7 +89,12 @@ class TrainedModule(MeasuredModule):
         self, batch: SpikeBatch, noise: Noise, progress: float = 1.0
     ) -> tuple[Tensor, Bottleneck]:
         """A scalar to differentiate, and what it was made from."""
-        return self.vdib.training_loss(batch.spikes, batch.target, noise, progress=progress)
+        weights = self.training_weights(batch.spikes.shape[1])
+        return self.vdib.training_loss(batch.spikes, batch.target, noise, weights, progress)
+
+    def training_weights(self, num_steps: int) -> Tensor | None:
+        """What the costs of each step count in training, `(T,)`, where every step is decoded."""
+        return None
 
     def training_step(self, batch: SpikeBatch, batch_idx: int) -> Tensor | None:
         noise = Noise(self.seed, self.global_step, batch.id)

@@ -32,7 +32,7 @@ class NetworkPrior(Prior):
         num_neurons: N.
         rho: probability to start from.
         num_hidden: H.
-        filter: the filters nu_k; four raised cosines over thirty steps by default.
+        filter: the filters nu_k; two raised cosines over ten steps by default.
         ordered: whether a neuron also sees the spikes of those before it in the same step.
     """
 
@@ -45,7 +45,7 @@ class NetworkPrior(Prior):
         ordered: bool = False,
     ) -> None:
         super().__init__()
-        self.filter = filter or RaisedCosines(count=4, duration=30)
+        self.filter = filter or RaisedCosines(count=2)
         self.logit = nn.Parameter(torch.full((num_neurons,), float(BernoulliPrior(rho).logit)))
         self.hidden = nn.Linear(num_neurons, self.filter.num_filters * num_hidden, bias=False)
         self.bias = nn.Parameter(torch.zeros(num_hidden))

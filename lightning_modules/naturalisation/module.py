@@ -18,7 +18,7 @@ from vdib.lightning_modules.naturalisation.figures import SHOWN, draw
 from vdib.lightning_modules.vdib_module import VDIBModule
 from vdib.metrics import SSIM_SIDE, calibration_error, reliability, ssim
 from vdib.noise import EVALUATION, Noise
-from vdib.objective import BITS_PER_NAT, distortion, rate
+from vdib.objective import BITS_PER_NAT, distortion
 from vdib.precision import single
 from vdib.signal import Curve, Image, Label
 from vdib.sparse import Spikes
@@ -59,7 +59,11 @@ class NaturalisationModule(VDIBModule):
         "distortion_nats": "distortion (nats/sample)",
         "rate_bits": "rate under the training prior (bits/sample)",
         "code_length_bits": "code length under the training prior (bits/sample)",
+        "rate_bits_best": "rate under the best prior fitted to the code (bits/sample)",
+        "code_length_bits_best": "code length under the best prior fitted to it (bits/sample)",
         "rate_bits_marginal": "rate under a fitted marginal (bits/sample)",
+        "rate_bits_bernoulli": "rate under independent spikes of rho (bits/sample)",
+        "code_length_bits_bernoulli": "code length under independent spikes of rho (bits/sample)",
         "negative_elbo_nats": "negative ELBO of binary images (nats/sample)",
         "fad": "FAD of drawn images",
         "fad_published": "FAD as published",
@@ -140,16 +144,13 @@ class NaturalisationModule(VDIBModule):
             **self.synops(batch.spikes, out.code),
             **out.penalty_nats(),
             **self._quality(stage, out, batch),
+            **self.costs_beside(stage, out.code),
         }
         if isinstance(self.signal, Image) and out.code.stochastic:
             # A bound whatever beta was: the grey cross-entropy is the mean over binary images.
             figures["negative_elbo_nats"] = (out.distortion.sum(1) + out.rate.sum(1)).mean()
-        logits = out.code.logits if out.code.stochastic else None
-        if stage != "val" and logits is not None:  # it is being fitted on the validation data
-            beside = rate(logits, torch.logit(self.marginal)).sum(1).mean()
-            figures["rate_bits_marginal"] = beside * BITS_PER_NAT
         self.log_figures(stage, figures, len(batch.id))
-        return logits
+        return out.code.logits if out.code.stochastic else None
 
     def _quality(self, stage: str, out: Bottleneck, batch: SpikeBatch) -> dict[str, Tensor]:
         """How good what was decoded is, beside its distortion."""

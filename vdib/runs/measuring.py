@@ -1,9 +1,10 @@
 """What a run's best weights are worth: its summary and its final figures.
 
-The code's marginal is fitted on validation data; only then is the test set touched.
+The code's marginal is fitted on validation data, other priors on training data and chosen among on
+validation data; only then is the test set touched.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pytorch_lightning import Trainer
@@ -11,7 +12,8 @@ from pytorch_lightning import Trainer
 from vdib.lightning_modules.callbacks import Figures
 from vdib.metrics import wilson_interval
 from vdib.runs.cli import VDIBCLI, prepare
-from vdib.runs.command import UserError
+from vdib.runs.command import UserError, line_of
+from vdib.runs.fitted_priors import with_fitted
 from vdib.runs.folder import Run
 from vdib.runs.generative import ELBO, generative_figures
 from vdib.runs.loading import rebuild, take_best
@@ -22,6 +24,7 @@ CHOOSING = (
     "negative_elbo_nats",
     "spikes_per_sample",
     "hidden_spikes_per_sample",
+    *(f"{cost}_bits{per}" for cost in ("rate", "code_length") for per in ("", "_per_step")),
 )
 """What a setting may be chosen by, besides the loss: in the summary of validation data as well."""
 
@@ -70,12 +73,13 @@ def measure(cli: VDIBCLI, trainer: Trainer, run: Run) -> dict[str, Any]:
     arguments: dict[str, Any] = {"datamodule": cli.datamodule, "verbose": False}
     loggers, trainer.loggers = trainer.loggers, []  # that epoch has been logged before
     (validation,) = trainer.validate(cli.model, **arguments)
+    validated = _seen(cli, trainer, "validation")  # asked later, a trainer that never fitted says 0
     trainer.loggers = loggers
     (test,) = trainer.test(cli.model, **arguments)
     figures = {name.removeprefix("test/"): value for name, value in test.items()}
     dead = cli.model.dead_neurons()
     figures |= {} if dead is None else {"dead_neurons": dead}
-    count = _tested(cli, trainer)
+    count = _seen(cli, trainer, "test")
     beside: dict[str, float] = {}
     if trainer.is_global_zero:
         asked = (getattr(cli.model, name, 0) for name in ("importance_codes", "drawn_images"))
@@ -94,17 +98,36 @@ def measure(cli: VDIBCLI, trainer: Trainer, run: Run) -> dict[str, Any]:
         "loss_nats": figures["loss"],
         "validation_loss_nats": validation["val/loss"],
         **{f"validation_{k}": validation[f"val/{k}"] for k in CHOOSING if f"val/{k}" in validation},
+        "validation_samples": validated,
         "test_samples": count,
     }
     if trainer.is_global_zero:
+        summary = with_fitted(cli, trainer, summary, cli.config.fit_priors)
         run.write_summary(summary)
     return summary
 
 
-def _tested(cli: VDIBCLI, trainer: Trainer) -> int:
+def add_priors(run: Run, names: Sequence[str]) -> int:
+    """Fit priors to the code of a finished run, and add what it costs under them to its summary."""
+    cli = rebuild(run)
+    summary = run.summary()
+    if "validation_samples" not in summary:
+        raise UserError(f"{run.summary_file} is of an earlier version: vdib.evaluate {run.folder}")
+    prepare(cli)
+    take_best(cli, run)
+    try:
+        summary = with_fitted(cli, cli.evaluator(), summary, names, thorough=True)
+    except ValueError as error:
+        raise UserError(line_of(error)) from error
+    run.write_summary(summary)
+    print(report(cli, summary))
+    return 0
+
+
+def _seen(cli: VDIBCLI, trainer: Trainer, split: str) -> int:
     """How many examples the figures are of: fewer than there are under `limit_test_batches`."""
-    examples = int(sum(trainer.num_test_batches) * cli.datamodule.evaluated)
-    return min(examples, len(cli.datamodule.split("test")))
+    batches = trainer.num_test_batches if split == "test" else trainer.num_val_batches
+    return min(int(sum(batches) * cli.datamodule.evaluated), len(cli.datamodule.split(split)))
 
 
 def _intervals(figures: Mapping[str, float], count: int) -> dict[str, float]:
