@@ -48,13 +48,13 @@ class Drawn:
     prior: Tensor
     price: Tensor
     num_samples: int = 1
-    direct: Tensor | float = 0.0
+    direct: Tensor | None = None
     ordered: bool = False
 
     @property
     def costs(self) -> Tensor:
         """All of them, `(M B, T)` nats."""
-        return self.due + self.rate + self.direct
+        return self._without_rate + self.rate
 
     @property
     def returns(self) -> Tensor:
@@ -66,7 +66,11 @@ class Drawn:
         """`costs` with the log-ratio of p and q at the drawn spikes for their KL, `(M B, T)`."""
         towards = 2 * self.code.spikes.detach() - 1
         log_ratio = logsigmoid(towards * self.code.logits) - logsigmoid(towards * self.prior)
-        return self.due + self.direct + (self.price * log_ratio).sum(-1)
+        return self._without_rate + (self.price * log_ratio).sum(-1)
+
+    @property
+    def _without_rate(self) -> Tensor:
+        return self.due if self.direct is None else self.due + self.direct
 
     def by_code(self, values: Tensor) -> Tensor:
         """`(M B, ...)` to `(M, B, ...)`."""

@@ -17,7 +17,7 @@ from vdib.neurons.readout import Readout, sampled
 from vdib.neurons.residual import JOINS, Residual
 from vdib.neurons.srm import srm
 from vdib.neurons.techniques import Techniques
-from vdib.noise import Noise, codes_per_input
+from vdib.noise import Draws, Noise, codes_per_input
 from vdib.sparse import Spikes
 from vdib.spike_code import SpikeCode
 
@@ -106,9 +106,11 @@ class SpikingEncoder(nn.Module):
             spikes, v = self.credit.respond(self.readout, below, hidden=hidden)
             return SpikeCode(spikes, v, hidden, stochastic=False, hidden_v=own_v)
         samples = codes_per_input(noise, (*x.shape[:2], *self.readout.shape))
-        drawn = noise
+        drawn: Draws | None
         if isinstance(noise, Noise):
             drawn = noise.draws(len(self.hidden), x.shape[1], self.readout.shape)
+        else:
+            drawn = noise
         if samples == 1 and not drive:
             spikes, v = self.credit.respond(self.readout, below, fire, drawn, hidden)
             return SpikeCode(spikes, v, hidden, hidden_v=own_v, noise=drawn)

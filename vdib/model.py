@@ -186,7 +186,7 @@ class VDIB(nn.Module):
             raise ValueError(
                 f"noise: got {len(out.rate)} rows for {len(x)} inputs, expected {samples} per input"
             )
-        due, direct = per_step(out.distortion, x.shape[1]), 0.0
+        due, direct = per_step(out.distortion, x.shape[1]), None
         if not self.decoder.SAMPLES:  # the drawn spikes are no cause of it
             due, direct = torch.zeros_like(due), due
         for penalty in out.penalties.values():
