@@ -73,6 +73,7 @@ def measure(cli: VDIBCLI, trainer: Trainer, run: Run) -> dict[str, Any]:
     arguments: dict[str, Any] = {"datamodule": cli.datamodule, "verbose": False}
     loggers, trainer.loggers = trainer.loggers, []  # that epoch has been logged before
     (validation,) = trainer.validate(cli.model, **arguments)
+    validated = _seen(cli, trainer, "validation")  # asked later, a trainer that never fitted says 0
     trainer.loggers = loggers
     (test,) = trainer.test(cli.model, **arguments)
     figures = {name.removeprefix("test/"): value for name, value in test.items()}
@@ -95,7 +96,7 @@ def measure(cli: VDIBCLI, trainer: Trainer, run: Run) -> dict[str, Any]:
         "loss_nats": figures["loss"],
         "validation_loss_nats": validation["val/loss"],
         **{f"validation_{k}": validation[f"val/{k}"] for k in CHOOSING if f"val/{k}" in validation},
-        "validation_samples": _seen(cli, trainer, "validation"),
+        "validation_samples": validated,
         "test_samples": count,
     }
     if trainer.is_global_zero:
