@@ -70,7 +70,8 @@ def _draw(
     x, y = np.array(sorted(map(tuple, means))).T
     axes.plot(x, y, color=colour, linewidth=1.5, label=name)
     dots = [(float(row[cost]), float(row[key])) for row in rows]
-    axes.scatter(*np.array(dots).T, s=12, c=colour, linewidths=0)
+    x, y = np.array(dots).T
+    axes.scatter(x, y, s=12, c=colour, linewidths=0)
     grid, low, high = band(rows, cost, key, log)
     axes.fill_between(grid, low, high, color=colour, alpha=0.2, linewidth=0)
 
