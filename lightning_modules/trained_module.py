@@ -16,7 +16,8 @@ from vdib.lightning_modules.optimizers import Optimizing
 from vdib.lightning_modules.schedule import Schedule, follow_length, follow_peaks
 from vdib.model import Bottleneck
 from vdib.noise import EVALUATION, Noise
-from vdib.runs.folder import checkpoint_of, read_checkpoint, take_weights
+from vdib.runs.checkpoint import read_checkpoint, take_weights
+from vdib.runs.folder import checkpoint_of
 from vdib.sparse import Spikes
 
 

@@ -43,7 +43,7 @@ class Arrivals:
         events: how often each input was not 0, a count as many times as it says, `(N,)` float64.
         spikes: whether they are spikes, so that weights are added; else they are multiplied first.
         examples: B.
-        steps: T.
+        steps: T, less those at whose end something is felt no more.
     """
 
     layer: int
@@ -59,6 +59,10 @@ class Arrivals:
         fan_out = self.connection.fan_out(pruned).cpu().double()
         return self.events @ fan_out / self.examples
 
+    def dense(self) -> float:
+        """Per example, of every weight at every step."""
+        return float(self.connection.fan_out(False).sum()) * self.steps
+
 
 def connections(layer: Layer) -> Iterator[tuple[Connection, bool]]:
     """The synapses of a layer, whatever it is wrapped in, and whether its own neurons feed them."""
@@ -68,9 +72,16 @@ def connections(layer: Layer) -> Iterator[tuple[Connection, bool]]:
             yield part, name.split(".")[-1] == "recurrent"
 
 
-@torch.no_grad()
 def arrivals(encoder: SpikingEncoder, x: Spikes, code: SpikeCode) -> Iterator[Arrivals]:
-    """What reached every connection of hidden layers and readout.
+    """What reached every connection of hidden layers and readout; see `arriving`."""
+    return (arrived for arrived, _ in arriving(encoder, x, code))
+
+
+@torch.no_grad()
+def arriving(
+    encoder: SpikingEncoder, x: Spikes, code: SpikeCode
+) -> Iterator[tuple[Arrivals, Spikes]]:
+    """The same, and what arrived, `(B, T, *N)`.
 
     Args:
         encoder: of the code.
@@ -81,9 +92,11 @@ def arrivals(encoder: SpikingEncoder, x: Spikes, code: SpikeCode) -> Iterator[Ar
     for i, layer in enumerate((*encoder.layers, encoder.readout)):
         below = own[i - 1] if i else x
         for connection, is_recurrent in connections(layer):
-            given = _own(layer, own[i], below)[:, :-1] if is_recurrent else _late(layer, below)
+            given = (
+                own_spikes(layer, own[i], below)[:, :-1] if is_recurrent else _late(layer, below)
+            )
             events, spikes = _events(given)
-            yield Arrivals(i, connection, is_recurrent, events, spikes, *x.shape[:2])
+            yield Arrivals(i, connection, is_recurrent, events, spikes, *given.shape[:2]), given
 
 
 def operations(encoder: SpikingEncoder, x: Spikes, code: SpikeCode, pruned: bool = True) -> Tensor:
@@ -112,7 +125,7 @@ def _late(layer: Layer, x: Spikes) -> Spikes:
     return x
 
 
-def _own(layer: Layer, left: Tensor, below: Spikes) -> Tensor:
+def own_spikes(layer: Layer, left: Tensor, below: Spikes) -> Tensor:
     """The spikes of a layer's own neurons, which may not be what left it."""
     return layer.inner(below)[0] if isinstance(layer, Residual) else left
 

@@ -19,7 +19,7 @@ from vdib.datasets.recording import Recording, read_pieces
 from vdib.datasets.spike_trains import SpikeTrainSplits
 from vdib.lightning_modules.naturalisation.event_data import EventData
 from vdib.runs.command import UserError
-from vdib.runs.folder import Run
+from vdib.runs.exported import run_at
 from vdib.runs.loading import rebuild, take_best
 from vdib.sparse import SparseSpikes
 
@@ -106,7 +106,8 @@ def naturaliser_of(run: Path) -> Naturaliser:
     Raises:
         UserError: no finished run, or not one that makes images or labels of recordings (one line).
     """
-    cli = rebuild(Run(run))
+    found = run_at(run)
+    cli = rebuild(found)
     splits = getattr(cli.datamodule, "recording_splits", None)
     if isinstance(splits, SpikeTrainSplits):
         raise UserError(f"{run} was trained on spike trains, and not on recordings of a camera")
@@ -114,5 +115,5 @@ def naturaliser_of(run: Path) -> Naturaliser:
         raise UserError(f"{run} was not trained on recordings: see --config mnist_dvs")
     if not isinstance(cli.datamodule.signal, natural.Image | natural.Label):
         raise UserError(f"{run} tells {cli.datamodule.signal.noun}, and neither images nor labels")
-    take_best(cli, Run(run))
+    take_best(cli, found)
     return Naturaliser(cli.model, cli.datamodule.prepare)
