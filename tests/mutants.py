@@ -855,8 +855,8 @@ MUTANTS = [
     ),
     Mutant(
         "vdib/fad.py",
-        "seen = () if batch_statistics else",
-        "seen = () if not batch_statistics else",
+        "seen = (None, None) if batch_statistics else",
+        "seen = (None, None) if not batch_statistics else",
         "the two ways of batch norm are exchanged",
         "tests/test_fad.py::test_features_are_those_of_the_network_in_either_mode",
     ),
