@@ -60,7 +60,7 @@ def online_gradient(bottleneck, x, r, u):
 
 def truncated_gradient(bottleneck, x, r, u):
     """Of the whole sequence, feedback held constant and hidden spikes credited as by e-prop."""
-    encoder, fire = bottleneck.encoder, bottleneck.estimator.fire
+    encoder, fire = bottleneck.encoder, bottleneck.estimator.firing()
     below = x
     for layer in (*encoder.layers, encoder.readout):
         rule = layer.fire if layer is not encoder.readout else fire

@@ -106,16 +106,18 @@ class SpikingEncoder(nn.Module):
             spikes, v = self.credit.respond(self.readout, below, hidden=hidden)
             return SpikeCode(spikes, v, hidden, stochastic=False, hidden_v=own_v)
         samples = codes_per_input(noise, (*x.shape[:2], *self.readout.shape))
-        drawn = noise.of_layer(len(self.hidden)) if isinstance(noise, Noise) else noise
+        drawn = noise
+        if isinstance(noise, Noise):
+            drawn = noise.draws(len(self.hidden), x.shape[1], self.readout.shape)
         if samples == 1 and not drive:
             spikes, v = self.credit.respond(self.readout, below, fire, drawn, hidden)
-            return SpikeCode(spikes, v, hidden, hidden_v=own_v)
+            return SpikeCode(spikes, v, hidden, hidden_v=own_v, noise=drawn)
         rule = "decoding the drive" if drive else "several codes per input"
         (readout,) = commuting([self.readout], rule)
         once = self.credit.feed_back(self.credit.drive(readout, below), hidden)
         of_all = once.repeat(samples, 1, 1)
         answer = readout.respond(of_all, fire, drawn)
-        return SpikeCode(*answer, hidden, drive=of_all, hidden_v=own_v)
+        return SpikeCode(*answer, hidden, drive=of_all, hidden_v=own_v, noise=drawn)
 
     def step(
         self,

@@ -77,6 +77,8 @@ def measure(cli: VDIBCLI, trainer: Trainer, run: Run) -> dict[str, Any]:
     trainer.loggers = loggers
     (test,) = trainer.test(cli.model, **arguments)
     figures = {name.removeprefix("test/"): value for name, value in test.items()}
+    dead = cli.model.dead_neurons()
+    figures |= {} if dead is None else {"dead_neurons": dead}
     count = _seen(cli, trainer, "test")
     beside: dict[str, float] = {}
     if trainer.is_global_zero:
