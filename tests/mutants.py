@@ -172,9 +172,9 @@ MUTANTS = [
         f"{CHOICES}::TestPriors::test_it_sees_the_past_only",
     ),
     Mutant(
-        "vdib/estimator.py",
-        "return to_go if ordered else to_go - beta * rate",
-        "return to_go - beta * rate",
+        "vdib/drawn.py",
+        "return to_go if ordered else to_go - rate",
+        "return to_go - rate",
         "under an ordered prior, spikes are not credited with the rate of their own step",
         "tests/test_estimator.py::"
         "test_spikes_are_credited_with_their_own_step_under_an_ordered_prior",
