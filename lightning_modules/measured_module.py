@@ -15,6 +15,7 @@ from torch import Tensor
 from vdib.lightning_modules.data_module import SpikeBatch
 from vdib.model import VDIB
 from vdib.neurons.layer import spiking
+from vdib.objective import BITS_PER_NAT
 from vdib.operations import operations
 from vdib.pruning import Pruning
 from vdib.sparse import Spikes
@@ -26,6 +27,7 @@ class MeasuredModule(LightningModule):
 
     Attributes:
         vdib: the model.
+        rho: spikes per neuron and step of the independent prior.
         pruning: of the encoder's weights, if any.
         marginal: firing probabilities of the code, the mean over the validation data: per neuron,
             and per step but where every step is decoded.
@@ -35,6 +37,7 @@ class MeasuredModule(LightningModule):
     """
 
     vdib: VDIB
+    rho: float
     pruning: Pruning | None = None
     marginal: Tensor
     TABLE: ClassVar[Mapping[str, str]]
@@ -68,6 +71,31 @@ class MeasuredModule(LightningModule):
         """
         stochastic = self.vdib.encoder.readout.stochastic
         return rate if stochastic else rate.replace("rate", "code_length", 1)
+
+    def figure_under(self, prior: str) -> str:
+        """The key of what a code costs under another prior than that of training.
+
+        Args:
+            prior: its name, as in `rate_bits_marginal` and `rate_bits_marginal_per_step`.
+        """
+        return self.cost_name(self.PLANE[0]).replace("_bits", f"_bits_{prior}", 1)
+
+    def step_weights(self, num_steps: int) -> Tensor | None:
+        """What each step's rate counts in the figures, `(T,)`; None where all count 1."""
+        return None
+
+    def costs_beside(self, stage: str, code: SpikeCode) -> dict[str, Tensor]:
+        """What a code costs, in bits, under independent spikes of rho and under its marginal."""
+        weights = self.step_weights(code.spikes.shape[1])
+        priors = {"bernoulli": self.marginal.new_tensor(self.rho)}
+        if stage != "val" and code.stochastic:  # it is being fitted on the validation data
+            priors["marginal"] = self.marginal
+        figures = {}
+        for name, rates in priors.items():
+            nats = code.cost(torch.logit(rates))
+            nats = nats if weights is None else weights * nats
+            figures[self.figure_under(name)] = nats.sum(1).mean() * BITS_PER_NAT
+        return figures
 
     def settings(self) -> dict[str, float | str]:
         """What the summary says beside what was measured."""

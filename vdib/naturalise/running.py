@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from vdib.datasets.recording import Recording
 from vdib.datasets.transforms.running import Running
 from vdib.figures import gif
-from vdib.naturalise.naturaliser import Binned, Naturaliser, save_image
+from vdib.figures.images import save_image
+from vdib.naturalise.naturaliser import Binned, Naturaliser
 
 FRAMES = 16
 """Looks that are naturalised together."""
