@@ -8,13 +8,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from vdib.bottleneck import Bottleneck
 from vdib.distillation import Teacher
 from vdib.lightning_modules.data_module import DataModule, SpikeBatch
 from vdib.lightning_modules.guard import why_gradient, why_loss
 from vdib.lightning_modules.measured_module import MeasuredModule
 from vdib.lightning_modules.optimizers import Optimizing
 from vdib.lightning_modules.schedule import Schedule, follow_length, follow_peaks
-from vdib.model import Bottleneck
 from vdib.noise import EVALUATION, Noise
 from vdib.pruning import Pruning
 from vdib.runs.folder import checkpoint_of, read_checkpoint, take_weights
@@ -89,7 +89,7 @@ class TrainedModule(MeasuredModule):
 
     def training_loss(self, batch: SpikeBatch, noise: Noise) -> tuple[Tensor, Bottleneck]:
         """A scalar to differentiate, and what it was made from."""
-        return self.vdib.training_loss(batch.spikes, batch.target, noise)
+        return self.vdib.training_loss(batch.spikes, batch.target, noise, looks=batch.looks)
 
     def training_step(self, batch: SpikeBatch, batch_idx: int) -> Tensor | None:
         noise = Noise(self.seed, self.global_step, batch.id)

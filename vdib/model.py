@@ -5,53 +5,25 @@ Legend: B batch, M codes per input, T steps, S decodings per sequence, N_x, N_y 
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from vdib.decoder import Decoder
+from vdib.bottleneck import Bottleneck
+from vdib.decoder import Decoder, WindowDecoder
 from vdib.distillation import Teacher
 from vdib.dynamics.firing import Bernoulli, Fire
 from vdib.encoder import SpikeCode, SpikingEncoder
 from vdib.estimator import Estimator, returns
+from vdib.event_stream import EventStream
 from vdib.neurons.layer import commuting, spiking
 from vdib.noise import Noise
 from vdib.objective import code_length, distortion, per_step, rate
 from vdib.penalty import Penalty
 from vdib.sparse import Spikes
 from vdib.stream import Stream
-
-
-@dataclass(frozen=True)
-class Bottleneck:
-    """One pass of a batch through the bottleneck.
-
-    Attributes:
-        code: the readout spikes and their probabilities.
-        decoded: distribution over r, batch shape `(M B, S)`.
-        distortion: `-log q(r)` in nats, `(M B, S)`, times the steps' weights where there are some.
-        rate: KL to the prior in nats, `(M B, T)`, likewise; of a deterministic code its length.
-        penalties: in nats, `(M B, T)` each, likewise, and times their own weights.
-    """
-
-    code: SpikeCode
-    decoded: Distribution
-    distortion: Tensor
-    rate: Tensor
-    penalties: Mapping[str, Tensor] = field(default_factory=dict)
-
-    def loss(self, beta: float) -> Tensor:
-        """The VDIB loss in nats per sample, the mean over the batch."""
-        costs = self.distortion.sum(1) + beta * self.rate.sum(1)
-        for penalty in self.penalties.values():
-            costs = costs + penalty.sum(1)
-        return costs.mean()
-
-    def penalty_nats(self) -> dict[str, Tensor]:
-        """What each penalty came to, in nats per sample, the mean over the batch."""
-        return {f"{name}_nats": nats.sum(1).mean() for name, nats in self.penalties.items()}
 
 
 class VDIB(nn.Module):
@@ -136,13 +108,31 @@ class VDIB(nn.Module):
         code: SpikeCode = self.encoder(x, noise, fire, not self.decoder.SAMPLES, self.hidden_v)
         return code
 
-    def decode(self, code: SpikeCode) -> Distribution:
-        """A code to a distribution over r with batch shape `(M B, S)`."""
+    def decode(self, code: SpikeCode, looks: Tensor | None = None) -> Distribution:
+        """A code to a distribution over r with batch shape `(M B, S)`.
+
+        Args:
+            code: of whole sequences.
+            looks: after how many steps to decode, `(M B, S)`; at the end, or at every step.
+
+        Raises:
+            ValueError: looks with a decoder that has no window.
+        """
+        if looks is not None:
+            if not isinstance(self.decoder, WindowDecoder):
+                name = type(self.decoder).__name__
+                raise ValueError(f"looks: got {name}, expected a learned decoder over a window")
+            return self.decoder.at(code, looks)
         decoded: Distribution = self.decoder(code, self.every_step)
         return decoded
 
     def forward(
-        self, x: Spikes, r: Tensor, noise: Noise | Tensor, weights: Tensor | None = None
+        self,
+        x: Spikes,
+        r: Tensor,
+        noise: Noise | Tensor,
+        weights: Tensor | None = None,
+        looks: Tensor | None = None,
     ) -> Bottleneck:
         """Encode, decode and measure, with hard spikes and no gradient estimator.
 
@@ -152,14 +142,22 @@ class VDIB(nn.Module):
             noise: of the readout's threshold: an address or uniform numbers `(M B, T, N_y)`.
             weights: `(T,)`, what the costs of each step count in the loss, where every step is
                 decoded; 1 by default.
+            looks: after how many steps each input is decoded, `(B, S)` int64, rather than at the
+                end: the distortion is then the mean over its S looks.
 
         Raises:
-            ValueError: weights without `every_step`, noise that does not fit, r of another shape.
+            ValueError: weights without `every_step`, noise that does not fit, r of another shape,
+                looks of a decoder that has no window.
         """
-        return self._measure(self.encode(x, noise), r, weights)
+        return self._measure(self.encode(x, noise), r, weights, looks)
 
     def training_loss(
-        self, x: Spikes, r: Tensor, noise: Noise | Tensor, weights: Tensor | None = None
+        self,
+        x: Spikes,
+        r: Tensor,
+        noise: Noise | Tensor,
+        weights: Tensor | None = None,
+        looks: Tensor | None = None,
     ) -> tuple[Tensor, Bottleneck]:
         """A scalar whose gradient is the estimator's, and what it was made from.
 
@@ -169,25 +167,25 @@ class VDIB(nn.Module):
             x: `(B, T, *N_x)` spikes, dense or as lists.
             r: the natural signal, `(B, ...)`.
             noise: as of `forward`; M is the estimator's, so that numbers come as `(M B, T, N_y)`.
-            weights: as of `forward`.
+            weights, looks: as of `forward`.
 
         Raises:
-            ValueError: weights without `every_step`, noise of another M, or r of another shape.
+            ValueError: as of `forward`, or noise of another M.
         """
         if not self._learns_from_samples():
-            out = self._taught(x, self._measure(self.encode(x, noise), r, weights))
+            out = self._taught(x, self._measure(self.encode(x, noise), r, weights, looks))
             return out.loss(self.beta), out
         if isinstance(noise, Noise):
             noise = noise.with_samples(self.estimator.num_samples)
         code = self._code(x, noise, self.estimator.fire)
-        out = self._taught(x, self._measure(code, r, weights))
+        out = self._taught(x, self._measure(code, r, weights, looks))
         loss = out.loss(self.beta)
         if len(out.rate) != self.estimator.num_samples * len(x):
             raise ValueError(
                 f"noise: got {len(out.rate)} rows for {len(x)} inputs, "
                 f"expected {self.estimator.num_samples} per input"
             )
-        due = per_step(out.distortion, x.shape[1])
+        due = per_step(out.distortion, x.shape[1], _repeated(looks, len(out.distortion)))
         if not self.decoder.SAMPLES:
             due = torch.zeros_like(due)  # of which the drawn spikes are no cause
         for penalty in out.penalties.values():
@@ -212,14 +210,23 @@ class VDIB(nn.Module):
         """A live input under the weights of now, decoded at every step; see `vdib.stream`."""
         return Stream(self.encoder, self.decoder, seed, id)
 
-    def _measure(self, code: SpikeCode, r: Tensor, weights: Tensor | None) -> Bottleneck:
+    def event_stream(self, seed: int, id: int = 0) -> EventStream:
+        """A live input of events, decoded when it is asked; see `vdib.event_stream`."""
+        return EventStream(self.encoder, self.decoder, seed, id)
+
+    def _measure(
+        self, code: SpikeCode, r: Tensor, weights: Tensor | None, looks: Tensor | None = None
+    ) -> Bottleneck:
         if weights is not None and not self.every_step:
             raise ValueError("weights of steps need a model that decodes at every step")
-        decoded = self.decode(code)
+        looks = _repeated(looks, len(code.spikes))
+        decoded = self.decode(code, looks)
         r = r.repeat(code.spikes.shape[0] // r.shape[0], *[1] * (r.dim() - 1))
         prior = self.prior(code.spikes)
         cost = rate(code.logits, prior) if code.stochastic else code_length(code.spikes, prior)
         costs = distortion(decoded, r)
+        if looks is not None:
+            costs = costs / looks.shape[1]
         penalties = {}
         for name, (penalty, weight) in self.penalties.items():
             nats = weight * penalty(code)
@@ -228,3 +235,8 @@ class VDIB(nn.Module):
             costs, cost = weights * costs, weights * cost
             penalties = {name: weights * nats for name, nats in penalties.items()}
         return Bottleneck(code, decoded, costs, cost, penalties)
+
+
+def _repeated(looks: Tensor | None, count: int) -> Tensor | None:
+    """Of M codes per input, which come sample-major, those of each."""
+    return None if looks is None else looks.repeat(count // len(looks), 1)

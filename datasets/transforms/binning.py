@@ -103,6 +103,16 @@ class SpikeBinning:
             torch.from_numpy(time), torch.from_numpy(neuron), num_steps, num_neurons
         )
 
+    def neurons(self, recording: Recording) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Which events have a neuron, whatever their time, and which neuron; `rule` has no say."""
+        channels, height, width = self.shape(recording.sensor_size)
+        left, top, crop_width, crop_height = self._area(recording.sensor_size)
+        x, y = recording.x.astype(np.int64) - left, recording.y.astype(np.int64) - top
+        kept = np.flatnonzero((x >= 0) & (x < crop_width) & (y >= 0) & (y < crop_height))
+        x, y = x[kept] // self.downsample, y[kept] // self.downsample
+        channel = recording.p[kept] if channels == 2 else 0
+        return kept, (channel * height + y) * width + x
+
     def shape(self, sensor_size: tuple[int, int]) -> tuple[int, int, int]:
         """(C, H, W) for recordings of a sensor (width, height)."""
         _, _, width, height = self._area(sensor_size)

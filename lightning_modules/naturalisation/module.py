@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 from torch.distributions import Distribution
 
+from vdib.bottleneck import Bottleneck
 from vdib.decoder import WindowDecoder
 from vdib.encoder import SpikeCode
 from vdib.figures.calibration import calibration
@@ -22,7 +23,6 @@ from vdib.lenet5 import LeNet5, load_judge
 from vdib.lightning_modules.data_module import SpikeBatch
 from vdib.lightning_modules.vdib_module import VDIBModule
 from vdib.metrics import SSIM_SIDE, calibration_error, reliability, ssim
-from vdib.model import Bottleneck
 from vdib.noise import EVALUATION, Noise
 from vdib.objective import BITS_PER_NAT, distortion, rate
 from vdib.precision import single

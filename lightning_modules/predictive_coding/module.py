@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.optim.lr_scheduler import LRScheduler
 
 from vdib import online
+from vdib.bottleneck import Bottleneck
 from vdib.credit import EProp
 from vdib.lightning_modules.data_module import SpikeBatch
 from vdib.lightning_modules.predictive_coding.data import BlobData, Split
@@ -24,7 +25,7 @@ from vdib.lightning_modules.predictive_coding.figures import draw
 from vdib.lightning_modules.predictive_coding.reference import reference_nats, remembered
 from vdib.lightning_modules.predictive_coding.signals import ActiveInputs, scored_steps
 from vdib.lightning_modules.vdib_module import VDIBModule
-from vdib.model import VDIB, Bottleneck
+from vdib.model import VDIB
 from vdib.noise import EVALUATION, Noise
 from vdib.objective import BITS_PER_NAT, distortion, rate
 from vdib.precision import single
@@ -216,7 +217,7 @@ class PredictiveCodingModule(VDIBModule):
 
     def figures(self, batch: SpikeBatch) -> dict[str, Figure]:
         """One sequence, its code and its prediction; what spikes listen to, what they mean."""
-        first = SpikeBatch(_dense(batch.spikes)[:1], *(field[:1] for field in batch[1:]))
+        first = SpikeBatch(_dense(batch.spikes)[:1], *(field[:1] for field in batch[1:4]))
         noise = Noise(self.seed, EVALUATION, first.id)
         scored = scored_steps(first.target.shape[1], self.lag, self.unscored)
         return draw(self.vdib, self.signal, first, noise, scored, self.lag)

@@ -13,11 +13,11 @@ from matplotlib.figure import Figure
 from pytorch_lightning.trainer.states import TrainerFn
 from torch import Tensor
 
+from vdib.bottleneck import Bottleneck
 from vdib.figures.decoded_curve import curve_over_training, decoded_curve
 from vdib.figures.spikes import raster
 from vdib.lightning_modules.data_module import SpikeBatch
 from vdib.lightning_modules.vdib_module import VDIBModule
-from vdib.model import Bottleneck
 from vdib.neurons.layer import spiking
 from vdib.noise import EVALUATION, Noise
 from vdib.objective import BITS_PER_NAT, distortion, rate
@@ -143,7 +143,7 @@ class SequenceModule(VDIBModule):
 
     def figures(self, batch: SpikeBatch) -> dict[str, Figure]:
         """One sequence and its code; of a curve, how it is decoded, now and in training."""
-        one = SpikeBatch(batch.spikes[:1], *(field[:1] for field in batch[1:]))
+        one = SpikeBatch(batch.spikes[:1], *(field[:1] for field in batch[1:4]))
         code = self.vdib.encode(one.spikes, Noise(self.seed, EVALUATION, one.id))
         figures: dict[str, Figure] = {}
         if spiking(self.vdib.encoder.readout):
