@@ -1,5 +1,6 @@
 """Events through a stream that carries its state on: as the whole sequence has it, step by step."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -54,12 +55,9 @@ def moving(steps: int, seed: int = 0) -> Recording:
 
 def whole(model: Naturaliser, recording: Recording, steps: int) -> np.ndarray:
     """The readout's spikes of the sequence, (T, N_y)."""
-    import dataclasses
 
-    prepare = dataclasses.replace(
-        model.prepare, binning=dataclasses.replace(model.prepare.binning, num_steps=steps)
-    )
-    longer = dataclasses.replace(model, prepare=prepare)
+    prepare = replace(model.prepare, binning=replace(model.prepare.binning, num_steps=steps))
+    longer = replace(model, prepare=prepare)
     spikes, ids = longer._batch([prepare(recording)])
     with torch.no_grad():
         code = model.module.vdib.encode(
@@ -133,7 +131,6 @@ def test_which_runs_carry() -> None:
     model = naturaliser(None)
     make_looks: Any = (None, {}, {"every": 1}, None)
     assert type(looks_of(model, *make_looks)) is CarriedLooks
-    from dataclasses import replace
 
     for other in (
         replace(model, anytime=False),
@@ -163,7 +160,7 @@ def test_looks_come_at_the_same_times_and_agree_while_nothing_is_forgotten(tmp_p
         )
         assert [look[:2] for look in anew] == [look[:2] for look in carried]
         for one, other in zip(anew, carried, strict=True):
-            assert np.array_equal(one.events, other.events)
+            assert np.array_equal(one.picture, other.picture)
 
 
 def test_images_and_labels_are_what_the_windows_mean(tmp_path: Any) -> None:

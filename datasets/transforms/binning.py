@@ -104,14 +104,18 @@ class SpikeBinning:
         )
 
     def neurons(self, recording: Recording) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Which events have a neuron, whatever their time, and which neuron; `rule` has no say."""
+        """The times of the events that have a neuron, and which; `rule` has no say."""
         channels, height, width = self.shape(recording.sensor_size)
-        left, top, crop_width, crop_height = self._area(recording.sensor_size)
-        x, y = recording.x.astype(np.int64) - left, recording.y.astype(np.int64) - top
-        kept = np.flatnonzero((x >= 0) & (x < crop_width) & (y >= 0) & (y < crop_height))
-        x, y = x[kept] // self.downsample, y[kept] // self.downsample
-        channel = recording.p[kept] if channels == 2 else 0
-        return kept, (channel * height + y) * width + x
+        x, y, t, p = recording.x, recording.y, recording.t, recording.p
+        if self.crop or self.downsample > 1:
+            left, top, crop_width, crop_height = self._area(recording.sensor_size)
+            x, y = x.astype(np.int64) - left, y.astype(np.int64) - top
+            kept = np.flatnonzero((x >= 0) & (x < crop_width) & (y >= 0) & (y < crop_height))
+            x, y, t, p = x[kept] // self.downsample, y[kept] // self.downsample, t[kept], p[kept]
+        row = y.astype(np.int64)
+        if channels == 2:
+            row += height * p
+        return t, row * width + x
 
     def shape(self, sensor_size: tuple[int, int]) -> tuple[int, int, int]:
         """(C, H, W) for recordings of a sensor (width, height)."""

@@ -100,13 +100,19 @@ class Track:
         ]
         return np.stack(columns, 1).astype(np.int64)
 
-    def after(self, of: Ints, x: Ints, y: Ints, state: Tracked) -> Tracked:
-        """The state after a step's spikes, with the arguments of `place`."""
-        now = self.measure(of, x, y, state.centre)
+    def after(self, of: Ints, x: Ints, y: Ints, state: Tracked, now: Ints | None = None) -> Tracked:
+        """The state after a step's spikes, with the arguments of `place`.
+
+        Args:
+            of, x, y, state: as of `place`.
+            now: what `measure` says of them, where it is known.
+        """
+        if now is None:
+            now = self.measure(of, x, y, state.centre)
         sums = np.concatenate([state.sums[:, 1:], now[:, None]], 1)
         near, sum_x, sum_y, spikes = sums.sum(1).T
-        some = np.maximum(near, 1)
-        mean = np.stack([(2 * sum_x + some) // (2 * some), (2 * sum_y + some) // (2 * some)], 1)
+        some = np.maximum(near, 1)[:, None]
+        mean = (2 * np.stack([sum_x, sum_y], 1) + some) // (2 * some)
         centre = np.where((near > 0)[:, None], mean, state.centre)
         for lost in np.flatnonzero((2 * near < spikes) & (now[:, 3] > 0)):
             own = of == lost

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from vdib.datasets.recording import Recording
 from vdib.datasets.transforms.running import Running
 from vdib.naturalise.event_feed import EventFeed
-from vdib.naturalise.looks import Look, Looks, picture
+from vdib.naturalise.looks import Look, Looks
 from vdib.naturalise.naturaliser import Naturaliser
 
 
@@ -26,8 +26,16 @@ def looks_of(
     return kind(model, path, read, every, bar)
 
 
+TOGETHER = 64
+"""Looks that are decoded together: their windows take 5 MB."""
+
+
 class CarriedLooks(Looks):
     """Looks at the same times as `Looks`, by a stream."""
+
+    @property
+    def together(self) -> int:
+        return TOGETHER
 
     def images(self, batch: list[Look]) -> NDArray[np.floating]:
         decoded = self._feed.stream.decode(np.stack([look.seen for look in batch]))
@@ -52,5 +60,5 @@ class CarriedLooks(Looks):
             if end is not None:
                 since = self.first if since is None else since
                 assert since is not None
-                yield Look(since, end, self._feed.look(end), picture(new, since))
+                yield Look(since, end, self._feed.look(end), new)
                 new, since = [], end

@@ -6,6 +6,7 @@ Legend: E events, L steps of the decoder's window, N_y readout neurons.
 import numpy as np
 from numpy.typing import NDArray
 
+from vdib.backends.sift import sift
 from vdib.datasets.recording import Recording
 from vdib.datasets.transforms.track import Tracked
 from vdib.naturalise.naturaliser import Naturaliser
@@ -39,7 +40,10 @@ class EventFeed:
         self.dt, self.steps = model.prepare.binning.dt, model.prepare.binning.num_steps
         self.shape = model.prepare.shape(size)
         self._stamp = np.full(np.prod(self.shape), -1)  # the last step that a neuron fired in
-        self._slot = np.zeros(np.prod(self.shape), np.int64)
+        # Of a window that follows nothing: it lies on the sensor.
+        self.window, self.reach = self.shape[1:], 0
+        if self.track is not None:
+            self.window, self.reach = self.track.size[::-1], self.track.reach
         self.begin()
 
     def begin(self) -> None:
@@ -53,10 +57,11 @@ class EventFeed:
         self.step = step
         self.stream.reset()
         self._stamp[:] = -1
-        self._tracked: Tracked | None = None
+        middle = np.array([[self.shape[2] // 2, self.shape[1] // 2]])
+        self._tracked = Tracked(middle, np.zeros((1, 1, 4), np.int64))
         if self.track is not None:
             self._tracked = self.track.begin(self.shape[1:])
-        self._fired: list[Ints] = []
+        self._sums, self._fired = np.zeros(4, np.int64), list[Ints]()
 
     def feed(self, events: Recording) -> None:
         """The next events, in order of time and not before those of the last call."""
@@ -65,9 +70,9 @@ class EventFeed:
         if self.start is None:
             self.start = int(events.t[0])
         self.last = int(events.t[-1])
-        kept, neuron = self.binning.neurons(events)
+        t, neuron = self.binning.neurons(events)
         # Of several events at one time, the last may come after a look behind that time.
-        step = np.maximum((events.t[kept] - self.start) // self.dt, self.step)
+        step = np.maximum((t - self.start) // self.dt, self.step)
         ends = np.append(np.flatnonzero(np.diff(step)) + 1, len(step))
         first = 0
         for end in ends.tolist() if len(step) else ():
@@ -88,30 +93,20 @@ class EventFeed:
         if step - self.step > self.steps:
             self._anew(step)
         while self.step < step:
-            if self._tracked is not None and self.track is not None:
+            if self.track is not None:
                 fired = np.concatenate([*self._fired, np.empty(0, np.int64)])
-                own = np.zeros(len(fired), np.int64), *self._place(fired)
-                self._tracked = self.track.after(*own, self._tracked)
-                self._fired = []
+                height, width = self.shape[1:]
+                own = np.zeros(len(fired), np.int64), fired % width, fired // width % height
+                self._tracked = self.track.after(*own, self._tracked, self._sums[None])
+                self._sums, self._fired = np.zeros(4, np.int64), []
             self.stream.end_step()
             self.step += 1
 
-    def _place(self, neuron: Ints) -> tuple[Ints, Ints]:
-        return neuron % self.shape[2], neuron // self.shape[2] % self.shape[1]
-
     def _fire(self, neuron: Ints) -> None:
         """Events of the step under way: the first of a neuron makes it spike."""
-        fresh = neuron[self._stamp[neuron] != self.step]
-        count = np.arange(len(fresh))
-        self._slot[fresh] = count
-        fresh = fresh[self._slot[fresh] == count]  # of several at once, one
-        self._stamp[fresh] = self.step
+        height, width = self.shape[1:]
+        rest = self._tracked.centre[0], self.reach, self._sums
+        fired, placed = sift(neuron, self.step, self._stamp, (height, width), self.window, *rest)
         if self.track is not None:
-            assert self._tracked is not None
-            self._fired.append(fresh)
-            own = np.zeros(len(fresh), np.int64), *self._place(fresh)
-            inside, x, y = self.track.place(*own, self._tracked)
-            width, height = self.track.size
-            channel = fresh[inside] // (self.shape[1] * self.shape[2])
-            fresh = (channel * height + y) * width + x
-        self.stream.feel(fresh)
+            self._fired.append(fired)
+        self.stream.feel(placed)

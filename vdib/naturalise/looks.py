@@ -17,7 +17,7 @@ from vdib.figures import gif
 from vdib.naturalise.naturaliser import Naturaliser
 
 FRAMES = 16
-"""Looks that are naturalised together."""
+"""Looks that are naturalised together, each anew."""
 
 
 class Look(NamedTuple):
@@ -26,13 +26,27 @@ class Look(NamedTuple):
     Attributes:
         since, end: ends of the look before and of this one, us.
         seen: the spikes of the last T steps, or of a stream, the window of the readout's.
-        events: picture of those since the look before, (h, w).
+        new: events, those since the look before among them.
     """
 
     since: int
     end: int
     seen: Any
-    events: NDArray[np.uint8]
+    new: Sequence[Recording]
+
+    @property
+    def picture(self) -> NDArray[np.uint8]:
+        """Of the events since the look before, (h, w)."""
+        width, height = self.new[0].sensor_size
+        counts = np.zeros((2, height * width), np.int64)
+        for piece in self.new:
+            since = slice(int(np.searchsorted(piece.t, self.since)), None)
+            place = piece.y[since].astype(np.int64) * width + piece.x[since]
+            for polarity in (0, 1):
+                of = place[piece.p[since] == polarity]
+                counts[polarity] += np.bincount(of, minlength=width * height)
+        off, on = counts.reshape(2, height, width)
+        return gif.events(on, off)
 
 
 class Looks:
@@ -62,13 +76,18 @@ class Looks:
         self.skipped = 0
         self.first: int | None = None
 
+    @property
+    def together(self) -> int:
+        """How many looks are decoded at once."""
+        return FRAMES
+
     def batches(self) -> Iterator[list[Look]]:
-        """`FRAMES` at a time; where they break off with an error, first those before it.
+        """`together` at a time; where they break off with an error, first those before it.
 
         Raises:
             ValueError: there are none.
         """
-        batches = _batches(self._each(), FRAMES)
+        batches = _batches(self._each(), self.together)
         begun = next(batches, None)
         if begun is None:
             raise ValueError(f"{self.path}: no events, or fewer than a window holds")
@@ -97,7 +116,7 @@ class Looks:
             since = self.first if since is None else since
             assert since is not None
             spikes = self.model.prepare(seen, end - past)
-            yield Look(since, end, spikes, picture([seen], since))
+            yield Look(since, end, spikes, [seen.between(since, end)])
             since = end
 
 
@@ -116,17 +135,3 @@ def _batches(looks: Iterator[Look], size: int) -> Iterator[list[Look]]:
         raise
     if batch:
         yield batch
-
-
-def picture(pieces: Sequence[Recording], since: int) -> NDArray[np.uint8]:
-    """The events of one sensor from a time (us) on, (h, w)."""
-    width, height = pieces[0].sensor_size
-    counts = np.zeros((2, height * width), np.int64)
-    for piece in pieces:
-        new = slice(int(np.searchsorted(piece.t, since)), None)
-        place = piece.y[new].astype(np.int64) * width + piece.x[new]
-        for polarity in (0, 1):
-            of = place[piece.p[new] == polarity]
-            counts[polarity] += np.bincount(of, minlength=width * height)
-    off, on = counts.reshape(2, height, width)
-    return gif.events(on, off)

@@ -56,7 +56,7 @@ def running(
             for look, image in zip(batch, images, strict=True):
                 save_image(image, out / f"frame_{next(numbers):06}.png")
                 times.write(f"{(look.end - begun[0].since) / 1e6:.6f}\n")
-                shown = gif.beside([look.events, gif.grey(image), *beside])
+                shown = gif.beside([look.picture, gif.grey(image), *beside])
                 animation.add(shown, ms=(look.end - look.since) / 1000)
 
         written: Future[None] | None = None

@@ -60,27 +60,29 @@ class _Deterministic:
 
     def reset(self) -> None:
         self.felt, self.current, self.potential, self.fed_back = np.zeros((4, len(self.shift)))
+        self._threshold()
+
+    def _threshold(self) -> None:
+        """Of the potential in the step to come: v is above 0 where u is above this."""
+        self.needed = -(self.shift + self.width * self.gain * self.fed_back) / self.scale
 
     def feel(self, below: Fired) -> None:
         add_rows(self.felt, self.table, below)
 
-    def _above(self, potential: Doubles) -> Fired:
-        v = (potential * self.scale + self.shift) * (1 / self.width) + self.gain * self.fed_back
-        return np.flatnonzero(v > 0)
-
     def fire(self, noise: Doubles) -> Fired:
         self.current = self.synapse * self.current + self.felt
         self.potential = self.membrane * self.potential + self.current
-        fired = self._above(self.potential)
+        fired = np.flatnonzero(self.potential > self.needed)
         self.fed_back *= self.decay
         self.fed_back[fired] -= 1
         self.felt[:] = 0
+        self._threshold()
         return fired
 
     def peek(self, below: Fired, noise: Doubles) -> Fired:
         current = self.synapse * self.current + self.felt
         add_rows(current, self.table, below)
-        return self._above(self.membrane * self.potential + current)
+        return np.flatnonzero(self.membrane * self.potential + current > self.needed)
 
 
 class _Sampled:
