@@ -63,6 +63,10 @@ class MeasuredModule(LightningModule):
         stochastic = self.vdib.encoder.readout.stochastic
         return rate if stochastic else rate.replace("rate", "code_length", 1)
 
+    def tables(self) -> dict[str, str]:
+        """What was tested, as CSV, by file name without `.csv`."""
+        return {}
+
     def settings(self) -> dict[str, float | str]:
         """What the summary says beside what was measured."""
         return {}
