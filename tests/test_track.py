@@ -120,12 +120,13 @@ def test_what_is_drawn_depends_on_its_address() -> None:
     assert not torch.equal(drawn_looks(Noise(1, 5, ids), 4, steps), looks)
 
 
-def test_starts_are_all_alike_and_looks_one_in_each_part() -> None:
+def test_half_begin_late_and_looks_are_one_in_each_part() -> None:
     """Of 4,000: each count within five standard deviations."""
     noise = Noise(0, 0, torch.arange(4_000))
     counts = torch.bincount(drawn_begin(noise, 3), minlength=4)
     assert len(counts) == 4
-    assert (counts - 1_000).abs().max() < 5 * (4_000 * 0.25 * 0.75) ** 0.5
+    chances = torch.tensor([1 / 2 + 1 / 8, 1 / 8, 1 / 8, 1 / 8])
+    assert ((counts - 4_000 * chances).abs() < 5 * (4_000 * chances * (1 - chances)).sqrt()).all()
     looks = drawn_looks(noise, 4, torch.full((4_000,), 8))
     for s in range(4):  # of 8 steps, each of four looks has two
         assert looks[:, s].unique().tolist() == [2 * s + 1, 2 * s + 2]

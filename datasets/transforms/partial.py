@@ -36,9 +36,15 @@ def late(spikes: SparseSpikes, begin: Tensor) -> SparseSpikes:
 
 
 def drawn_begin(noise: Noise, most: int) -> Tensor:
-    """The step at which each recording begins, 0 to `most`, all alike, `(B,)` int64."""
-    drawn = noise.uniform(BEGIN, 1, (1,))[:, 0, 0] * (most + 1)
-    return drawn.floor().long()
+    """The step at which each recording begins, `(B,)` int64.
+
+        max(0, floor((2 u - 1) (most + 1))),   u uniform in (0, 1)
+
+    Half of them begin at their first step, so that long stretches of time stay as frequent as
+    short ones; the others at 0 to `most`, all alike.
+    """
+    drawn = noise.uniform(BEGIN, 1, (1,))[:, 0, 0]
+    return ((2 * drawn - 1) * (most + 1)).floor().long().clamp(min=0)
 
 
 def drawn_looks(noise: Noise, count: int, steps: Tensor) -> Tensor:

@@ -36,7 +36,8 @@ class EventData(DataModule[SpikeExamples]):
             both directions and anew every time it is shown.
         looks: S, at how many steps training decodes each recording, drawn anew every time it is
             shown (`drawn_looks`), so that a run is good at any time; 0 for once, after all steps.
-        starts: steps, at most, by which training begins a recording late, drawn likewise.
+        starts: steps, at most, by which training begins half of the recordings late, drawn
+            likewise.
         seed: of the order of the examples, and of what is drawn.
 
     Attributes:
