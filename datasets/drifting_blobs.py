@@ -33,6 +33,8 @@ from vdib.noise import INPUT, Noise
 
 CHUNK = 1_000_000
 """Numbers drawn at a time: what bounds the memory of long or many sequences."""
+SPREAD = 0.45
+"""Of the noise n, in rad."""
 
 
 @dataclass(frozen=True)
@@ -128,7 +130,7 @@ class DriftingBlobs:
             a += swell[:, t]
             centre[:, t] = theta
             size[:, t] = a
-        position = size * (centre + 0.45 * spread)
+        position = size * (centre + SPREAD * spread)
         nearest = np.rint((position + math.pi) * (self.num_neurons / (2 * math.pi)))
         bins = np.mod(nearest, self.num_neurons).astype(np.uint8)
         return torch.from_numpy(bins), BlobState(theta, v, a)

@@ -5,9 +5,8 @@ README's list are made from these tables. To offer a new part, write it and add 
 """
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
-
-from torch import nn
 
 from vdib import penalty
 from vdib.credit import BPTT, Credit, DirectFeedback, EProp
@@ -29,6 +28,7 @@ from vdib.handmade import CountDecoder, MembraneDecoder
 from vdib.lightning_modules.choosing import Choice, Choices, chosen
 from vdib.lightning_modules.optimizers import Optimizing, adam, amsgrad, nadam
 from vdib.lightning_modules.schedule import Schedule, constant, cosine
+from vdib.network_prior import NetworkPrior
 from vdib.neurons.layer import Neuron
 from vdib.neurons.leaky import leaky
 from vdib.neurons.lif import lif
@@ -40,9 +40,10 @@ from vdib.neurons.slayer import slayer
 from vdib.neurons.spiking_lstm import spiking_lstm
 from vdib.neurons.srm import srm
 from vdib.penalty import Penalty
-from vdib.prior import AutoregressivePrior, BernoulliPrior, MarginalPrior
+from vdib.prior import AutoregressivePrior, BernoulliPrior, MarginalPrior, Prior
 from vdib.signal import Signal
 from vdib.slayer_counts import SlayerCountDecoder
+from vdib.state_prior import StatePrior
 from vdib.van_rossum import VanRossumDecoder
 from vdib.window import BasisWindow, FullWindow, RateWindow, Window
 
@@ -105,7 +106,7 @@ WINDOWS: Choices[Callable[[int, int], Window]] = {
 
 DECODERS: Choices[Callable[[Window, int, Signal], Decoder]] = {
     "logistic": Choice(LogisticDecoder, "logistic regression"),
-    "mlp": Choice(MLPDecoder, "one hidden layer of rectified units"),
+    "mlp": Choice(MLPDecoder, "hidden layers of rectified units"),
     "cnn": Choice(CNNDecoder, "two convolutions over time, then a dense layer"),
     "counts": Choice(CountDecoder, "labels, by hand: target spike counts (SLAYER)"),
     "slayer_counts": Choice(
@@ -116,12 +117,17 @@ DECODERS: Choices[Callable[[Window, int, Signal], Decoder]] = {
     "first_spike": Choice(FirstSpikeDecoder, "labels, by hand: who fires first, exactly"),
 }
 
-PRIORS: Choices[Callable[[int, float], nn.Module]] = {
+PRIORS: Choices[Callable[[int, float], Prior]] = {
     "bernoulli": Choice(
         lambda num_readout, rho: BernoulliPrior(rho), "independent spikes of probability rho"
     ),
     "marginal": Choice(MarginalPrior, "independent spikes, each neuron with its own probability"),
     "past": Choice(AutoregressivePrior, "spikes predicted from all neurons' past spikes"),
+    "network": Choice(NetworkPrior, "the same by a network with a hidden layer"),
+    "ordered": Choice(
+        partial(NetworkPrior, ordered=True), "that, and neuron after neuron within a step"
+    ),
+    "states": Choice(StatePrior, "from past spikes and a hidden state inferred from them (HMM)"),
 }
 
 PENALTIES: Choices[Penalty] = {

@@ -16,8 +16,8 @@ from vdib.lightning_modules.measured_module import MeasuredModule
 from vdib.lightning_modules.optimizers import Optimizing
 from vdib.lightning_modules.schedule import Schedule, follow_length, follow_peaks
 from vdib.noise import EVALUATION, Noise
-from vdib.pruning import Pruning
-from vdib.runs.folder import checkpoint_of, read_checkpoint, take_weights
+from vdib.runs.checkpoint import read_checkpoint, take_weights
+from vdib.runs.folder import checkpoint_of
 from vdib.sparse import Spikes
 
 
@@ -35,12 +35,10 @@ class TrainedModule(MeasuredModule):
         rho: firing probability per step that the readout then starts from.
         init_from: a run, or a checkpoint, whose weights to start from.
         seed: of the noise.
-        pruning: of the encoder's weights, if any.
         teacher: of soft labels, if any: trained before the model is, on the same split.
         teacher_accuracy: the share of the validation examples that it is right about.
     """
 
-    pruning: Pruning | None = None
     teacher: Teacher | None = None
     teacher_accuracy: float | None = None
     optimizer: Optimizing

@@ -34,8 +34,9 @@ from vdib.neurons.srm import SRM, stochastic_srm
 from vdib.neurons.stepping import stepped
 from vdib.neurons.synapses import dense
 from vdib.neurons.wrapped import Wrapped
-from vdib.noise import EVALUATION, Noise
-from vdib.objective import rate
+from vdib.noise import EVALUATION, PRIOR, Noise
+from vdib.objective import code_length, rate
+from vdib.prior import draw_spikes
 from vdib.signal import Curve, Image, Label, Signal
 from vdib.sparse import SparseSpikes
 from vdib.stream import Stream
@@ -595,13 +596,24 @@ class PriorSuite:
             part(NEURONS, rho)
 
     def test_it_sees_the_past_only(self, part: Any) -> None:
+        """What comes before a spike, in time and, under an ordered prior, in its own step."""
         prior, spikes = self.ready(part)
-        before = prior(spikes).expand_as(spikes)
-        for t in range(9):
-            changed = spikes.clone()
-            changed[:, t:] = 1 - changed[:, t:]
-            after = prior(changed).expand_as(spikes)
-            torch.testing.assert_close(after[:, : t + 1], before[:, : t + 1], rtol=0, atol=1e-14)
+        before = prior(spikes).expand_as(spikes).flatten(1)
+        size = 1 if prior.ordered else NEURONS
+        for first in range(0, 9 * NEURONS, size):
+            changed = spikes.flatten(1).clone()
+            changed[:, first:] = 1 - changed[:, first:]
+            after = prior(changed.view_as(spikes)).expand_as(spikes).flatten(1)
+            seen = slice(0, first + size)
+            torch.testing.assert_close(after[:, seen], before[:, seen], rtol=0, atol=1e-13)
+
+    def test_the_probabilities_of_all_codes_add_up_to_1(self, part: Any) -> None:
+        prior = disturbed(part(2, self.RHO).double(), 0.5)
+        codes = tiny.all_codes(5)
+        lengths = code_length(codes, prior(codes))
+        assert float(lengths.detach().std()) > 0.1
+        total = torch.exp(-lengths.sum(1)).sum().detach()
+        torch.testing.assert_close(total, torch.ones_like(total))
 
     def test_the_rate_is_not_negative(self, part: Any) -> None:
         prior, spikes = self.ready(part)
@@ -632,6 +644,25 @@ class PriorSuite:
         prior, spikes = self.ready(part)
         short = prior(spikes[:, :4]).expand(BATCH, 4, NEURONS)
         torch.testing.assert_close(short, prior(spikes).expand_as(spikes)[:, :4])
+
+    def test_what_is_drawn_has_the_probabilities_it_says(self, part: Any) -> None:
+        prior, _ = self.ready(part)
+        noise = Noise(3, EVALUATION, torch.arange(5))
+        drawn = draw_spikes(prior, 5, 9, NEURONS, noise)
+        logits = prior(drawn).expand_as(drawn)
+        assert torch.equal(drawn, (noise.uniform(PRIOR, 9, (NEURONS,)) < logits.sigmoid()).double())
+        assert 0.1 < float(drawn.mean()) < 0.9
+        few = draw_spikes(prior, 2, 9, NEURONS, Noise(3, EVALUATION, torch.tensor([4, 1])))
+        assert torch.equal(few, drawn[[4, 1]])
+
+    def test_it_begins_as_independent_spikes_of_given_rates(self, part: Any) -> None:
+        prior, spikes = part(NEURONS, self.RHO).double(), spike_train(BATCH, 9, NEURONS)
+        if not list(prior.parameters()):
+            pytest.skip("has nothing to learn")
+        rates = 0.1 + 0.8 * uniform(9, NEURONS)
+        prior.start_from(rates)
+        found = prior(spikes).sigmoid().expand_as(spikes)
+        torch.testing.assert_close(found, rates.mean(0).expand_as(spikes))
 
 
 # --- estimators -------------------------------------------------------------------------------

@@ -6,9 +6,11 @@ import pytest
 import tiny
 import torch
 
+from vdib.dynamics.filters import RaisedCosines
 from vdib.dynamics.firing import Bernoulli, Concrete
 from vdib.estimator import LeaveOneOut, RelaxedBernoulli, ScoreFunction, StraightThrough, returns
 from vdib.lightning_modules.choices import PENALTIES
+from vdib.network_prior import NetworkPrior
 from vdib.noise import Noise
 
 
@@ -53,6 +55,22 @@ def test_score_function_has_the_exact_gradient_in_expectation():
         torch.testing.assert_close(expected_gradient(model, x, r), exact, rtol=1e-9, atol=1e-9)
 
 
+def under_an_ordered_prior(estimator):
+    """Whose rate of a step is taken given the spikes that were drawn in it."""
+    model = tiny.bottleneck(estimator)
+    model.prior = NetworkPrior(tiny.READOUT, 0.3, 4, RaisedCosines(2, 3), ordered=True).double()
+    for weight in model.prior.parameters():
+        torch.nn.init.normal_(weight, std=1.5)
+    return model
+
+
+def test_spikes_are_credited_with_their_own_step_under_an_ordered_prior():
+    x, r = tiny.example()
+    model = under_an_ordered_prior(FixedBaseline(0.5))
+    exact = tiny.gradient(model, tiny.exact_loss(model, x, r))
+    torch.testing.assert_close(expected_gradient(model, x, r), exact, rtol=1e-9, atol=1e-9)
+
+
 @pytest.mark.parametrize("name", PENALTIES)
 def test_penalties_are_credited_to_the_spikes(name):
     """Of which some cause them: the gradient is that of the expected penalty, by enumeration."""
@@ -89,9 +107,10 @@ def test_the_full_gradient_needs_both_terms():
     assert (theta(model, total) - exact).norm() > 0.01 * exact.norm()
 
 
-def test_leave_one_out_has_the_exact_gradient_in_expectation():
+@pytest.mark.parametrize("make", [tiny.bottleneck, under_an_ordered_prior])
+def test_leave_one_out_has_the_exact_gradient_in_expectation(make):
     x, r = tiny.example(steps=2)  # pairs of codes: 16 x 16
-    model = tiny.bottleneck(LeaveOneOut(2))
+    model = make(LeaveOneOut(2))
     exact = tiny.gradient(model, tiny.exact_loss(model, x, r))
     codes = tiny.all_codes(steps=2)
     weights = tiny.log_probability(model, x, codes)[0].exp().detach()

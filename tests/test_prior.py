@@ -7,7 +7,9 @@ import tiny
 import torch
 
 from vdib.dynamics.filters import RaisedCosines
-from vdib.prior import AutoregressivePrior, BernoulliPrior, MarginalPrior
+from vdib.noise import EVALUATION, PRIOR, Noise
+from vdib.objective import code_length
+from vdib.prior import AutoregressivePrior, BernoulliPrior, MarginalPrior, draw_spikes
 
 BATCH, STEPS, NEURONS = 3, 9, 4
 RHO = 0.2
@@ -127,3 +129,41 @@ def test_soft_spikes_receive_the_gradient_of_later_steps():
 def test_a_marginal_per_step_refuses_other_lengths():
     with pytest.raises(ValueError, match=f"the prior has 5 steps, the code {STEPS}"):
         MarginalPrior(NEURONS, RHO, num_steps=5)(spike_train())
+
+
+def test_draws_come_as_often_as_the_prior_says():
+    """A chi-square test over all codes of three steps of two neurons, alpha = 1e-3."""
+    prior = AutoregressivePrior(2, 0.4, RaisedCosines(count=2, duration=3)).double()
+    with torch.no_grad():
+        prior.linear.weight.copy_(draw(4, 2))
+    prior.requires_grad_(False)
+    codes = tiny.all_codes()
+    expected = torch.exp(-code_length(codes, prior(codes)).sum(1))
+    num = 20_000
+    drawn = draw_spikes(prior, num, 3, 2, Noise(0, EVALUATION, torch.arange(num)))
+    place = (drawn.flatten(1) @ 2.0 ** torch.arange(5, -1, -1, dtype=torch.float64)).long()
+    assert torch.equal(codes[place], drawn)
+    counts = torch.bincount(place, minlength=64)
+    statistic = ((counts - num * expected).square() / (num * expected)).sum()
+    assert float(statistic) < 103.4  # of 63 degrees of freedom
+    uniform = num / 64
+    assert float(((counts - uniform).square() / uniform).sum()) > 1000  # it would notice
+
+
+def test_noise_of_another_number_of_codes_is_refused():
+    noise = Noise(0, EVALUATION, torch.arange(3))
+    with pytest.raises(ValueError, match="got 3 rows, expected 4"):
+        draw_spikes(BernoulliPrior(RHO), 4, STEPS, NEURONS, noise)
+
+
+def test_a_marginal_per_step_draws_each_step_and_no_more():
+    prior = MarginalPrior(NEURONS, RHO, num_steps=2).double()
+    with torch.no_grad():
+        prior.logit.copy_(draw(2, NEURONS))
+    noise = Noise(0, EVALUATION, torch.arange(50))
+    drawn = draw_spikes(prior, 50, 2, NEURONS, noise)
+    assert torch.equal(
+        drawn, (noise.uniform(PRIOR, 2, (NEURONS,)) < prior.logit.sigmoid()).double()
+    )
+    with pytest.raises(ValueError, match="the prior has 2 steps, the code more"):
+        draw_spikes(prior, 50, 3, NEURONS, noise)

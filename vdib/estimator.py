@@ -7,7 +7,9 @@ With d_t the distortion due at step t and KL_t the rate of step t,
 
 An estimator says how spikes are drawn and what gradient they carry (`fire`), and what to add to the
 loss so that its gradient comes right (`term`). The spikes of one step move the rates of all later
-steps through the neurons' feedback; no credit is truncated.
+steps through the neurons' feedback; no credit is truncated. Under an ordered prior, where KL_t is
+taken given the spikes that were drawn of earlier neurons in step t, they move that as well: its sum
+then begins with s = t.
 
 | estimator | unbiased | b_t, or the gradient of a spike |
 |---|---|---|
@@ -25,19 +27,20 @@ from torch import Tensor, nn
 from vdib.dynamics.firing import Bernoulli, Concrete, Fire, PassThrough
 
 
-def returns(distortion: Tensor, rate: Tensor, beta: float) -> Tensor:
+def returns(distortion: Tensor, rate: Tensor, beta: float, ordered: bool = False) -> Tensor:
     """What the spikes of step t may still change: `sum_{s>=t} d_s + beta sum_{s>t} KL_s`.
 
     Args:
         distortion: d, `(B, T)` nats.
         rate: KL, `(B, T)` nats.
         beta: nats of distortion a nat of rate is worth.
+        ordered: whether KL_t depends on spikes of its own step, and is to be part of the sum.
 
     Returns:
         `(B, T)` nats.
     """
     to_go = (distortion + beta * rate).flip(1).cumsum(1).flip(1)
-    return to_go - beta * rate
+    return to_go if ordered else to_go - beta * rate
 
 
 class Estimator(nn.Module):

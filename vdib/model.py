@@ -20,8 +20,9 @@ from vdib.estimator import Estimator, returns
 from vdib.event_stream import EventStream
 from vdib.neurons.layer import commuting, spiking
 from vdib.noise import Noise
-from vdib.objective import code_length, distortion, per_step, rate
+from vdib.objective import distortion, per_step
 from vdib.penalty import Penalty
+from vdib.prior import Prior
 from vdib.sparse import Spikes
 from vdib.stream import Stream
 
@@ -54,7 +55,7 @@ class VDIB(nn.Module):
         self,
         encoder: SpikingEncoder,
         decoder: Decoder,
-        prior: nn.Module,
+        prior: Prior,
         estimator: Estimator,
         beta: float = 0.01,
         every_step: bool = False,
@@ -190,7 +191,7 @@ class VDIB(nn.Module):
             due = torch.zeros_like(due)  # of which the drawn spikes are no cause
         for penalty in out.penalties.values():
             due = due + penalty
-        to_go = returns(due, out.rate, self.beta).detach()
+        to_go = returns(due, out.rate, self.beta, self.prior.ordered).detach()
         return loss + self.estimator.term(out.code.log_prob(), to_go), out
 
     def _taught(self, x: Spikes, out: Bottleneck) -> Bottleneck:
@@ -222,8 +223,7 @@ class VDIB(nn.Module):
         looks = _repeated(looks, len(code.spikes))
         decoded = self.decode(code, looks)
         r = r.repeat(code.spikes.shape[0] // r.shape[0], *[1] * (r.dim() - 1))
-        prior = self.prior(code.spikes)
-        cost = rate(code.logits, prior) if code.stochastic else code_length(code.spikes, prior)
+        cost = code.cost(self.prior(code.spikes))
         costs = distortion(decoded, r)
         if looks is not None:
             costs = costs / looks.shape[1]

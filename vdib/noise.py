@@ -30,6 +30,12 @@ EVALUATION = -1
 INPUT = -1
 """The layer number of the input's own noise (rate coding)."""
 
+PRIOR = -2
+"""The layer number of codes that are drawn from a prior."""
+
+TARGET = -3
+"""The layer number of what is drawn of the natural signal: binary pixels of a grey image."""
+
 
 def _xor_shift_(z: Tensor, bits: int) -> Tensor:
     """`z ^= z >> bits`, the shift taken as unsigned."""

@@ -18,7 +18,8 @@ potentials under them are evaluated again with the weights of now.
 What this leaves out, and so how it is biased against `VDIB.training_loss` with straight-through
 spikes: a spike's influence on its neuron's own later potentials (refractoriness); and, with hidden
 layers, what a hidden spike does to later steps of the layer above (e-prop's bias, `vdib.credit`).
-An autoregressive prior sees the spikes of the window only.
+A prior sees the spikes of the window only, and what a spike does to the rates by way of the prior
+(later ones; under an ordered prior also of its own step) is left out.
 Over a sequence, under constant weights, the gradients sum to the sequence's without these paths.
 
 Legend: B streams in parallel, K filters, L = tau_d steps, N_in inputs and N neurons of a layer.

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from vdib.objective import code_length, rate
+
 
 @dataclass(frozen=True)
 class SpikeCode:
@@ -52,3 +54,13 @@ class SpikeCode:
         # log sigmoid of the logit towards the drawn value: stable at both ends.
         towards = torch.where(self.spikes > 0.5, self.logits, -self.logits)
         return nn.functional.logsigmoid(towards).sum(-1)
+
+    def cost(self, prior_logits: Tensor) -> Tensor:
+        """What it costs under a prior in nats, `(M B, T)`: a rate; of a deterministic one a length.
+
+        Args:
+            prior_logits: given these spikes, broadcastable to them.
+        """
+        if self.stochastic:
+            return rate(self.logits, prior_logits)
+        return code_length(self.spikes, prior_logits)

@@ -20,7 +20,7 @@ from vdib.lightning_modules.data_module import SpikeBatch
 from vdib.lightning_modules.vdib_module import VDIBModule
 from vdib.neurons.layer import spiking
 from vdib.noise import EVALUATION, Noise
-from vdib.objective import BITS_PER_NAT, distortion, rate
+from vdib.objective import BITS_PER_NAT, distortion
 from vdib.precision import single
 from vdib.signal import Curve, Label
 from vdib.sparse import SparseSpikes
@@ -48,9 +48,15 @@ class SequenceModule(VDIBModule):
         "constant_nats_per_step": "distortion without spikes (nats/step)",
         "rate_bits_per_step": "rate (bits/step)",
         "code_length_bits_per_step": "code length (bits/step)",
+        "rate_bits_best_per_step": "rate under the best prior fitted to the code (bits/step)",
+        "code_length_bits_best_per_step": "code length under the best prior (bits/step)",
         "rate_bits_marginal_per_step": "rate under a fitted marginal (bits/step)",
+        "rate_bits_bernoulli_per_step": "rate under independent spikes of rho (bits/step)",
+        "code_length_bits_bernoulli_per_step": "code length under spikes of rho (bits/step)",
         "spikes_per_step": "readout spikes per step",
         "hidden_rate": "hidden spikes per neuron and step",
+        "synops": "synaptic operations per sequence",
+        "unpruned_synops": "the same, had nothing been pruned",
         "train_seconds": "training (s)",
     }
     PLANE: ClassVar = ("rate_bits_per_step", "nats_per_step", "step")
@@ -74,6 +80,9 @@ class SequenceModule(VDIBModule):
         scored = (torch.arange(num_steps, device=self.device) >= unscored).float()
         return scored / scored.sum()
 
+    def step_weights(self, num_steps: int) -> Tensor:
+        return self.weights(num_steps, self.unscored)
+
     def training_loss(self, batch: SpikeBatch, noise: Noise) -> tuple[Tensor, Bottleneck]:
         weights = self.weights(batch.target.shape[1], 0)
         return self.vdib.training_loss(batch.spikes, batch.target, noise, weights)
@@ -89,7 +98,9 @@ class SequenceModule(VDIBModule):
             self.cost_name("rate_bits_per_step"): out.rate.sum(1).mean() * BITS_PER_NAT,
             "spikes_per_step": out.code.spikes.sum(2).mean(),
             "hidden_rate": sum(hidden) / max(1, len(hidden)),
+            **self.synops(batch.spikes, out.code),
             **out.penalty_nats(),
+            **self.costs_beside(stage, out.code),
         }
         decoded: Any = out.decoded
         if isinstance(self.signal, Label):
@@ -101,9 +112,6 @@ class SequenceModule(VDIBModule):
             figures["mse"] = (weights * wrong).sum(1).mean()
             self._seen = decoded.mean[0] if stage == "val" and self._seen is None else self._seen
         logits = out.code.logits if out.code.stochastic else None
-        if stage != "val" and logits is not None:  # it is being fitted on the validation data
-            beside = weights * rate(logits, torch.logit(self.marginal))
-            figures["rate_bits_marginal_per_step"] = beside.sum(1).mean() * BITS_PER_NAT
         self.log_figures(stage, figures, len(batch.id))
         if logits is None:
             return None

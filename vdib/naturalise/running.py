@@ -15,9 +15,10 @@ import torch
 from numpy.typing import NDArray
 
 from vdib.figures import gif
+from vdib.figures.images import save_image
 from vdib.naturalise.carried import looks_of
 from vdib.naturalise.looks import Look
-from vdib.naturalise.naturaliser import Naturaliser, save_image
+from vdib.naturalise.naturaliser import Naturaliser
 
 
 def running(
