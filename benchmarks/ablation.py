@@ -125,7 +125,7 @@ def table(base: str, runs: dict[tuple[str, int], dict[str, Any]], seeds: int) ->
         columns = {key: [run[key] for run in group if run] for key in group[0] or {}}
         accuracy = columns["class_accuracy"]
         gained = [a - run["class_accuracy"] for a, run in zip(accuracy, plain, strict=True) if run]
-        operations = [count / 1000 for count in columns["synaptic_operations"]]
+        operations = [count / 1000 for count in columns["synops"]]
         cells = [
             row.words if name != beside else f"**{row.words}**",
             spread(accuracy, 3),
@@ -135,8 +135,8 @@ def table(base: str, runs: dict[tuple[str, int], dict[str, Any]], seeds: int) ->
             spread(operations, 0),
             spread(columns["cpu_seconds"], 0),
         ]
-        if "unpruned_operations" in columns:
-            whole = statistics.mean(columns["unpruned_operations"]) / 1000
+        if "unpruned_synops" in columns:
+            whole = statistics.mean(columns["unpruned_synops"]) / 1000
             cells[5] += f" (unpruned: {whole:.0f})"
         print(f"| {' | '.join(cells)} |")
 

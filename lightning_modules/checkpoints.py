@@ -14,7 +14,7 @@ from pytorch_lightning.plugins import TorchCheckpointIO
 from pytorch_lightning.trainer.states import TrainerFn
 
 from vdib.files import replacing
-from vdib.runs.folder import VERSION
+from vdib.runs.checkpoint import VERSION
 from vdib.version import __version__
 
 

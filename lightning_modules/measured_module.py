@@ -15,6 +15,14 @@ from torch import Tensor
 from vdib.lightning_modules.data_module import SpikeBatch
 from vdib.model import VDIB
 from vdib.neurons.layer import spiking
+from vdib.objective import BITS_PER_NAT
+from vdib.operations import operations
+from vdib.pruning import Pruning
+from vdib.sparse import Spikes
+from vdib.spike_code import SpikeCode
+
+DEAD = 1e-3
+"""A neuron that fires less often, or stays silent less often, tells nothing."""
 
 
 class MeasuredModule(LightningModule):
@@ -22,6 +30,8 @@ class MeasuredModule(LightningModule):
 
     Attributes:
         vdib: the model.
+        rho: spikes per neuron and step of the independent prior.
+        pruning: of the encoder's weights, if any.
         marginal: firing probabilities of the code, the mean over the validation data: per neuron,
             and per step but where every step is decoded.
         TABLE: what a run is summed up by: keys of its summary, and their words.
@@ -30,6 +40,8 @@ class MeasuredModule(LightningModule):
     """
 
     vdib: VDIB
+    rho: float
+    pruning: Pruning | None = None
     marginal: Tensor
     TABLE: ClassVar[Mapping[str, str]]
     PLANE: ClassVar[tuple[str, str, str]] = ("rate_bits", "distortion_nats", "sample")
@@ -63,6 +75,35 @@ class MeasuredModule(LightningModule):
         stochastic = self.vdib.encoder.readout.stochastic
         return rate if stochastic else rate.replace("rate", "code_length", 1)
 
+    def tables(self) -> dict[str, str]:
+        """What was tested, as CSV, by file name without `.csv`."""
+        return {}
+
+    def figure_under(self, prior: str) -> str:
+        """The key of what a code costs under another prior than that of training.
+
+        Args:
+            prior: its name, as in `rate_bits_marginal` and `rate_bits_marginal_per_step`.
+        """
+        return self.cost_name(self.PLANE[0]).replace("_bits", f"_bits_{prior}", 1)
+
+    def step_weights(self, num_steps: int) -> Tensor | None:
+        """What each step's rate counts in the figures, `(T,)`; None where all count 1."""
+        return None
+
+    def costs_beside(self, stage: str, code: SpikeCode) -> dict[str, Tensor]:
+        """What a code costs, in bits, under independent spikes of rho and under its marginal."""
+        weights = self.step_weights(code.spikes.shape[1])
+        priors = {"bernoulli": self.marginal.new_tensor(self.rho)}
+        if stage != "val" and code.stochastic:  # it is being fitted on the validation data
+            priors["marginal"] = self.marginal
+        figures = {}
+        for name, rates in priors.items():
+            nats = code.cost(torch.logit(rates))
+            nats = nats if weights is None else weights * nats
+            figures[self.figure_under(name)] = nats.sum(1).mean() * BITS_PER_NAT
+        return figures
+
     def settings(self) -> dict[str, float | str]:
         """What the summary says beside what was measured."""
         return {}
@@ -84,6 +125,28 @@ class MeasuredModule(LightningModule):
         total = reduce(self._probabilities, reduce_op="sum")
         self.marginal = (total / reduce(self._count, reduce_op="sum")).clamp(1e-6, 1 - 1e-6)
 
+    def dead_neurons(self) -> int | None:
+        """Readout neurons that never fire in validation, or always.
+
+        Those whose mean probability of a spike is below 0.001 at every step, or above 0.999.
+
+        Returns:
+            None where the code is deterministic.
+        """
+        if not self.vdib.encoder.readout.stochastic:
+            return None
+        silent = (self.marginal < DEAD).all(0)
+        restless = (self.marginal > 1 - DEAD).all(0)
+        return int((silent | restless).sum())
+
+    def synops(self, x: Spikes, code: SpikeCode) -> dict[str, Tensor]:
+        """Synaptic operations per example, and had nothing been pruned (`vdib.operations`)."""
+        encoder = self.vdib.encoder
+        found = {"synops": operations(encoder, x, code)}
+        if self.pruning is not None:
+            found["unpruned_synops"] = operations(encoder, x, code, pruned=False)
+        return {name: count.float() for name, count in found.items()}
+
     def log_figures(self, stage: str, figures: Mapping[str, Tensor | float], count: int) -> None:
         """Means over the epoch of what `count` examples of a batch measured.
 
@@ -92,7 +155,7 @@ class MeasuredModule(LightningModule):
         encoder = self.vdib.encoder
         counts = [] if spiking(encoder.readout) else ["spikes_", "readout_rate", "code_length"]
         if not all(map(spiking, (*encoder.layers, encoder.readout))):
-            counts += ["hidden_", "synaptic_", "unpruned_"]
+            counts += ["hidden_"]
         figures = {k: v for k, v in figures.items() if not k.startswith(tuple(counts))}
         self.log_dict(
             {f"{stage}/{name}": value for name, value in figures.items()},

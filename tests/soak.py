@@ -3,9 +3,10 @@
     python tests/soak.py --minutes 60         # of each, on Linux
     python tests/soak.py --minutes 1 --only stream
 
-The stream is pushed a step at a time; recordings are naturalised by the command, again and again
-in one process, as images of the recent past. After the first quarter of the time, in which caches
-fill, memory may grow by 4 MB, and there may be no more open files or threads than there were.
+The stream is pushed a step at a time. A run is loaded once, and recordings are naturalised one
+after the other, as `vdib.naturalise FOLDER --window-ms 250` does: images of the recent past. After
+the first quarter of the time, in which caches fill, memory may grow by 4 MB, and there may be no
+more open files or threads than there were.
 """
 
 import argparse
@@ -89,8 +90,11 @@ def stream(seconds: float) -> tuple[list[Look], int]:
 
 def naturalise(seconds: float, folder: Path) -> tuple[list[Look], int]:
     """A run as small as they get, and a recording of 3 s; recordings are counted."""
+    from tqdm import tqdm
+
     from vdib import fit
-    from vdib.naturalise.__main__ import main
+    from vdib.naturalise.naturaliser import naturaliser_of
+    from vdib.naturalise.running import running
 
     words = ["--config", "nmnist", "--data.recordings", "simulated", "--data.source", "digits"]
     words += ["--data.num_train", "8", "--data.num_validation", "4", "--data.num_test", "4"]
@@ -103,18 +107,15 @@ def naturalise(seconds: float, folder: Path) -> tuple[list[Look], int]:
     t = np.sort(random.integers(0, 3_000_000, 20_000))
     np.savez(recording, x=x, y=y, t=t, p=random.random(20_000) < 0.5)
 
-    def silently(command: Callable[[list[str]], int], args: list[str]) -> None:
-        told = StringIO()
-        with redirect_stdout(told), redirect_stderr(told):
-            status = command(args)
-        if status:
+    told = StringIO()
+    with redirect_stdout(told), redirect_stderr(told):
+        if fit.main([*words, *place]):
             raise RuntimeError(told.getvalue())
-
-    silently(fit.main, [*words, *place])
+    model = naturaliser_of(run)
 
     def once() -> int:
-        out = ["--out", str(folder / "images")]
-        silently(main, [str(recording), "--run", str(run), "--window-ms", "250", *out])
+        with tqdm(disable=True) as bar:
+            running(model, recording, {}, folder / "images", {"every": 250_000}, None, bar)
         return 1
 
     return repeated(once, seconds)

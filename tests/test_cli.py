@@ -34,8 +34,8 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 CHECKOUT = Path(vdib.__file__).parents[1]
 KEYS = {
     *("experiment", "name", "seed", "judge_accuracy", "distortion_nats", "rate_bits"),
-    *("rate_bits_marginal", "spikes_per_sample", "hidden_rate", "readout_rate", "ssim"),
-    "train_seconds",
+    *("rate_bits_marginal", "spikes_per_sample", "hidden_rate", "readout_rate", "ssim", "synops"),
+    *("dead_neurons", "train_seconds"),
 }
 FIGURES = {"naturalised", "raster", "rate_distortion", "code_tsne"}
 

@@ -104,6 +104,28 @@ def test_mlp_decoder_is_its_equation():
     torch.testing.assert_close(decoder.outputs(spikes), expected)
 
 
+def test_a_deeper_mlp_decoder_is_its_equation():
+    decoder = built(MLPDecoder, FullWindow(6), num_hidden=9, num_layers=3)
+    spikes = spike_train(6)
+    hidden = spikes.flatten(2)
+    layers = [decoder.hidden, decoder.deeper[0], decoder.deeper[2]]
+    for layer in layers:
+        before = hidden @ layer.weight.T + layer.bias
+        hidden = torch.where(before > 0, before, torch.zeros_like(before))
+        assert 0.1 < (hidden > 0).double().mean() < 0.9
+    assert len(list(decoder.parameters())) == 2 * (len(layers) + 1)
+    expected = hidden @ decoder.head.weight.T + decoder.head.bias
+    torch.testing.assert_close(decoder.outputs(spikes), expected)
+    # rate decoding still: one step's spikes are worth as much as another's
+    torch.testing.assert_close(decoder.outputs(spikes.flip(2)), expected)
+
+
+@pytest.mark.parametrize("sizes", [{"num_hidden": 0}, {"num_layers": 0}])
+def test_a_decoder_without_units_is_refused(sizes):
+    with pytest.raises(ValueError, match=r"num_hidden and num_layers: got .* expected at least 1"):
+        MLPDecoder(FullWindow(6), NEURONS, Image((OUTPUTS,)), **sizes)
+
+
 def strided_convolution(x, weight, bias):
     """Stride 2 from the first step on, zeros outside; `x` (R, C, L)."""
     length, size = x.shape[2], weight.shape[2]

@@ -24,8 +24,9 @@ LEVELS = (
         "vdib.datasets",
         "vdib.figures",
         "vdib.runs.command",  # what all commands share, and a run on disk, know no Lightning
+        "vdib.runs.checkpoint",
+        "vdib.runs.exported",
         "vdib.runs.folder",
-        "vdib.runs.safe_yaml",
         "vdib.runs.portable_yaml",
         "vdib.runs.safe_yaml",
     ),

@@ -22,6 +22,7 @@ from vdib.lightning_modules.predictive_coding.module import PredictiveCodingModu
 from vdib.metrics import ssim, wilson_interval
 from vdib.noise import EVALUATION, Noise
 from vdib.penalty import hidden_spikes, readout_spikes
+from vdib.prior import BernoulliPrior
 
 # Lightning calls what jsonargparse has deprecated.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -69,6 +70,7 @@ def naturalising():
     for weight in module.vdib.decoder.parameters():
         weight.data += 0.03 * torch.randn(weight.shape)
     module.marginal = torch.rand(5, 6) * 0.5 + 0.02
+    module.vdib.prior = BernoulliPrior(0.35)  # another than that of rho
     return module, batch
 
 
@@ -80,7 +82,7 @@ def test_every_figure_of_naturalisation_by_hand(naturalising, monkeypatch):
     q, r = array(images).reshape(40, 784), array(batch.target).reshape(40, 784)
     p, spikes, count = sigmoid(code.logits), array(code.spikes), 40
     distortion = -(r * np.log(q) + (1 - r) * np.log(1 - q)).sum() / count
-    bits = kl_bits(p, 0.2).sum() / count
+    bits = kl_bits(p, 0.35).sum() / count
     pictures = images.view(40, 28, 28).float()
     right = load_judge()(pictures).argmax(1) == batch.label
     originals = load_judge()(batch.target.view(40, 28, 28)).argmax(1) == batch.label
@@ -92,12 +94,14 @@ def test_every_figure_of_naturalisation_by_hand(naturalising, monkeypatch):
         "loss": distortion + 0.3 * bits * math.log(2) + 0.5 * spikes.sum() / count,
         "distortion_nats": distortion,
         "rate_bits": bits,
+        "negative_elbo_nats": distortion + bits * math.log(2),  # whatever beta is
         "rate_bits_marginal": kl_bits(p, array(module.marginal)).sum() / count,
+        "rate_bits_bernoulli": kl_bits(p, 0.2).sum() / count,
         "spikes_per_sample": spikes.sum() / count,
         "readout_rate": spikes.sum() / (40 * 5 * 6),
         "hidden_rate": sum(hidden) / 2,
         "hidden_spikes_per_sample": sum(array(h).sum() for h in code.hidden) / count,
-        "synaptic_operations": operations / count,
+        "synops": operations / count,
         "readout_spikes_nats": 0.5 * spikes.sum() / count,
         "judge_accuracy": int(right.sum()) / count,
         "judge_accuracy_originals": int(originals.sum()) / count,
@@ -145,6 +149,7 @@ def test_every_figure_of_prediction_by_hand(monkeypatch):
     for weight in module.vdib.decoder.parameters():
         weight.data += 0.3 * torch.randn(weight.shape)
     module.marginal = torch.rand(1, 5) * 0.5 + 0.02
+    module.vdib.prior = BernoulliPrior(0.35)  # another than that of rho
     seen, code = measured(module, batch, monkeypatch)
     with torch.no_grad():
         decoded = module.vdib.decode(code)
@@ -152,11 +157,12 @@ def test_every_figure_of_prediction_by_hand(monkeypatch):
     log_q = log_q - np.log(np.exp(log_q).sum(-1, keepdims=True))
     active = array(blobs.signal.patterns.active)
     p, spikes = sigmoid(code.logits), array(code.spikes)
-    nats, wrong, bits, fitted, fired = [], [], [], [], []
+    nats, wrong, bits, fitted, independent, fired = [], [], [], [], [], []
     for b, t in itertools.product(range(4), scored):
         nats.append(-log_q[b, t, target[b, t]])
         wrong.append(((active[log_q[b, t].argmax()] - active[target[b, t]]) ** 2).mean())
-        bits.append(kl_bits(p[b, t], 0.2).sum())
+        bits.append(kl_bits(p[b, t], 0.35).sum())
+        independent.append(kl_bits(p[b, t], 0.2).sum())
         fitted.append(kl_bits(p[b, t], array(module.marginal)[0]).sum())
         fired.append(spikes[b].sum() / 40)
     expected = {
@@ -165,8 +171,13 @@ def test_every_figure_of_prediction_by_hand(monkeypatch):
         "mse": np.mean(wrong),
         "rate_bits_per_step": np.mean(bits),
         "rate_bits_marginal_per_step": np.mean(fitted),
+        "rate_bits_bernoulli_per_step": np.mean(independent),
         "spikes_per_step": np.mean(fired),
         "hidden_rate": 0,
+        "synops": array(batch.spikes).sum()
+        / 4
+        * 5
+        * module.vdib.encoder.readout.filter.num_filters,
     }
     assert seen.keys() == expected.keys()
     for name, value in expected.items():
@@ -194,6 +205,7 @@ def test_a_summary_by_hand(tmp_path, monkeypatch):
         bits = kl_bits(p, 0.1).sum((1, 2)).mean()
         found[split] = nats, bits, p, nats + 0.01 * bits * math.log(2)
     marginal = found["validation"][2].mean(0)
+    elbo = {split: some[0] + some[1] * math.log(2) for split, some in found.items()}
     nats, bits, p, loss = found["test"]
     right = int((load_judge()(images.view(-1, 28, 28)).argmax(1) == batch.label).sum())
     low, high = wilson_interval(right, 500)
@@ -202,6 +214,8 @@ def test_a_summary_by_hand(tmp_path, monkeypatch):
         "rate_bits_marginal": kl_bits(p, marginal).sum((1, 2)).mean(),
         "validation_loss_nats": found["validation"][3], "test_samples": 500,
         "judge_accuracy_originals": 0.988,  # the ceiling of the shipped digits
+        "negative_elbo_nats": elbo["test"],
+        "validation_negative_elbo_nats": elbo["validation"],
         "judge_accuracy": right / 500, "judge_accuracy_low": low, "judge_accuracy_high": high,
     }  # fmt: skip
     for name, value in expected.items():

@@ -27,6 +27,7 @@ BLOBS = [
     *("--model.estimator", "score", "--trainer.precision", "64-true"),
 ]
 TWO = ["--trainer.devices", "2", "--trainer.strategy", "ddp"]
+TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
 
 
 @pytest.fixture(autouse=True)
@@ -34,16 +35,17 @@ def elsewhere(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
-def begin(*args, **more):
+def begin(*args, launcher=()):
     """`vdib.fit`, in processes of its own."""
-    command = [sys.executable, "-W", "ignore", "-m", "vdib.fit", *BLOBS, *args]
+    command = [sys.executable, "-W", "ignore", *launcher, "-m", "vdib.fit", *BLOBS, *args]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def test_two_processes_make_the_run_of_one():
+@pytest.mark.parametrize("launcher", [(), TORCHRUN], ids=["lightning", "torchrun"])
+def test_two_processes_make_the_run_of_one(launcher):
     """Batches of 8, 8 and 1: in the last, the second process has no example of its own."""
     words = ["--data.num_train", "17", "--trainer.max_epochs", "2"]
-    with begin(*words, *TWO) as process:
+    with begin(*words, *TWO, launcher=launcher) as process:
         assert fit.main([*BLOBS, *words, "--name", "one"]) == 0
         told, complaints = process.communicate(timeout=300)
     assert process.returncode == 0, complaints[-2000:]

@@ -1,5 +1,8 @@
 """The scripts that make tables of the source systems: what chooses a run, and what is printed."""
 
+import json
+import sys
+
 import pytest
 from test_benchmarks import script as script
 from test_benchmarks import setting
@@ -83,3 +86,44 @@ def test_learning_rates_of_sequences_are_chosen_on_validation_data(script, monke
         for neuron in sequences.NEURONS:
             assert table.rate(name, neuron) == 0.005
             assert [found["class_accuracy"] for found in table.of(name, neuron)] == [0.005] * 3
+
+
+def test_a_technique_is_compared_seed_by_seed_with_the_baseline_of_its_network(
+    script, monkeypatch, tmp_path, capsys
+):
+    ablation = script("ablation")
+
+    def finished(name, seed, accuracy, operations=2_000.0, **more):
+        args = ablation.arguments("direct", ablation.ROWS[name], seed)
+        assert setting(args, "data.fold", "") == setting(args, "seed", "") == str(seed)
+        figures = {**run(accuracy, 0, 0, 0, 40.0), "synops": operations, **more}
+        folder = tmp_path / "ablation" / f"direct-{name}-{seed}"
+        folder.mkdir(parents=True)
+        for file, what in [("arguments", args), ("summary", figures), ("cpu_seconds", 30.0)]:
+            (folder / f"{file}.json").write_text(json.dumps(what))
+        return folder
+
+    for seed, (dense, norm, conv, residual) in enumerate(
+        [(0.8, 0.9, 0.5, 0.6), (0.6, 0.8, 0.7, 0.6)]
+    ):
+        finished("dense", seed, dense)
+        finished("norm", seed, norm, 5_000.0 + 2_000 * seed)
+        finished("prune", seed, dense, 400.0, unpruned_synops=2_000.0)
+        finished("conv", seed, conv)
+        finished("conv_add", seed, residual)
+        folder = finished("delays", seed, 0.1)
+    (folder / "arguments.json").write_text("[]")  # of other settings: no row
+    words = ["ablation.py", "--table", "--bases", "direct", "--seeds", "2"]
+    monkeypatch.setattr(sys, "argv", [*words, "--runs", str(tmp_path)])
+    ablation.main()
+    rows = [line for line in capsys.readouterr().out.splitlines() if line.startswith("| ")][1:]
+    cells = [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]
+    assert [row[:3] for row in cells] == [
+        ["**200 hidden neurons**", "0.700 ± 0.141", ""],
+        ["batch norm (tdBN)", "0.850 ± 0.071", "+0.150 ± 0.071"],
+        ["80 % of the weights pruned", "0.700 ± 0.141", "+0.000 ± 0.000"],
+        ["**6 channels, 64 hidden neurons**", "0.600 ± 0.141", ""],
+        ["residual block, ADD", "0.600 ± 0.000", "+0.000 ± 0.141"],
+    ]
+    assert cells[1][3:] == ["1 ± 0", "40 ± 0", "6 ± 1", "30 ± 0"]
+    assert cells[2][5] == "0 ± 0 (unpruned: 2)"

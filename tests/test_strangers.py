@@ -20,7 +20,8 @@ from tiny_runs import said
 from vdib import evaluate, fit
 from vdib.datasets.cache import cached
 from vdib.datasets.recording import RecordingError, read_recording
-from vdib.runs.folder import Run, read_checkpoint
+from vdib.runs.checkpoint import read_checkpoint
+from vdib.runs.folder import Run
 from vdib.runs.safe_yaml import check_yaml
 from vdib.version import __version__
 

@@ -19,7 +19,7 @@ from torch.distributions import Distribution
 from vdib.encoder import SpikeCode
 from vdib.precision import single
 from vdib.signal import Image, Signal, check_signal
-from vdib.window import Window, recent
+from vdib.window import Window, recent, recent_at
 
 
 class Decoder(nn.Module, ABC):
@@ -107,6 +107,11 @@ class WindowDecoder(Decoder):
             outputs = self.outputs(recent(code.spikes, self.window.length))
         return self.signal.likelihood(single(outputs))
 
+    def at(self, code: SpikeCode, looks: Tensor) -> Distribution:
+        """A code as it is decoded after so many steps each, `(B, S)`: batch shape `(B, S)`."""
+        seen = recent_at(code.spikes, self.window.length, looks)
+        return self.signal.likelihood(single(self.outputs(seen)))
+
     def start_from(self, outputs: Tensor) -> None:
         """Set the last layer's bias: with `Signal.constant`, the best constant answer."""
         with torch.no_grad():
@@ -144,7 +149,18 @@ class LogisticDecoder(WindowDecoder):
 
 
 class MLPDecoder(WindowDecoder):
-    """One hidden layer of rectified units: `O = W_2 max(W_1 f + b_1, 0) + b_2`."""
+    """Hidden layers of rectified units: `h_1 = max(W_1 f + b_1, 0)`, ..., `O = W h_L + b`.
+
+    Args:
+        window: what of the recent spikes is seen.
+        num_neurons: N_y.
+        signal: what r is.
+        num_hidden: units of each hidden layer.
+        num_layers: L, hidden layers.
+
+    Raises:
+        ValueError: num_hidden or num_layers below 1.
+    """
 
     def __init__(
         self,
@@ -152,18 +168,31 @@ class MLPDecoder(WindowDecoder):
         num_neurons: int,
         signal: Signal | int,
         num_hidden: int = 512,
+        num_layers: int = 1,
     ) -> None:
         super().__init__(window, num_neurons, signal)
+        if num_hidden < 1 or num_layers < 1:
+            raise ValueError(
+                f"num_hidden and num_layers: got {num_hidden} and {num_layers}, expected at least 1"
+            )
         self.hidden = self._lifted(num_hidden)
+        self.deeper = nn.Sequential(
+            *(
+                part
+                for _ in range(num_layers - 1)
+                for part in (nn.Linear(num_hidden, num_hidden), nn.ReLU())
+            )
+        )
         self.head = nn.Linear(num_hidden, self.num_outputs)
 
     def outputs(self, spikes: Tensor) -> Tensor:
-        hidden = torch.relu(self.hidden(self.window(spikes).flatten(2)))
-        out: Tensor = self.head(hidden)
-        return out
+        return self._from_first(self.hidden(self.window(spikes).flatten(2)))
 
     def every_output(self, spikes: Tensor) -> Tensor:
-        out: Tensor = self.head(torch.relu(self.window.linear(spikes, self.hidden)))
+        return self._from_first(self.window.linear(spikes, self.hidden))
+
+    def _from_first(self, currents: Tensor) -> Tensor:
+        out: Tensor = self.head(self.deeper(torch.relu(currents)))
         return out
 
 

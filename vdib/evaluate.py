@@ -1,4 +1,8 @@
-"""`python -m vdib.evaluate RUN`: measure a finished run again and rewrite its summary."""
+"""`python -m vdib.evaluate RUN`: measure a finished run again and rewrite its summary.
+
+With `--prior past network`, priors are fitted to its code instead, and what it costs under them is
+added to the summary; the model is what it was.
+"""
 
 import argparse
 import sys
@@ -18,11 +22,31 @@ def _evaluate(args: list[str]) -> int:
         description="Measure a finished run again, and rewrite its summary and final figures.",
     )
     options.add_argument("run", metavar="RUN", type=Path, help="the folder of a run of vdib.fit")
-    folder = options.parse_args(args).run
+    options.add_argument(
+        "--importance",
+        type=int,
+        metavar="K",
+        help="of images: also bound the likelihood by K codes an example",
+    )
+    options.add_argument(
+        "--drawn", type=int, metavar="N", help="of digits: also draw N images, for their FAD"
+    )
+    help = "only fit these priors to its code, and add its costs under them to the summary"
+    options.add_argument("--prior", metavar="NAME", nargs="+", help=help)
+    given = options.parse_args(args)
+    for name, number, least in (("importance", given.importance, 1), ("drawn", given.drawn, 2)):
+        if number is not None and number < least:
+            options.error(f"--{name}: got {number}, expected {least} or more")
+        if number is not None and given.prior is not None:
+            options.error(f"--{name}: --prior measures nothing else")
     from vdib.runs.folder import Run
-    from vdib.runs.measuring import evaluate  # takes seconds to import
+    from vdib.runs.measuring import add_priors, evaluate  # takes seconds to import
 
-    return evaluate(Run(folder))
+    run_ = Run(given.run)
+    if given.prior is not None:
+        return add_priors(run_, given.prior)
+    generative = {"importance_codes": given.importance, "drawn_images": given.drawn}
+    return evaluate(run_, {name: n for name, n in generative.items() if n is not None})
 
 
 if __name__ == "__main__":

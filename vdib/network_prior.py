@@ -32,7 +32,7 @@ class NetworkPrior(Prior):
         num_neurons: N.
         rho: probability to start from.
         num_hidden: H.
-        filter: the filters nu_k; four raised cosines over thirty steps by default.
+        filter: the filters nu_k; two raised cosines over ten steps by default.
         ordered: whether a neuron also sees the spikes of those before it in the same step.
     """
 
@@ -45,7 +45,7 @@ class NetworkPrior(Prior):
         ordered: bool = False,
     ) -> None:
         super().__init__()
-        self.filter = filter or RaisedCosines(count=4, duration=30)
+        self.filter = filter or RaisedCosines(count=2)
         self.logit = nn.Parameter(torch.full((num_neurons,), float(BernoulliPrior(rho).logit)))
         self.hidden = nn.Linear(num_neurons, self.filter.num_filters * num_hidden, bias=False)
         self.bias = nn.Parameter(torch.zeros(num_hidden))
@@ -75,8 +75,9 @@ class NetworkPrior(Prior):
 
     def _logits(self, past: Tensor) -> Tensor:
         """Filtered currents `(..., H + N)` to logits `(..., N)`, those of its own step aside."""
-        hidden, direct = past.split([len(self.bias), len(self.logit)], -1)
-        return self.logit + direct + single(self.head(gelu(hidden + self.bias)))
+        hidden, direct = torch.split(past, [len(self.bias), len(self.logit)], -1)
+        deep: Tensor = self.head(gelu(hidden + self.bias))
+        return self.logit + direct + single(deep)
 
     @torch.no_grad()
     def start_from(self, rates: Tensor) -> None:

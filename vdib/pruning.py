@@ -1,37 +1,16 @@
-"""Magnitude pruning of an encoder while it learns, and the synaptic operations that it saves.
+"""Magnitude pruning of an encoder while it learns.
 
     pruned = amount (1 - (1 - p / end)^3) at the share p of the training, amount from p = end on
 
 Zhu & Gupta, "To prune, or not to prune: exploring the efficacy of pruning for model compression",
 2017, https://arxiv.org/abs/1710.01878. Of every connection, of hidden layers and the readout, that
-share of the weights is zero, the smallest, and stays so.
-
-An operation is the addition of a weight to a current: each spike costs as many as it has weights
-that are not zero.
-
-Legend: B batch, T steps, N inputs of a layer (any number of axes).
+share of the weights is zero, the smallest, and stays so. `vdib.operations` counts what that saves.
 """
 
-from collections.abc import Iterator
-
 import torch
-from torch import Tensor, nn
 
 from vdib.encoder import SpikingEncoder
-from vdib.neurons.layer import Layer
-from vdib.neurons.synapses import Dense, PooledConv2d, SumPool2d
-from vdib.sparse import SparseSpikes, Spikes
-from vdib.spike_code import SpikeCode
-
-Connection = Dense | PooledConv2d | SumPool2d
-
-
-def connections(layer: Layer) -> Iterator[tuple[Connection, bool]]:
-    """The synapses of a layer, whatever it is wrapped in, and whether its own neurons feed them."""
-    assert isinstance(layer, nn.Module)
-    for name, part in layer.named_modules():
-        if isinstance(part, Connection):
-            yield part, name.split(".")[-1] == "recurrent"
+from vdib.operations import connections
 
 
 class Pruning:
@@ -78,32 +57,3 @@ class Pruning:
                 size = weight.abs().masked_fill(~alive, -1).flatten()
                 alive.view(-1)[size.topk(count, largest=False).indices] = False
             weight.mul_(alive)
-
-
-def operations(encoder: SpikingEncoder, x: Spikes, code: SpikeCode, pruned: bool = True) -> Tensor:
-    """Synaptic operations that an input causes in hidden layers and readout, a scalar.
-
-    The mean over the batch. What neurons of a recurrent layer tell each other is counted as well. A
-    count in the place of spikes, as of `Residual`, is that many spikes.
-
-    Args:
-        encoder: of the code.
-        x: its input, `(B, T, *N)`, dense or as lists.
-        code: one for each input.
-        pruned: whether weights that are zero are left out.
-    """
-    own = (*code.hidden, code.spikes)
-    total = torch.zeros((), dtype=torch.float64)
-    for i, layer in enumerate((*encoder.layers, encoder.readout)):
-        below = own[i - 1] if i else x
-        for connection, is_recurrent in connections(layer):
-            spikes = _spikes_by_input(own[i] if is_recurrent else below)
-            total += spikes @ connection.fan_out(pruned).cpu().double()
-    return total / len(code.spikes)
-
-
-def _spikes_by_input(x: Spikes) -> Tensor:
-    """How often each input fires in a batch, `(N,)` float64."""
-    if isinstance(x, SparseSpikes):
-        return torch.bincount(x.neuron.long(), minlength=x.num_neurons).cpu().double()
-    return x.detach().float().flatten(0, 1).flatten(1).sum(0).cpu().double()

@@ -10,26 +10,19 @@ from matplotlib.figure import Figure
 from torch import Tensor
 from torch.distributions import Distribution
 
-from vdib.decoder import WindowDecoder
+from vdib.bottleneck import Bottleneck
 from vdib.encoder import SpikeCode
-from vdib.figures.calibration import calibration
-from vdib.figures.codes import tsne
-from vdib.figures.confusion import confusion
-from vdib.figures.images import reconstructions
-from vdib.figures.spikes import raster
-from vdib.figures.vectors import scatter
 from vdib.lenet5 import LeNet5, load_judge
 from vdib.lightning_modules.data_module import SpikeBatch
+from vdib.lightning_modules.naturalisation.anytime import AnyTime
+from vdib.lightning_modules.naturalisation.figures import SHOWN, draw
 from vdib.lightning_modules.vdib_module import VDIBModule
 from vdib.metrics import SSIM_SIDE, calibration_error, reliability, ssim
-from vdib.model import Bottleneck
 from vdib.noise import EVALUATION, Noise
-from vdib.objective import BITS_PER_NAT, distortion, rate
+from vdib.objective import BITS_PER_NAT, distortion
 from vdib.precision import single
-from vdib.pruning import operations
 from vdib.signal import Curve, Image, Label
-from vdib.sparse import SparseSpikes, Spikes
-from vdib.window import recent
+from vdib.sparse import Spikes
 
 
 class Decisions(NamedTuple):
@@ -47,7 +40,14 @@ class Decisions(NamedTuple):
 
 
 class NaturalisationModule(VDIBModule):
-    """Turns spike trains into natural signals: images, labels, or real vectors at the end."""
+    """Turns spike trains into natural signals: images, labels, or real vectors at the end.
+
+    Args:
+        importance_codes: of images, K codes an example by which the likelihood of the test images
+            is bounded once a run ends (`vdib.importance`); 0 for none.
+        drawn_images: of digits, how many are then drawn, for their Frechet distance from MNIST's
+            test images (`vdib.fad`); 0 for none.
+    """
 
     MEASURES: ClassVar = (Image, Label, Curve)
     TABLE: ClassVar = {
@@ -55,28 +55,47 @@ class NaturalisationModule(VDIBModule):
         "judge_accuracy_originals": "judge accuracy on the images themselves",
         "class_accuracy": "class accuracy on test examples",
         "decision_step": "steps until the class is decided",
+        "anytime_accuracy": "accuracy, mean over looks at all lengths of time",
+        "late_accuracy": "accuracy at the worst look from half of the time on",
         "calibration_error": "expected calibration error of the decisions",
         "squared_error": "mean squared error of a value",
         "distortion_nats": "distortion (nats/sample)",
         "rate_bits": "rate under the training prior (bits/sample)",
         "code_length_bits": "code length under the training prior (bits/sample)",
+        "rate_bits_best": "rate under the best prior fitted to the code (bits/sample)",
+        "code_length_bits_best": "code length under the best prior fitted to it (bits/sample)",
         "rate_bits_marginal": "rate under a fitted marginal (bits/sample)",
+        "rate_bits_bernoulli": "rate under independent spikes of rho (bits/sample)",
+        "code_length_bits_bernoulli": "code length under independent spikes of rho (bits/sample)",
+        "negative_elbo_nats": "negative ELBO of binary images (nats/sample)",
+        "fad": "FAD of drawn images",
+        "fad_published": "FAD as published",
         "spikes_per_sample": "readout spikes per sample",
         "hidden_spikes_per_sample": "hidden spikes per sample",
         "hidden_rate": "hidden spikes per neuron and step",
         "readout_rate": "readout spikes per neuron and step",
-        "synaptic_operations": "synaptic operations per sample",
-        "unpruned_operations": "the same, had nothing been pruned",
+        "dead_neurons": "readout neurons that never fire, or always",
+        "synops": "synaptic operations per sample",
+        "unpruned_synops": "the same, had nothing been pruned",
         "ssim": "SSIM",
         "train_seconds": "training (s)",
     }
 
-    def __init__(self, **settings: Any) -> None:
+    def __init__(
+        self, *, importance_codes: int = 0, drawn_images: int = 0, **settings: Any
+    ) -> None:
         super().__init__(**settings)
+        if importance_codes < 0 or drawn_images < 0 or drawn_images == 1:
+            raise ValueError(
+                f"importance_codes and drawn_images: got {importance_codes} and {drawn_images}, "
+                "expected 0 or more, and not one image"
+            )
+        self.importance_codes, self.drawn_images = importance_codes, drawn_images
         # In a list: no part of the model, nor of its checkpoints.
         judged = isinstance(self.signal, Image) and self.signal.digits
         self._judge = [load_judge()] if judged else []
         self._reliability = torch.zeros(())  # of the decisions on test examples so far
+        self._anytime: AnyTime | None = None  # the same, of a run that looks at any time
 
     def judge(self, images: Tensor) -> Tensor | None:
         """The class of each image, `(B, H, W)` to `(B,)`; None where they are no digits."""
@@ -126,26 +145,18 @@ class NaturalisationModule(VDIBModule):
             "readout_rate": out.code.spikes.mean(),
             "hidden_spikes_per_sample": sum(spikes.sum() for spikes in hidden) / len(batch.id),
             "hidden_rate": sum(spikes.mean() for spikes in hidden) / max(1, len(hidden)),
-            **self._operations(batch.spikes, out.code),
+            **self.synops(batch.spikes, out.code),
             **out.penalty_nats(),
             **self._quality(stage, out, batch),
+            **self.costs_beside(stage, out.code),
         }
-        logits = out.code.logits if out.code.stochastic else None
-        if stage != "val" and logits is not None:  # it is being fitted on the validation data
-            beside = rate(logits, torch.logit(self.marginal)).sum(1).mean()
-            figures["rate_bits_marginal"] = beside * BITS_PER_NAT
+        if isinstance(self.signal, Image) and out.code.stochastic:
+            # A bound whatever beta was: the grey cross-entropy is the mean over binary images.
+            figures["negative_elbo_nats"] = (out.distortion.sum(1) + out.rate.sum(1)).mean()
         self.log_figures(stage, figures, len(batch.id))
-        return logits
-
-    def _operations(self, x: Spikes, code: SpikeCode) -> dict[str, Tensor]:
-        """Of synapses, per sample; none where the input are currents, which are no events."""
-        if isinstance(x, Tensor) and not torch.equal(x[:1], x[:1].round().abs()):
-            return {}
-        encoder = self.vdib.encoder
-        found = {"synaptic_operations": operations(encoder, x, code)}
-        if self.pruning is not None:
-            found["unpruned_operations"] = operations(encoder, x, code, pruned=False)
-        return {name: count.float() for name, count in found.items()}
+        if stage == "test" and self._anytime is not None:
+            self._anytime.add(self, batch, out.code)
+        return out.code.logits if out.code.stochastic else None
 
     def _quality(self, stage: str, out: Bottleneck, batch: SpikeBatch) -> dict[str, Tensor]:
         """How good what was decoded is, beside its distortion."""
@@ -170,8 +181,16 @@ class NaturalisationModule(VDIBModule):
 
     def on_test_epoch_start(self) -> None:
         self._reliability = torch.zeros(())
+        data: Any = self.data
+        if getattr(data, "looks", 0):
+            self._anytime = AnyTime(data.num_steps, data.prepare.binning.dt)
 
     def on_test_epoch_end(self) -> None:
+        if self._anytime is not None:
+            sums = self._anytime.sums.to(self.device)
+            self._anytime.sums = self.trainer.strategy.reduce(sums, reduce_op="sum").cpu()
+            if self._anytime.judged:
+                self.log_dict({f"test/{k}": v for k, v in self._anytime.figures().items()})
         if isinstance(self.signal, Label):
             bins = self.trainer.strategy.reduce(self._reliability, reduce_op="sum")
             self.log("test/calibration_error", calibration_error(bins))
@@ -184,6 +203,9 @@ class NaturalisationModule(VDIBModule):
         answer = self.signal.likelihood(self.signal.constant(r))
         name = "image" if isinstance(self.signal, Image) else "answer"
         return f"best constant {name}", float(distortion(answer.expand(r.shape[:1]), r).mean())
+
+    def tables(self) -> dict[str, str]:
+        return {} if self._anytime is None else {"anytime": self._anytime.table()}
 
     def _code(self, batch: SpikeBatch, part: slice) -> SpikeCode:
         return self.vdib.encode(batch.spikes[part], Noise(self.seed, EVALUATION, batch.id[part]))
@@ -201,32 +223,9 @@ class NaturalisationModule(VDIBModule):
                 decoded.append(torch.stack([label.to(probability), probability], 1).cpu())
             else:
                 decoded.append(self._natural(whole).cpu())
-        natural, target = torch.cat(decoded), batch.target.cpu()
-        x, code = batch.spikes[:1], self._code(batch, slice(1))
-        dense = x.dense() if isinstance(x, SparseSpikes) else x
-        hidden = code.hidden[-1][0].flatten(1).cpu() if code.hidden else None
-        figures = {"raster": raster(dense[0].flatten(1).cpu(), code.spikes[0].cpu(), hidden)}
-        decoder = self.vdib.decoder
-        features = torch.cat(spikes).sum(1)
-        if isinstance(decoder, WindowDecoder):
-            features = decoder.window(recent(torch.cat(spikes), decoder.window.length)).flatten(1)
-        figures["code_tsne"] = tsne(features.cpu(), batch.label.cpu())
-        if isinstance(self.signal, Label):
-            labels, sure = natural[:, 0].long(), natural[:, 1]
-            size, names = self.signal.num_classes, self.signal.names
-            figures["confusion"] = confusion(labels, target, size, names)
-            figures["calibration"] = calibration(reliability(sure, labels == target))
-            return figures
-        if isinstance(self.signal, Curve):
-            figures["decoded"] = scatter(natural, target)
-            return figures
-        images = natural[:20]
-        judged = self.judge(images.to(self.device))
-        figures["naturalised"] = reconstructions(
-            target[:20].view_as(images),
-            images,
-            batch.label[:20].cpu(),
-            None if judged is None else judged.cpu(),
-            max_images=20,
-        )
-        return figures
+        natural, judged = torch.cat(decoded), None
+        if isinstance(self.signal, Image):
+            judged = self.judge(natural[:SHOWN].to(self.device))
+        first = self._code(batch, slice(1))
+        figures = draw(self.vdib.decoder, batch, torch.cat(spikes), natural, first, judged)
+        return figures if self._anytime is None else figures | self._anytime.drawn(self.signal)

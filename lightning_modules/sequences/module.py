@@ -13,14 +13,14 @@ from matplotlib.figure import Figure
 from pytorch_lightning.trainer.states import TrainerFn
 from torch import Tensor
 
+from vdib.bottleneck import Bottleneck
 from vdib.figures.decoded_curve import curve_over_training, decoded_curve
 from vdib.figures.spikes import raster
 from vdib.lightning_modules.data_module import SpikeBatch
 from vdib.lightning_modules.vdib_module import VDIBModule
-from vdib.model import Bottleneck
 from vdib.neurons.layer import spiking
 from vdib.noise import EVALUATION, Noise
-from vdib.objective import BITS_PER_NAT, distortion, rate
+from vdib.objective import BITS_PER_NAT, distortion
 from vdib.precision import single
 from vdib.signal import Curve, Label
 from vdib.sparse import SparseSpikes
@@ -48,9 +48,16 @@ class SequenceModule(VDIBModule):
         "constant_nats_per_step": "distortion without spikes (nats/step)",
         "rate_bits_per_step": "rate (bits/step)",
         "code_length_bits_per_step": "code length (bits/step)",
+        "rate_bits_best_per_step": "rate under the best prior fitted to the code (bits/step)",
+        "code_length_bits_best_per_step": "code length under the best prior (bits/step)",
         "rate_bits_marginal_per_step": "rate under a fitted marginal (bits/step)",
+        "rate_bits_bernoulli_per_step": "rate under independent spikes of rho (bits/step)",
+        "code_length_bits_bernoulli_per_step": "code length under spikes of rho (bits/step)",
         "spikes_per_step": "readout spikes per step",
+        "dead_neurons": "readout neurons that never fire, or always",
         "hidden_rate": "hidden spikes per neuron and step",
+        "synops": "synaptic operations per sequence",
+        "unpruned_synops": "the same, had nothing been pruned",
         "train_seconds": "training (s)",
     }
     PLANE: ClassVar = ("rate_bits_per_step", "nats_per_step", "step")
@@ -74,9 +81,11 @@ class SequenceModule(VDIBModule):
         scored = (torch.arange(num_steps, device=self.device) >= unscored).float()
         return scored / scored.sum()
 
-    def training_loss(self, batch: SpikeBatch, noise: Noise) -> tuple[Tensor, Bottleneck]:
-        weights = self.weights(batch.target.shape[1], 0)
-        return self.vdib.training_loss(batch.spikes, batch.target, noise, weights)
+    def step_weights(self, num_steps: int) -> Tensor:
+        return self.weights(num_steps, self.unscored)
+
+    def training_weights(self, num_steps: int) -> Tensor:
+        return self.weights(num_steps, 0)
 
     def evaluate(self, stage: str, batch: SpikeBatch) -> Tensor | None:
         weights = self.weights(batch.target.shape[1], self.unscored)
@@ -89,7 +98,9 @@ class SequenceModule(VDIBModule):
             self.cost_name("rate_bits_per_step"): out.rate.sum(1).mean() * BITS_PER_NAT,
             "spikes_per_step": out.code.spikes.sum(2).mean(),
             "hidden_rate": sum(hidden) / max(1, len(hidden)),
+            **self.synops(batch.spikes, out.code),
             **out.penalty_nats(),
+            **self.costs_beside(stage, out.code),
         }
         decoded: Any = out.decoded
         if isinstance(self.signal, Label):
@@ -101,9 +112,6 @@ class SequenceModule(VDIBModule):
             figures["mse"] = (weights * wrong).sum(1).mean()
             self._seen = decoded.mean[0] if stage == "val" and self._seen is None else self._seen
         logits = out.code.logits if out.code.stochastic else None
-        if stage != "val" and logits is not None:  # it is being fitted on the validation data
-            beside = weights * rate(logits, torch.logit(self.marginal))
-            figures["rate_bits_marginal_per_step"] = beside.sum(1).mean() * BITS_PER_NAT
         self.log_figures(stage, figures, len(batch.id))
         if logits is None:
             return None
@@ -143,7 +151,7 @@ class SequenceModule(VDIBModule):
 
     def figures(self, batch: SpikeBatch) -> dict[str, Figure]:
         """One sequence and its code; of a curve, how it is decoded, now and in training."""
-        one = SpikeBatch(batch.spikes[:1], *(field[:1] for field in batch[1:]))
+        one = SpikeBatch(batch.spikes[:1], *(field[:1] for field in batch[1:4]))
         code = self.vdib.encode(one.spikes, Noise(self.seed, EVALUATION, one.id))
         figures: dict[str, Figure] = {}
         if spiking(self.vdib.encoder.readout):

@@ -95,6 +95,10 @@ class Alpha(_Cut):
         response[0, length + 1] += (length - 1) * a ** (length + 1)
         return response * (math.e / self.tau)
 
+    @cached_property
+    def _taps(self) -> list[tuple[int, int, float]]:
+        return taps(self.before)
+
     def __call__(self, x: Tensor) -> Tensor:
         state: State = ()
         out = []
@@ -114,7 +118,7 @@ class Alpha(_Cut):
         past, *poles = state or (x.new_zeros(self.duration + 2, *x[:, 0].shape),)
         past = torch.cat([x[None, :, 0], past[:-1]])  # x[t - l] at l
         now = torch.zeros_like(x[:, 0])
-        for lag, _, weight in taps(self.before):
+        for lag, _, weight in self._taps:
             now = now + weight * past[lag]
         potential, (*poles,) = self._through(now, tuple(poles))
         return potential, (past, *poles)

@@ -4,11 +4,21 @@ Shapes: `B` samples, `H W` pixels.
 """
 
 import math
+from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from PIL import Image
 
 from vdib.figures.style import RED, Array, same_length, to_numpy, write
+from vdib.files import replacing
+
+
+def save_image(image: NDArray[np.floating], path: Path) -> None:
+    """Write an image (H, W) in [0, 1] as a grey PNG."""
+    with replacing(path, durable=False) as file:
+        Image.fromarray(np.rint(image * 255).astype(np.uint8)).save(file, format="png")
 
 
 def reconstructions(

@@ -22,6 +22,9 @@ from vdib.datasets.formats.read_options import add_flags, as_flag, from_flags
 from vdib.datasets.formats.source import RecordingError
 from vdib.runs.command import UserError, run, words_of
 
+SHIPPED = "digits-dvs128"
+"""The run that is taken where none is said."""
+
 
 def recordings_in(
     words: Sequence[str], lines: Iterator[str], exclude: Sequence[str] = ()
@@ -79,7 +82,7 @@ def parser() -> argparse.ArgumentParser:
     )
     add = options.add_argument
     add("recordings", nargs="+", metavar="RECORDING", help="files, folders, or - for a list")
-    add("--run", type=Path, required=True, help="the folder of a run of vdib.fit")
+    add("--run", type=Path, help=f"the folder of a run, or the name of one that ships ({SHIPPED})")
     add("--out", type=Path, required=True, help="folder for the images, or for labels.csv")
     windows = options.add_mutually_exclusive_group()
     windows.add_argument("--window-ms", type=float, help="an image, or a label, every so many ms")
@@ -125,7 +128,7 @@ def _naturalise(options: argparse.Namespace) -> int:
     from vdib.naturalise.running import running
     from vdib.naturalise.whole import whole
 
-    model = naturaliser.naturaliser_of(options.run)
+    model = naturaliser.naturaliser_of(_run(options.run))
     if options.original is not None and model.labels:
         raise UserError(f"--original {options.original}: only with a run that makes images")
     options.out.mkdir(parents=True, exist_ok=True)
@@ -172,6 +175,14 @@ def _naturalise(options: argparse.Namespace) -> int:
     for words in failed:
         print(f"vdib: {words}", file=sys.stderr)
     return 1 if failed else 0
+
+
+def _run(given: Path | None) -> Path:
+    from vdib.runs.exported import shipped
+
+    if given is None and SHIPPED not in shipped():
+        raise UserError(f"--run: say which: {SHIPPED} does not ship with this version")
+    return Path(SHIPPED) if given is None else given
 
 
 def _factor(word: str) -> float | None:

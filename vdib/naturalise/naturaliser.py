@@ -11,17 +11,16 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 
 from vdib import signal as natural
 from vdib.datasets.preparation import Preparation
 from vdib.datasets.recording import Recording, read_pieces
 from vdib.datasets.spike_trains import SpikeTrainSplits
-from vdib.files import replacing
+from vdib.datasets.transforms.track import Track
 from vdib.lightning_modules.naturalisation.event_data import EventData
 from vdib.runs.command import UserError
-from vdib.runs.folder import Run
+from vdib.runs.exported import run_at
 from vdib.runs.loading import rebuild, take_best
 from vdib.sparse import SparseSpikes
 
@@ -38,11 +37,24 @@ class Naturaliser:
         module: the `NaturalisationModule` of a run, with its best weights.
         prepare: as in training.
         place: what brings a recording to the sensor that the model was trained for.
+        track: follows what moves, step by step, after recordings have become spikes.
+        anytime: whether it was trained to be good after any number of steps.
     """
 
     module: Any
     prepare: Preparation
     place: tuple[Transform, ...] = ()
+    track: Track | None = None
+    anytime: bool = False
+
+    @property
+    def carries(self) -> bool:
+        """Whether recordings may run through a stream that carries its state on.
+
+        It was trained for it, and no step of it depends on events that are yet to come.
+        """
+        causal = not self.prepare.transforms and self.prepare.binning.rule == "any"
+        return self.anytime and causal
 
     def placed(self, recording: Recording) -> Recording:
         """The recording on the sensor that the model was trained for.
@@ -78,25 +90,28 @@ class Naturaliser:
     @torch.no_grad()
     def images(self, spikes: Sequence[Binned]) -> NDArray[np.floating]:
         """Images (B, H, W) in [0, 1] of B recordings, as `prepare` returns them."""
-        images: Tensor = self.module(*self._batch(spikes))
+        images: Tensor = self.module(*self.batch(spikes))
         return images.numpy()
 
     @torch.no_grad()
     def decisions(self, spikes: Sequence[Binned]) -> list[tuple[str, float, float]]:
         """Of each recording the label, its probability, and the ms until it was decided."""
         assert self.prepare.binning.dt is not None
-        decided = self.module.decisions(*self._batch(spikes))
+        decided = self.module.decisions(*self.batch(spikes))
         names = [self.module.signal.name(label) for label in decided.label.tolist()]
         ms = [step * self.prepare.binning.dt / 1000 for step in decided.step.tolist()]
         return list(zip(names, decided.probability.tolist(), ms, strict=True))
 
-    def _batch(self, spikes: Sequence[Binned]) -> tuple[SparseSpikes, Tensor]:
+    def batch(self, spikes: Sequence[Binned]) -> tuple[SparseSpikes, Tensor]:
+        """Spikes of B recordings, as `prepare` returns them, as lists, and ids `(B,)` for noise."""
         assert self.prepare.sensor_size is not None
         counts, neurons = zip(*spikes, strict=True)
         shape = (len(spikes), len(counts[0]), *self.prepare.shape(self.prepare.sensor_size))
         offset = np.concatenate(([0], np.cumsum(np.concatenate(counts))))
         neuron = np.concatenate(neurons).astype(np.int32)
         lists = SparseSpikes(torch.from_numpy(offset), torch.from_numpy(neuron), shape)
+        if self.track is not None:
+            lists = self.track(lists)
         # The same noise for all: an image depends on its recording alone.
         return lists, torch.zeros(len(spikes), dtype=torch.int64)
 
@@ -107,7 +122,8 @@ def naturaliser_of(run: Path) -> Naturaliser:
     Raises:
         UserError: no finished run, or not one that makes images or labels of recordings (one line).
     """
-    cli = rebuild(Run(run))
+    found = run_at(run)
+    cli = rebuild(found)
     splits = getattr(cli.datamodule, "recording_splits", None)
     if isinstance(splits, SpikeTrainSplits):
         raise UserError(f"{run} was trained on spike trains, and not on recordings of a camera")
@@ -115,11 +131,6 @@ def naturaliser_of(run: Path) -> Naturaliser:
         raise UserError(f"{run} was not trained on recordings: see --config mnist_dvs")
     if not isinstance(cli.datamodule.signal, natural.Image | natural.Label):
         raise UserError(f"{run} tells {cli.datamodule.signal.noun}, and neither images nor labels")
-    take_best(cli, Run(run))
-    return Naturaliser(cli.model, cli.datamodule.prepare)
-
-
-def save_image(image: NDArray[np.floating], path: Path) -> None:
-    """Write an image (H, W) in [0, 1] as a grey PNG."""
-    with replacing(path, durable=False) as file:
-        Image.fromarray(np.rint(image * 255).astype(np.uint8)).save(file, format="png")
+    take_best(cli, found)
+    data = cli.datamodule
+    return Naturaliser(cli.model, data.prepare, track=data.track, anytime=data.looks > 0)

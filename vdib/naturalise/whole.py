@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from vdib.datasets.recording import joined
-from vdib.naturalise.naturaliser import Binned, Naturaliser, save_image
+from vdib.figures.images import save_image
+from vdib.naturalise.naturaliser import Binned, Naturaliser
 
 
 def whole(model: Naturaliser, path: Path, read: Mapping[str, Any], out: Path) -> int:

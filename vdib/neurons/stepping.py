@@ -49,16 +49,16 @@ class Stepped(Protocol):
         """Go on from what another such layer remembered; None begins anew."""
 
 
-def _tensors(state: State) -> list[Tensor]:
+def tensors_of(state: State) -> list[Tensor]:
     """The tensors of a state, in order."""
-    return [state] if isinstance(state, Tensor) else [t for part in state for t in _tensors(part)]
+    return [state] if isinstance(state, Tensor) else [t for part in state for t in tensors_of(part)]
 
 
-def _like(state: State, tensors: list[Tensor]) -> State:
+def like_state(state: State, tensors: list[Tensor]) -> State:
     """The state with other tensors, taken from the front of the list."""
     if isinstance(state, Tensor):
         return tensors.pop(0)
-    return tuple(_like(part, tensors) for part in state)
+    return tuple(like_state(part, tensors) for part in state)
 
 
 class _ByStep:
@@ -82,11 +82,13 @@ class _ByStep:
         return out
 
     def memory(self) -> list[Tensor]:
-        known = _tensors(self.pattern)
-        return [torch.zeros_like(x) for x in known] if self.state is None else _tensors(self.state)
+        known = tensors_of(self.pattern)
+        return (
+            [torch.zeros_like(x) for x in known] if self.state is None else tensors_of(self.state)
+        )
 
     def remember(self, memory: list[Tensor] | None) -> None:
-        self.state = None if memory is None else _like(self.pattern, memory)
+        self.state = None if memory is None else like_state(self.pattern, memory)
 
 
 class _Expanded:
@@ -155,13 +157,13 @@ class Driven:
         return self.inner.push(x, noise)
 
     def memory(self) -> list[Tensor]:
-        known = _tensors(self.pattern)
-        own = [torch.zeros_like(x) for x in known] if self.state is None else _tensors(self.state)
+        known = tensors_of(self.pattern)
+        own = [torch.zeros_like(x) for x in known] if self.state is None else tensors_of(self.state)
         return [*own, *self.inner.memory()]
 
     def remember(self, memory: list[Tensor] | None) -> None:
         rest = list(memory or [])
-        self.state = None if memory is None else _like(self.pattern, rest)
+        self.state = None if memory is None else like_state(self.pattern, rest)
         self.inner.remember(None if memory is None else rest)
 
 

@@ -66,9 +66,13 @@ class PooledConv2d(nn.Module):
         weight = nn.functional.pad(weight, (border,) * 4)
         return nn.functional.avg_pool2d(weight, self.pool, stride=1)
 
+    def pooled_weight(self) -> Tensor:
+        """The weights that spikes add to pooled currents, `(C_out, C_in, K', K')`."""
+        return self._pooled(self.conv.weight.detach())
+
     def fan_out(self, pruned: bool = True) -> Tensor:
         """Weights that act at each input's place, as for `Dense`, `(C H W,)`; pooled ones count."""
-        weight = _counted(self._pooled(self.conv.weight.detach()), pruned)
+        weight = _counted(self.pooled_weight(), pruned)
         place = self.pool, self.padding
         out = torch.ones_like(conv2d(weight.new_zeros(1, *self.input_shape), weight, None, *place))
         return conv2d_input((1, *self.input_shape), weight, out, *place).flatten()  # type: ignore[no-any-return, no-untyped-call, unused-ignore]

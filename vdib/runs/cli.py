@@ -13,6 +13,7 @@ from pytorch_lightning import LightningDataModule, LightningModule, Trainer, see
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 
 from vdib.lightning_modules.callbacks import Figures
+from vdib.lightning_modules.choices import PriorName
 from vdib.lightning_modules.experiments import DATA, EXPERIMENTS
 from vdib.precision import precision_for
 from vdib.runs.arguments import (
@@ -87,6 +88,8 @@ class VDIBCLI(LightningCLI):
         parser.add_argument("--checkpoint_every_minutes", type=float, default=5.0, help=every)
         every = "epochs between figures; 0: at the end only, -1: none"
         parser.add_argument("--figures_every", type=int, default=5, help=every)
+        after = "priors fitted to the code once it is trained: a list, `[]` for none"
+        parser.add_argument("--fit_priors", type=list[PriorName], default=["past"], help=after)
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         for name in LINKED:  # a model without such a setting is left alone

@@ -6,6 +6,7 @@
         checkpoints/         best.ckpt, chosen on validation data, and last.ckpt
         figures/             PNGs, and those of training in epoch_NNN/
         summary.json         what the test set said
+        energy.json          what the network costs, where that was asked
 
 Nothing here knows Lightning: a run is of use where the machine that trained it is not.
 """
@@ -17,20 +18,16 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from vdib.files import SCRATCH, replacing
+from vdib.runs.checkpoint import of_version, read_checkpoint
 from vdib.runs.command import UserError, tell
 from vdib.runs.safe_yaml import check_yaml
 from vdib.version import __version__
 
-if TYPE_CHECKING:  # takes seconds to import
-    from torch import nn
-
 WRITER = "# vdib "
 """How a `config.yaml` begins, before the version that wrote it."""
-VERSION = "vdib_version"
-"""Under which a checkpoint holds that version."""
 
 
 @dataclass(frozen=True)
@@ -70,9 +67,21 @@ class Run:
         return self.folder / "summary.json"
 
     @property
+    def energy_file(self) -> Path:
+        return self.folder / "energy.json"
+
+    @property
     def begun(self) -> bool:
         """Whether there is something to go on with: its settings, or a checkpoint."""
         return self.config_file.is_file() or any(self.checkpoints.glob("*.ckpt"))
+
+    def best_weights(self) -> dict[str, Any]:
+        """What the best checkpoint holds.
+
+        Raises:
+            UserError: it is missing or damaged.
+        """
+        return read_checkpoint(self.best)
 
     def check_finished(self) -> None:
         """Raise a `UserError` unless it has been trained."""
@@ -108,7 +117,7 @@ class Run:
         with self.config_file.open(encoding="utf-8", errors="replace") as file:
             first = file.readline().strip()
         written = first.removeprefix(WRITER) if first.startswith(WRITER) else "?"
-        return _another(written)
+        return of_version(written)
 
     def summary(self) -> dict[str, Any]:
         """What the test set said.
@@ -208,43 +217,6 @@ class Run:
             os.close(folder)
 
 
-def read_checkpoint(path: Path) -> dict[str, Any]:
-    """What a checkpoint holds, and no code.
-
-    Raises:
-        UserError: it is missing, damaged, or no checkpoint at all.
-    """
-    import torch
-
-    if not path.is_file():
-        raise UserError(f"there is no checkpoint {path}")
-    try:
-        content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-        weights = content["state_dict"]
-        assert all(isinstance(weight, torch.Tensor) for weight in weights.values())
-    except Exception as error:  # whatever the bytes of a wrong file happen to mean
-        raise UserError(f"{path} is damaged, or no checkpoint") from error
-    return content
-
-
-def take_weights(module: "nn.Module", state: Mapping[str, Any], path: Path) -> None:
-    """Give a module the weights that `read_checkpoint(path)` returned.
-
-    Raises:
-        UserError: they are another model's.
-    """
-    try:
-        module.load_state_dict(state["state_dict"])
-    except RuntimeError as error:
-        reason = str(error).splitlines()[1].strip()
-        beside = _another(state.get(VERSION, "?"))
-        raise UserError(f"{path} is of another model: {reason}{beside}") from error
-
-
 def checkpoint_of(path: str | os.PathLike[str]) -> Path:
     """The best checkpoint of a run's folder; a file is taken as it is."""
     return Run(Path(path)).best if os.path.isdir(path) else Path(path)
-
-
-def _another(version: str) -> str:
-    return "" if version == __version__ else f" (written by vdib {version}; this is {__version__})"

@@ -7,9 +7,11 @@ from typing import Any
 import torch
 
 from vdib.model import VDIB
+from vdib.runs.checkpoint import take_weights
 from vdib.runs.cli import VDIBCLI, parse
 from vdib.runs.command import UserError
-from vdib.runs.folder import Run, read_checkpoint, take_weights
+from vdib.runs.exported import run_at
+from vdib.runs.folder import Run
 
 
 def load(run: str | os.PathLike[str]) -> VDIB:
@@ -19,14 +21,16 @@ def load(run: str | os.PathLike[str]) -> VDIB:
         stream = model.stream(seed=0)
 
     Args:
-        run: the folder that `python -m vdib.fit` left.
+        run: the folder that `python -m vdib.fit` left, or `vdib.export --to safetensors`; or the
+            name of a run that ships with the package.
 
     Raises:
         ValueError: no finished run, a damaged file, or one of another version (one line, which
             names the file).
     """
-    cli = rebuild(Run(Path(run)))
-    take_best(cli, Run(Path(run)))
+    found = run_at(Path(run))
+    cli = rebuild(found)
+    take_best(cli, found)
     model: VDIB = cli.model.vdib
     return model
 
@@ -50,7 +54,7 @@ def rebuild(run: Run) -> VDIBCLI:
 
 def take_best(cli: VDIBCLI, run: Run) -> None:
     """Give the model of a run the weights that were best on validation data, for evaluation."""
-    state = read_checkpoint(run.best)
+    state = run.best_weights()
     take_weights(cli.model, state, run.best)
     of_data = state.get(type(cli.datamodule).__qualname__)
     if of_data is not None:  # what the data learned, as the vectors of words

@@ -13,9 +13,10 @@ import torch
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.loggers import WandbLogger
 
+from vdib.runs.checkpoint import read_checkpoint, take_weights
 from vdib.runs.cli import VDIBCLI, build, prepare
 from vdib.runs.command import Interrupted, UserError, line_of, tell
-from vdib.runs.folder import Run, read_checkpoint, take_weights
+from vdib.runs.folder import Run
 from vdib.runs.measuring import measure, report
 
 

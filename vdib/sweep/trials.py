@@ -9,12 +9,14 @@ import threading
 import time
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass, field
 from io import StringIO
 from pathlib import Path
 from typing import Any
+
+from tqdm import tqdm  # type: ignore[import-untyped]
 
 from vdib.files import replacing
 from vdib.runs.command import UserError
@@ -72,6 +74,17 @@ def _end_with(parent: int) -> None:
 def run_all(jobs: Mapping[Path, Sequence[str]]) -> list[Done]:
     """Folder -> arguments of `vdib.fit`; those that have come to their end are not run again."""
     return [_run(folder, list(args)) for folder, args in jobs.items()]
+
+
+def run_each(jobs: Mapping[Path, Sequence[str]], workers: int) -> Iterator[tuple[Path, Done]]:
+    """Folder -> arguments of `vdib.fit`, in so many processes: each as it comes to its end."""
+    with pool(workers) as processes, tqdm(total=len(jobs), unit="run", smoothing=0) as bar:
+        running = {
+            processes.submit(_run, folder, list(args)): folder for folder, args in jobs.items()
+        }
+        for future in as_completed(running):
+            bar.update()
+            yield running[future], future.result()
 
 
 def finished(folder: Path, args: Sequence[str]) -> dict[str, Any] | None:

@@ -1,0 +1,1 @@
+"""What a trained network costs: operations, memory traffic, and joules under a cost model."""

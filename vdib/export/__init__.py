@@ -1,0 +1,1 @@
+"""A trained run in the files of other tools: safetensors, ONNX, NIR."""

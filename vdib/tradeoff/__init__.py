@@ -1,0 +1,1 @@
+"""Rate-distortion curves: `python -m vdib.tradeoff`."""
