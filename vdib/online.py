@@ -164,7 +164,8 @@ def step_loss(
     stochastic = model.encoder.readout.stochastic
     code = SpikeCode(below, v, stochastic=stochastic)
     costs = distortion(decoder(code), r[:, None])[:, 0]
-    prior: Tensor = model.prior(below.detach() if stochastic else below)
+    lived = below[:, -int(memory.lived.sum()) :]  # before the first step there was no silence
+    prior: Tensor = model.prior(lived.detach() if stochastic else lived)
     prior = prior[..., -1, :] if prior.dim() > 1 else prior
     return costs, rate(v[:, -1], prior) if stochastic else code_length(below[:, -1], prior)
 
