@@ -329,8 +329,8 @@ MUTANTS = [
     ),
     Mutant(
         "vdib/model.py",
-        "return self.encoder.readout.stochastic and looks",
-        "return looks",
+        "return self.encoder.readout.stochastic and some",
+        "return some",
         "an estimator is asked about spikes that were not drawn",
         "tests/test_model.py::"
         "test_a_deterministic_readout_costs_its_code_length_and_is_trained_without_an_estimator",
@@ -840,7 +840,7 @@ MUTANTS = [
         "tests/test_recurrent.py::test_lif_neurons_hear_each_other",
     ),
     Mutant(
-        "vdib/model.py",
+        "vdib/parts.py",
         "if asked and not spiking(layer):",
         "if False:",
         "real numbers of an LSTM are priced as spikes",
@@ -1002,6 +1002,62 @@ MUTANTS = [
         "pass",
         "a readout without feedback feels its own spikes",
         "tests/test_annealing.py::test_a_readout_without_feedback_by_name",
+    ),
+    Mutant(
+        "vdib/operations.py",
+        "own_spikes(layer, own[i], below)[:, :-1] if is_recurrent",
+        "own_spikes(layer, own[i], below) if is_recurrent",
+        "neurons of a layer are heard after the end",
+        "tests/test_energy.py::test_lstm_cells_tell_each_other_a_step_later",
+    ),
+    Mutant(
+        "vdib/operations.py",
+        "if is_recurrent else _late(layer, below)",
+        "if is_recurrent else below",
+        "spikes that are delayed beyond the end cost operations",
+        "tests/test_energy.py::test_spikes_that_are_delayed_beyond_the_end_cost_nothing",
+    ),
+    Mutant(
+        "vdib/energy/counts.py",
+        "bytes=synops * (3 if arrived.spikes else 4) * word",
+        "bytes=synops * word",
+        "sums are neither read nor written",
+        "tests/test_energy.py::test_what_a_small_dense_network_does_by_hand",
+    ),
+    Mutant(
+        "vdib/energy/costs.py",
+        "self.addition if self.synop is None or not on_chip else self.synop",
+        "self.addition if self.synop is None else self.synop",
+        "a decoder's additions cost what a chip's synapses do",
+        "tests/test_energy.py::test_joules_by_hand",
+    ),
+    Mutant(
+        "vdib/energy/decoding.py",
+        "binary and i == 0)",
+        "binary)",
+        "units of a decoder are added like spikes",
+        "tests/test_energy.py::test_what_learned_decoders_do_by_hand",
+    ),
+    Mutant(
+        "vdib/export/nir_nodes.py",
+        "r = tau / self.dt * gain",
+        "r = gain * np.ones_like(tau)",
+        "currents of a NIR graph are scaled by dt / tau",
+        "tests/test_export.py::test_a_nir_file_read_back_fires_the_same",
+    ),
+    Mutant(
+        "vdib/export/onnx_check.py",
+        "torch.logit(noise[0].double()) if noise",
+        "0.0 if noise",
+        "a drawn spike's distance is that from v = 0",
+        "tests/test_export.py::test_an_encoder_step_under_onnxruntime_for_a_thousand_steps",
+    ),
+    Mutant(
+        "vdib/export/twin.py",
+        "model.vdib.encoder = twin(own)",
+        "model.vdib.encoder = own",
+        "the drift of a twin is measured of the model itself",
+        "tests/test_export.py::test_the_drift_is_what_the_twin_loses",
     ),
 ]
 
