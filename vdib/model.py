@@ -5,54 +5,27 @@ Legend: B batch, M codes per input, T steps, S decodings per sequence, N_x, N_y 
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
+from vdib.bottleneck import Bottleneck
 from vdib.decoder import Decoder
 from vdib.distillation import Teacher
+from vdib.drawn import Drawn
 from vdib.dynamics.firing import Bernoulli, Fire
 from vdib.encoder import SpikeCode, SpikingEncoder
-from vdib.estimator import Estimator, returns
+from vdib.estimator import Estimator
 from vdib.neurons.layer import commuting, spiking
 from vdib.noise import Noise
-from vdib.objective import distortion, per_step
+from vdib.objective import bernoulli_kl, distortion, per_step
 from vdib.penalty import Penalty
+from vdib.price import Price
 from vdib.prior import Prior
 from vdib.sparse import Spikes
 from vdib.stream import Stream
-
-
-@dataclass(frozen=True)
-class Bottleneck:
-    """One pass of a batch through the bottleneck.
-
-    Attributes:
-        code: the readout spikes and their probabilities.
-        decoded: distribution over r, batch shape `(M B, S)`.
-        distortion: `-log q(r)` in nats, `(M B, S)`, times the steps' weights where there are some.
-        rate: KL to the prior in nats, `(M B, T)`, likewise; of a deterministic code its length.
-        penalties: in nats, `(M B, T)` each, likewise, and times their own weights.
-    """
-
-    code: SpikeCode
-    decoded: Distribution
-    distortion: Tensor
-    rate: Tensor
-    penalties: Mapping[str, Tensor] = field(default_factory=dict)
-
-    def loss(self, beta: float) -> Tensor:
-        """The VDIB loss in nats per sample, the mean over the batch."""
-        costs = self.distortion.sum(1) + beta * self.rate.sum(1)
-        for penalty in self.penalties.values():
-            costs = costs + penalty.sum(1)
-        return costs.mean()
-
-    def penalty_nats(self) -> dict[str, Tensor]:
-        """What each penalty came to, in nats per sample, the mean over the batch."""
-        return {f"{name}_nats": nats.sum(1).mean() for name, nats in self.penalties.items()}
 
 
 class VDIB(nn.Module):
@@ -70,6 +43,7 @@ class VDIB(nn.Module):
         every_step: decode at every step rather than once at the end.
         penalties: by name, each with its weight.
         hidden_v: whether a code holds v of the hidden layers, which a penalty may look at.
+        price: what a nat of rate costs in training, where that is not beta throughout.
 
     Attributes:
         teacher: of labels, whose soft ones are part of the distortion in training.
@@ -89,6 +63,7 @@ class VDIB(nn.Module):
         every_step: bool = False,
         penalties: Mapping[str, tuple[Penalty, float]] | None = None,
         hidden_v: bool = False,
+        price: Price | None = None,
     ) -> None:
         super().__init__()
         if not beta >= 0:
@@ -107,6 +82,10 @@ class VDIB(nn.Module):
                 raise ValueError(f"{type(decoder).__name__} needs the readout sampled")
         by_hand = not hasattr(decoder, "window")
         self._check_spikes(encoder, beta > 0 or by_hand, bool(penalties))
+        if encoder.readout.stochastic:
+            estimator.check(encoder.readout)
+        elif price is not None and price.free_bits > 0:
+            raise ValueError("free_bits need the readout sampled: other codes have no rate")
         self.encoder = encoder
         self.decoder = decoder
         self.prior = prior
@@ -115,6 +94,7 @@ class VDIB(nn.Module):
         self.every_step = every_step
         self.penalties = dict(penalties or {})
         self.hidden_v = hidden_v
+        self.price = price or Price()
         self.teacher: Teacher | None = None
 
     def _check_spikes(self, encoder: SpikingEncoder, of_readout: bool, of_any: bool) -> None:
@@ -160,41 +140,72 @@ class VDIB(nn.Module):
         return self._measure(self.encode(x, noise), r, weights)
 
     def training_loss(
-        self, x: Spikes, r: Tensor, noise: Noise | Tensor, weights: Tensor | None = None
+        self,
+        x: Spikes,
+        r: Tensor,
+        noise: Noise | Tensor,
+        weights: Tensor | None = None,
+        progress: float = 1.0,
     ) -> tuple[Tensor, Bottleneck]:
         """A scalar whose gradient is the estimator's, and what it was made from.
 
-        The scalar's own value means nothing; `Bottleneck.loss` is the loss.
+        The scalar's own value means nothing; `Bottleneck.loss` is the loss, at the full price.
 
         Args:
             x: `(B, T, *N_x)` spikes, dense or as lists.
             r: the natural signal, `(B, ...)`.
             noise: as of `forward`; M is the estimator's, so that numbers come as `(M B, T, N_y)`.
             weights: as of `forward`.
+            progress: the share of the training that is over, on which the price of a nat of rate
+                and the estimator may depend; at the end, 1, both are what they come to.
 
         Raises:
             ValueError: weights without `every_step`, noise of another M, or r of another shape.
         """
         if not self._learns_from_samples():
             out = self._taught(x, self._measure(self.encode(x, noise), r, weights))
-            return out.loss(self.beta), out
+            return out.loss(self.beta * self.price.share(progress)), out
+        drawn, out = self.draw(x, r, noise, weights, progress)
+        return self.estimator.loss(drawn).mean(), out
+
+    def draw(
+        self,
+        x: Spikes,
+        r: Tensor,
+        noise: Noise | Tensor,
+        weights: Tensor | None = None,
+        progress: float = 1.0,
+    ) -> tuple[Drawn, Bottleneck]:
+        """Codes as the estimator wants them, and their costs; arguments of `training_loss`."""
+        samples = self.estimator.num_samples
         if isinstance(noise, Noise):
-            noise = noise.with_samples(self.estimator.num_samples)
-        code = self._code(x, noise, self.estimator.fire)
+            noise = noise.with_samples(samples, self.estimator.antithetic)
+        code = self._code(x, noise, self.estimator.firing(progress))
         out = self._taught(x, self._measure(code, r, weights))
-        loss = out.loss(self.beta)
-        if len(out.rate) != self.estimator.num_samples * len(x):
+        if len(out.rate) != samples * len(x):
             raise ValueError(
-                f"noise: got {len(out.rate)} rows for {len(x)} inputs, "
-                f"expected {self.estimator.num_samples} per input"
+                f"noise: got {len(out.rate)} rows for {len(x)} inputs, expected {samples} per input"
             )
-        due = per_step(out.distortion, x.shape[1])
-        if not self.decoder.SAMPLES:
-            due = torch.zeros_like(due)  # of which the drawn spikes are no cause
+        due, direct = per_step(out.distortion, x.shape[1]), None
+        if not self.decoder.SAMPLES:  # the drawn spikes are no cause of it
+            due, direct = torch.zeros_like(due), due
         for penalty in out.penalties.values():
             due = due + penalty
-        to_go = returns(due, out.rate, self.beta, self.prior.ordered).detach()
-        return loss + self.estimator.term(out.code.log_prob(), to_go), out
+        price, cost = self._price(out, weights, progress)
+        ordered = self.prior.ordered
+        return Drawn(code, due, cost, out.prior, price, samples, direct, ordered), out
+
+    def _price(
+        self, out: Bottleneck, weights: Tensor | None, progress: float
+    ) -> tuple[Tensor, Tensor]:
+        """Of a nat of rate, broadcastable to `(T, N_y)`, and the rate at it, `(M B, T)`."""
+        beta = self.beta * self.price.share(progress)
+        price = out.rate.new_full((1, 1), beta) if weights is None else beta * weights[:, None]
+        if not self.price.free_bits:
+            return price, beta * out.rate
+        rates = bernoulli_kl(out.code.logits, out.prior)
+        price = price * self.price.paid(rates if weights is None else weights[:, None] * rates)
+        return price, (price * rates).sum(-1)
 
     def _taught(self, x: Spikes, out: Bottleneck) -> Bottleneck:
         if self.teacher is None:
@@ -218,7 +229,8 @@ class VDIB(nn.Module):
             raise ValueError("weights of steps need a model that decodes at every step")
         decoded = self.decode(code)
         r = r.repeat(code.spikes.shape[0] // r.shape[0], *[1] * (r.dim() - 1))
-        cost = code.cost(self.prior(code.spikes))
+        prior = self.prior(code.spikes)
+        cost = code.cost(prior)
         costs = distortion(decoded, r)
         penalties = {}
         for name, (penalty, weight) in self.penalties.items():
@@ -227,4 +239,4 @@ class VDIB(nn.Module):
         if weights is not None:
             costs, cost = weights * costs, weights * cost
             penalties = {name: weights * nats for name, nats in penalties.items()}
-        return Bottleneck(code, decoded, costs, cost, penalties)
+        return Bottleneck(code, decoded, costs, cost, prior, penalties)

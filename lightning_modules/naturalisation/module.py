@@ -10,13 +10,13 @@ from matplotlib.figure import Figure
 from torch import Tensor
 from torch.distributions import Distribution
 
+from vdib.bottleneck import Bottleneck
 from vdib.encoder import SpikeCode
 from vdib.lenet5 import LeNet5, load_judge
 from vdib.lightning_modules.data_module import SpikeBatch
 from vdib.lightning_modules.naturalisation.figures import SHOWN, draw
 from vdib.lightning_modules.vdib_module import VDIBModule
 from vdib.metrics import SSIM_SIDE, calibration_error, reliability, ssim
-from vdib.model import Bottleneck
 from vdib.noise import EVALUATION, Noise
 from vdib.objective import BITS_PER_NAT, distortion
 from vdib.precision import single
@@ -71,6 +71,7 @@ class NaturalisationModule(VDIBModule):
         "hidden_spikes_per_sample": "hidden spikes per sample",
         "hidden_rate": "hidden spikes per neuron and step",
         "readout_rate": "readout spikes per neuron and step",
+        "dead_neurons": "readout neurons that never fire, or always",
         "synops": "synaptic operations per sample",
         "unpruned_synops": "the same, had nothing been pruned",
         "ssim": "SSIM",

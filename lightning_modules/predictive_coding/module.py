@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.optim.lr_scheduler import LRScheduler
 
 from vdib import online
+from vdib.bottleneck import Bottleneck
 from vdib.credit import EProp
 from vdib.lightning_modules.data_module import SpikeBatch
 from vdib.lightning_modules.predictive_coding.data import BlobData, Split
@@ -24,7 +25,7 @@ from vdib.lightning_modules.predictive_coding.figures import draw
 from vdib.lightning_modules.predictive_coding.reference import reference_nats, remembered
 from vdib.lightning_modules.predictive_coding.signals import ActiveInputs, scored_steps
 from vdib.lightning_modules.vdib_module import VDIBModule
-from vdib.model import VDIB, Bottleneck
+from vdib.model import VDIB
 from vdib.noise import EVALUATION, Noise
 from vdib.objective import BITS_PER_NAT, distortion
 from vdib.precision import single
@@ -70,6 +71,7 @@ class PredictiveCodingModule(VDIBModule):
         "reference_nats_per_step": "distortion without a bottleneck (nats/step)",
         "long_nats_per_step": "distortion over one long sequence (nats/step)",
         "spikes_per_step": "readout spikes per step",
+        "dead_neurons": "readout neurons that never fire, or always",
         "hidden_rate": "hidden spikes per neuron and step",
         "synops": "synaptic operations per sequence",
         "unpruned_synops": "the same, had nothing been pruned",
@@ -100,8 +102,7 @@ class PredictiveCodingModule(VDIBModule):
         self.unscored = unscored
         self.window = settings.get("window", "full")
         if mode == "online":
-            num_steps = settings["num_steps"]
-            self.updates_per_batch = int(scored_steps(num_steps, lag, unscored).sum())
+            self.updates_per_batch = int(scored_steps(settings["num_steps"], lag, unscored).sum())
 
     def settings(self) -> dict[str, float | str]:
         count = int(self.data.scored.sum()) * len(self.data.split("test"))
@@ -121,12 +122,7 @@ class PredictiveCodingModule(VDIBModule):
         scored = scored_steps(num_steps, self.lag, self.unscored).to(self.device)
         return scored / scored.sum()
 
-    def step_weights(self, num_steps: int) -> Tensor:
-        return self.weights(num_steps)
-
-    def training_loss(self, batch: SpikeBatch, noise: Noise) -> tuple[Tensor, Bottleneck]:
-        weights = self.weights(batch.target.shape[1])
-        return self.vdib.training_loss(batch.spikes, batch.target, noise, weights)
+    step_weights = training_weights = weights
 
     def training_step(self, batch: SpikeBatch, batch_idx: int) -> Tensor | None:
         if self.automatic_optimization:
@@ -137,15 +133,16 @@ class PredictiveCodingModule(VDIBModule):
         x, num_steps = _dense(batch.spikes), batch.target.shape[1]
         noise = Noise(self.seed, self.global_step, batch.id)
         memory = online.begin(self.vdib, x[:, 0])
-        total, weight = 0.0, self.data.weight(batch_idx)
+        total, weight, progress = 0.0, self.data.weight(batch_idx), self.progress
+        beta = self.vdib.beta * self.vdib.price.share(progress)
         for t, counts in enumerate(scored_steps(num_steps, self.lag, self.unscored).tolist()):
             if t % NOISE_STEPS == 0:
                 layer, shape = len(memory.layers) - 1, self.vdib.encoder.readout.shape
                 u = noise.uniform(layer, NOISE_STEPS, shape, t)
-            memory = online.advance(self.vdib, x[:, t], u[:, t % NOISE_STEPS], memory)
+            memory = online.advance(self.vdib, x[:, t], u[:, t % NOISE_STEPS], memory, progress)
             if counts:
-                costs, kl = online.step_loss(self.vdib, memory, batch.target[:, t])
-                loss = (costs + self.vdib.beta * kl).mean()
+                costs, kl = online.step_loss(self.vdib, memory, batch.target[:, t], progress)
+                loss = (costs + beta * kl).mean()
                 self.check_loss(loss, float(loss.detach()), batch)
                 optimizer.zero_grad()
                 self.manual_backward(weight * loss)
@@ -240,10 +237,12 @@ def _check_online(vdib: VDIB) -> None:
     if not vdib.encoder.readout.stochastic:
         raise ValueError("mode online needs the readout sampled, got threshold")
     zero = torch.zeros(1)
-    if vdib.estimator.fire.slope(zero, zero) is None:
+    if vdib.estimator.firing().slope(zero, zero) is None:
         raise ValueError("mode online needs the estimator straight_through or relaxed")
     if vdib.encoder.layers and not isinstance(vdib.encoder.credit, EProp):
         got = type(vdib.encoder.credit).__name__
         raise ValueError(f"mode online with hidden layers: got credit {got}, expected eprop")
+    if vdib.price.free_bits:
+        raise ValueError("mode online has no free_bits: it knows one step's rate at a time")
     if vdib.penalties:
         raise ValueError("mode online has no penalties: got " + ", ".join(vdib.penalties))
