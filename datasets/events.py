@@ -61,9 +61,10 @@ class Recording:
         """Events `first` to `last - 1`; what was left out on the way is not said again."""
         if (first, last) == (0, len(self)) and not self.num_skipped:
             return self
-        part = slice(first, last)
-        x, y, t, p = self.x[part], self.y[part], self.t[part], self.p[part]
-        return replace(self, x=x, y=y, t=t, p=p, num_skipped=0)
+        part = object.__new__(type(self))  # of what is known to be good
+        columns = {name: getattr(self, name)[first:last] for name in "xytp"}
+        vars(part).update({**vars(self), **columns, "num_skipped": 0})
+        return part
 
 
 def joined(pieces: Sequence[Recording]) -> Recording:

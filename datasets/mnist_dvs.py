@@ -29,10 +29,11 @@ from vdib.datasets.recording_set import (
     file_identity,
 )
 from vdib.datasets.recording_splits import Recordings, RecordingSplits, step_us
-from vdib.datasets.simulated import SimulatedMNISTDVS
+from vdib.datasets.simulated import Phase, SimulatedMNISTDVS
 from vdib.datasets.sources import Source, class_images
 from vdib.datasets.transforms.binning import SpikeBinning
 from vdib.datasets.transforms.follow import Follow
+from vdib.datasets.transforms.track import Track
 from vdib.signal import Label
 
 SENSOR_SIZE = (128, 128)
@@ -131,6 +132,10 @@ class MNISTDVSSplits(RecordingSplits):
         root: folder of the real recordings (default: `$VDIB_DATA/mnist_dvs`, then the cache).
         scale: of the real recordings.
         size: side of the crop in pixels.
+        follow: where the crop goes: with events before and after (`whole`), or, as live input
+            needs, with those of the `past` alone.
+        phase: of the motion in which simulated recordings begin: `recorded`, always the same, as
+            in real ones, or `any`.
         download: fetch what is missing (2.5 GB).
         num_steps, step_ms: T and ms a step.
         read: how files of real recordings are read, the settings of `ReadOptions`.
@@ -148,6 +153,8 @@ class MNISTDVSSplits(RecordingSplits):
         root: str | None = None,
         scale: Literal[4, 8, 16] = 4,
         size: int = 26,
+        follow: Literal["whole", "past"] = "whole",
+        phase: Phase = "recorded",
         download: bool = False,
         num_steps: int = 80,
         step_ms: float = 25.0,
@@ -162,8 +169,13 @@ class MNISTDVSSplits(RecordingSplits):
         self.simulation_seed = simulation_seed
         self.source: Source = source
         self.root, self.scale, self.download = root, scale, download
+        if follow not in ("whole", "past"):
+            raise ValueError(f"follow: got {follow!r}, expected 'whole' or 'past'")
+        self.phase: Phase = phase
+        if follow == "past":
+            self.track = Track((size, size))
         self.prepare = Preparation(
-            (Follow((size, size)),),
+            () if self.track else (Follow((size, size)),),
             SpikeBinning(dt=step_us(num_steps, step_ms), num_steps=num_steps),
             SENSOR_SIZE,
         )
@@ -178,5 +190,6 @@ class MNISTDVSSplits(RecordingSplits):
             parts.append(MNISTDVS(split, self.root, self.scale, self.target, options=self.options))
         if self.kind == "simulated" or (self.kind == "both" and split == "train"):
             size, seed = self.sizes[split], self.simulation_seed
-            parts.append(SimulatedMNISTDVS(split, size, seed, self.target, self.source))
+            more = self.target, self.source, self.phase
+            parts.append(SimulatedMNISTDVS(split, size, seed, *more))
         return parts

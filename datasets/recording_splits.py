@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from vdib.datasets.preparation import Preparation
 from vdib.datasets.recording_set import RecordingSet, Split
+from vdib.datasets.transforms.track import Track
 from vdib.signal import Image, Signal
 
 Recordings = Literal["simulated", "real", "both"]
@@ -24,11 +25,13 @@ class RecordingSplits(ABC):
         prepare: from a recording to spikes.
         signal: what recordings become: digits by default.
         found: settings left open that the files decided.
+        track: follows what moves, step by step, after recordings have become spikes.
     """
 
     prepare: Preparation
     signal: Signal = Image((28, 28), digits=True)
     found: Mapping[str, Any] = MappingProxyType({})
+    track: Track | None = None
 
     @abstractmethod
     def recordings(self, split: Split) -> Sequence[RecordingSet]:

@@ -1,7 +1,7 @@
 """MNIST-DVS and N-MNIST, made by the camera of `dvs_camera.py`: any size, any seed, no download."""
 
 from hashlib import sha256
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +10,9 @@ from vdib.datasets.camera.presets import mnist_dvs_recording, nmnist_recording
 from vdib.datasets.events import Recording
 from vdib.datasets.recording_set import NO_IMAGE, TARGETS, RecordingSet, Shown, Split, Target
 from vdib.datasets.sources import Source, class_images, source_images
+
+Phase = Literal["recorded", "any"]
+"""Of MNIST-DVS's motion: that in which all real recordings begin, or each another."""
 
 _FIRST_ID = 100_000
 """Ids of simulated recordings begin here: above those of real ones."""
@@ -66,12 +69,31 @@ class _Simulated(RecordingSet):
 
 
 class SimulatedMNISTDVS(_Simulated):
-    """Digits that move over a screen, seen by a DVS128."""
+    """Digits that move over a screen, seen by a DVS128.
 
-    __doc__ = f"{__doc__}\n\n{_Simulated.__doc__}"
+    Args:
+        split, size, seed, target, source: as of all simulated recordings.
+        phase: of the motion in which they begin.
+    """
+
+    def __init__(
+        self,
+        split: Split,
+        size: int = 1_000,
+        seed: int = 0,
+        target: Target = "source",
+        source: Source = "auto",
+        phase: Phase = "recorded",
+    ) -> None:
+        if phase not in ("recorded", "any"):
+            raise ValueError(f"phase: got {phase!r}, expected 'recorded' or 'any'")
+        super().__init__(split, size, seed, target, source)
+        self.any_phase = phase == "any"
+        self._settings += [phase] if self.any_phase else []
 
     def recording(self, index: int) -> Recording:
-        return mnist_dvs_recording(self.sources[index], (self.seed, self.shown[index].id))
+        seed = self.seed, self.shown[index].id
+        return mnist_dvs_recording(self.sources[index], seed, any_phase=self.any_phase)
 
 
 class SimulatedNMNIST(_Simulated):

@@ -26,17 +26,19 @@ class SpikeBatch(NamedTuple):
         target: `(B, ...)`, the natural signal r.
         label: `(B,)` class.
         id: `(B,)` stable id of the example.
+        looks: `(B, S)` int64, after how many steps each is decoded in training; None for once,
+            after all T.
     """
 
     spikes: Spikes
     target: Tensor
     label: Tensor
     id: Tensor
+    looks: Tensor | None = None
 
     def to(self, device: torch.device | str) -> "SpikeBatch":
         """The same batch on another device."""
-        target, label, id = (field.to(device) for field in self[1:])
-        return SpikeBatch(self.spikes.to(device), target, label, id)
+        return SpikeBatch(*(field if field is None else field.to(device) for field in self))
 
 
 Raw = TypeVar("Raw", covariant=True)

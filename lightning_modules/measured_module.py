@@ -75,6 +75,10 @@ class MeasuredModule(LightningModule):
         stochastic = self.vdib.encoder.readout.stochastic
         return rate if stochastic else rate.replace("rate", "code_length", 1)
 
+    def tables(self) -> dict[str, str]:
+        """What was tested, as CSV, by file name without `.csv`."""
+        return {}
+
     def figure_under(self, prior: str) -> str:
         """The key of what a code costs under another prior than that of training.
 

@@ -90,7 +90,9 @@ class TrainedModule(MeasuredModule):
     ) -> tuple[Tensor, Bottleneck]:
         """A scalar to differentiate, and what it was made from."""
         weights = self.training_weights(batch.spikes.shape[1])
-        return self.vdib.training_loss(batch.spikes, batch.target, noise, weights, progress)
+        return self.vdib.training_loss(
+            batch.spikes, batch.target, noise, weights, progress, batch.looks
+        )
 
     def training_weights(self, num_steps: int) -> Tensor | None:
         """What the costs of each step count in training, `(T,)`, where every step is decoded."""

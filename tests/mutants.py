@@ -329,8 +329,8 @@ MUTANTS = [
     ),
     Mutant(
         "vdib/model.py",
-        "return self.encoder.readout.stochastic and looks",
-        "return looks",
+        "return self.encoder.readout.stochastic and some",
+        "return some",
         "an estimator is asked about spikes that were not drawn",
         "tests/test_model.py::"
         "test_a_deterministic_readout_costs_its_code_length_and_is_trained_without_an_estimator",
@@ -840,7 +840,7 @@ MUTANTS = [
         "tests/test_recurrent.py::test_lif_neurons_hear_each_other",
     ),
     Mutant(
-        "vdib/model.py",
+        "vdib/parts.py",
         "if asked and not spiking(layer):",
         "if False:",
         "real numbers of an LSTM are priced as spikes",

@@ -189,7 +189,7 @@ def same(one, other):
 def rows(batch, at):
     """Some examples of a batch."""
     spikes = batch.spikes.dense() if isinstance(batch.spikes, SparseSpikes) else batch.spikes
-    return SpikeBatch(*(field[at] for field in (spikes, *batch[1:])))
+    return SpikeBatch(*(field[at] for field in (spikes, *batch[1:4])))
 
 
 def is_real(data):

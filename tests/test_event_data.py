@@ -219,7 +219,7 @@ def test_the_cache_is_used_between_runs(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(
         simulated,
         "mnist_dvs_recording",
-        lambda image, seed: made.append(seed) or camera(image, seed),
+        lambda image, seed, **more: made.append(seed) or camera(image, seed, **more),
     )
     sizes = {**SIZES, "cache": True}
     first, second = (MNISTDVSData(num_steps=4, **sizes).split("test") for _ in range(2))

@@ -19,7 +19,7 @@ from vdib import fit
 from vdib.datasets.formats.aedat2_writer import write_aedat2
 from vdib.datasets.recording import Recording
 from vdib.naturalise import __main__ as naturalise
-from vdib.naturalise import naturaliser, running
+from vdib.naturalise import looks, naturaliser
 from vdib.naturalise.__main__ import names_of, recordings_in
 from vdib.noise import EVALUATION, Noise
 
@@ -431,7 +431,7 @@ def test_memory_does_not_grow_with_the_recording(
 ) -> None:
     """Ten times the length; the peak rises by less than a tenth of it (Python's own garbage)."""
     monkeypatch.setattr("vdib.datasets.formats.source.BLOCK_BYTES", 1 << 15)
-    monkeypatch.setattr(running, "FRAMES", 2)
+    monkeypatch.setattr(looks, "FRAMES", 2)
     peaks = []
     for seconds in (1, 2, 20):
         count = write_aedat2("a.aedat", lasting(seconds))

@@ -19,7 +19,7 @@ from torch.distributions import Distribution
 from vdib.encoder import SpikeCode
 from vdib.precision import single
 from vdib.signal import Image, Signal, check_signal
-from vdib.window import Window, recent
+from vdib.window import Window, recent, recent_at
 
 
 class Decoder(nn.Module, ABC):
@@ -106,6 +106,11 @@ class WindowDecoder(Decoder):
         else:
             outputs = self.outputs(recent(code.spikes, self.window.length))
         return self.signal.likelihood(single(outputs))
+
+    def at(self, code: SpikeCode, looks: Tensor) -> Distribution:
+        """A code as it is decoded after so many steps each, `(B, S)`: batch shape `(B, S)`."""
+        seen = recent_at(code.spikes, self.window.length, looks)
+        return self.signal.likelihood(single(self.outputs(seen)))
 
     def start_from(self, outputs: Tensor) -> None:
         """Set the last layer's bias: with `Signal.constant`, the best constant answer."""

@@ -3,7 +3,6 @@
 Legend: B batch, M codes per input, T steps, S decodings per sequence, N_x, N_y neurons.
 """
 
-import math
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -12,15 +11,16 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from vdib.bottleneck import Bottleneck
-from vdib.decoder import Decoder
+from vdib.decoder import Decoder, WindowDecoder
 from vdib.distillation import Teacher
 from vdib.drawn import Drawn
 from vdib.dynamics.firing import Bernoulli, Fire
 from vdib.encoder import SpikeCode, SpikingEncoder
 from vdib.estimator import Estimator
-from vdib.neurons.layer import commuting, spiking
+from vdib.event_stream import EventStream
 from vdib.noise import Noise
 from vdib.objective import bernoulli_kl, distortion, per_step
+from vdib.parts import check_parts
 from vdib.penalty import Penalty
 from vdib.price import Price
 from vdib.prior import Prior
@@ -66,26 +66,7 @@ class VDIB(nn.Module):
         price: Price | None = None,
     ) -> None:
         super().__init__()
-        if not beta >= 0:
-            raise ValueError(f"beta must not be negative, got {beta}")
-        for name, (_, weight) in (penalties or {}).items():
-            if not 0 <= weight < math.inf:
-                raise ValueError(f"penalties: the weight of {name} is {weight}, expected 0 or more")
-        wanted = getattr(decoder, "num_neurons", encoder.num_readout)
-        if wanted != encoder.num_readout:
-            raise ValueError(
-                f"the decoder reads {wanted} neurons, the encoder has {encoder.num_readout}"
-            )
-        if not decoder.SAMPLES:
-            (readout,) = commuting([encoder.readout], type(decoder).__name__)
-            if not readout.stochastic:
-                raise ValueError(f"{type(decoder).__name__} needs the readout sampled")
-        by_hand = not hasattr(decoder, "window")
-        self._check_spikes(encoder, beta > 0 or by_hand, bool(penalties))
-        if encoder.readout.stochastic:
-            estimator.check(encoder.readout)
-        elif price is not None and price.free_bits > 0:
-            raise ValueError("free_bits need the readout sampled: other codes have no rate")
+        check_parts(encoder, decoder, estimator, beta, penalties or {}, price)
         self.encoder = encoder
         self.decoder = decoder
         self.prior = prior
@@ -97,18 +78,6 @@ class VDIB(nn.Module):
         self.price = price or Price()
         self.teacher: Teacher | None = None
 
-    def _check_spikes(self, encoder: SpikingEncoder, of_readout: bool, of_any: bool) -> None:
-        """Real numbers have no code length, no counts and no first spike."""
-        for layer, asked in [
-            *((layer, of_any) for layer in encoder.layers),
-            (encoder.readout, of_readout or of_any),
-        ]:
-            if asked and not spiking(layer):
-                raise ValueError(
-                    "beta above 0, penalties and decoders by hand need spikes; this encoder has "
-                    "layers (lstm) of real numbers: set beta 0, no penalties, a learned decoder"
-                )
-
     def encode(self, x: Spikes, noise: Noise | Tensor) -> SpikeCode:
         """Spikes `(B, T, *N_x)`, dense or as lists, to a code of hard readout spikes."""
         return self._code(x, noise, Bernoulli())
@@ -117,13 +86,31 @@ class VDIB(nn.Module):
         code: SpikeCode = self.encoder(x, noise, fire, not self.decoder.SAMPLES, self.hidden_v)
         return code
 
-    def decode(self, code: SpikeCode) -> Distribution:
-        """A code to a distribution over r with batch shape `(M B, S)`."""
+    def decode(self, code: SpikeCode, looks: Tensor | None = None) -> Distribution:
+        """A code to a distribution over r with batch shape `(M B, S)`.
+
+        Args:
+            code: of whole sequences.
+            looks: after how many steps to decode, `(M B, S)`; at the end, or at every step.
+
+        Raises:
+            ValueError: looks with a decoder that has no window.
+        """
+        if looks is not None:
+            if not isinstance(self.decoder, WindowDecoder):
+                name = type(self.decoder).__name__
+                raise ValueError(f"looks: got {name}, expected a learned decoder over a window")
+            return self.decoder.at(code, looks)
         decoded: Distribution = self.decoder(code, self.every_step)
         return decoded
 
     def forward(
-        self, x: Spikes, r: Tensor, noise: Noise | Tensor, weights: Tensor | None = None
+        self,
+        x: Spikes,
+        r: Tensor,
+        noise: Noise | Tensor,
+        weights: Tensor | None = None,
+        looks: Tensor | None = None,
     ) -> Bottleneck:
         """Encode, decode and measure, with hard spikes and no gradient estimator.
 
@@ -133,11 +120,14 @@ class VDIB(nn.Module):
             noise: of the readout's threshold: an address or uniform numbers `(M B, T, N_y)`.
             weights: `(T,)`, what the costs of each step count in the loss, where every step is
                 decoded; 1 by default.
+            looks: after how many steps each input is decoded, `(B, S)` int64, rather than at the
+                end: the distortion is then the mean over its S looks.
 
         Raises:
-            ValueError: weights without `every_step`, noise that does not fit, r of another shape.
+            ValueError: weights without `every_step`, noise that does not fit, r of another shape,
+                looks of a decoder that has no window.
         """
-        return self._measure(self.encode(x, noise), r, weights)
+        return self._measure(self.encode(x, noise), r, weights, looks)
 
     def training_loss(
         self,
@@ -146,6 +136,7 @@ class VDIB(nn.Module):
         noise: Noise | Tensor,
         weights: Tensor | None = None,
         progress: float = 1.0,
+        looks: Tensor | None = None,
     ) -> tuple[Tensor, Bottleneck]:
         """A scalar whose gradient is the estimator's, and what it was made from.
 
@@ -155,17 +146,17 @@ class VDIB(nn.Module):
             x: `(B, T, *N_x)` spikes, dense or as lists.
             r: the natural signal, `(B, ...)`.
             noise: as of `forward`; M is the estimator's, so that numbers come as `(M B, T, N_y)`.
-            weights: as of `forward`.
+            weights, looks: as of `forward`.
             progress: the share of the training that is over, on which the price of a nat of rate
                 and the estimator may depend; at the end, 1, both are what they come to.
 
         Raises:
-            ValueError: weights without `every_step`, noise of another M, or r of another shape.
+            ValueError: as of `forward`, or noise of another M.
         """
         if not self._learns_from_samples():
-            out = self._taught(x, self._measure(self.encode(x, noise), r, weights))
+            out = self._taught(x, self._measure(self.encode(x, noise), r, weights, looks))
             return out.loss(self.beta * self.price.share(progress)), out
-        drawn, out = self.draw(x, r, noise, weights, progress)
+        drawn, out = self.draw(x, r, noise, weights, progress, looks)
         return self.estimator.loss(drawn).mean(), out
 
     def draw(
@@ -175,18 +166,20 @@ class VDIB(nn.Module):
         noise: Noise | Tensor,
         weights: Tensor | None = None,
         progress: float = 1.0,
+        looks: Tensor | None = None,
     ) -> tuple[Drawn, Bottleneck]:
         """Codes as the estimator wants them, and their costs; arguments of `training_loss`."""
         samples = self.estimator.num_samples
         if isinstance(noise, Noise):
             noise = noise.with_samples(samples, self.estimator.antithetic)
         code = self._code(x, noise, self.estimator.firing(progress))
-        out = self._taught(x, self._measure(code, r, weights))
+        out = self._taught(x, self._measure(code, r, weights, looks))
         if len(out.rate) != samples * len(x):
             raise ValueError(
                 f"noise: got {len(out.rate)} rows for {len(x)} inputs, expected {samples} per input"
             )
-        due, direct = per_step(out.distortion, x.shape[1]), None
+        when = _repeated(looks, len(out.distortion))
+        due, direct = per_step(out.distortion, x.shape[1], when), None
         if not self.decoder.SAMPLES:  # the drawn spikes are no cause of it
             due, direct = torch.zeros_like(due), due
         for penalty in out.penalties.values():
@@ -217,21 +210,30 @@ class VDIB(nn.Module):
 
         Those of a threshold carry their gradient themselves.
         """
-        looks = self.decoder.SAMPLES or self.beta > 0 or bool(self.penalties)
-        return self.encoder.readout.stochastic and looks
+        some = self.decoder.SAMPLES or self.beta > 0 or bool(self.penalties)
+        return self.encoder.readout.stochastic and some
 
     def stream(self, seed: int, id: int = 0) -> Stream:
         """A live input under the weights of now, decoded at every step; see `vdib.stream`."""
         return Stream(self.encoder, self.decoder, seed, id)
 
-    def _measure(self, code: SpikeCode, r: Tensor, weights: Tensor | None) -> Bottleneck:
+    def event_stream(self, seed: int, id: int = 0) -> EventStream:
+        """A live input of events, decoded when it is asked; see `vdib.event_stream`."""
+        return EventStream(self.encoder, self.decoder, seed, id)
+
+    def _measure(
+        self, code: SpikeCode, r: Tensor, weights: Tensor | None, looks: Tensor | None = None
+    ) -> Bottleneck:
         if weights is not None and not self.every_step:
             raise ValueError("weights of steps need a model that decodes at every step")
-        decoded = self.decode(code)
+        looks = _repeated(looks, len(code.spikes))
+        decoded = self.decode(code, looks)
         r = r.repeat(code.spikes.shape[0] // r.shape[0], *[1] * (r.dim() - 1))
         prior = self.prior(code.spikes)
         cost = code.cost(prior)
         costs = distortion(decoded, r)
+        if looks is not None:
+            costs = costs / looks.shape[1]
         penalties = {}
         for name, (penalty, weight) in self.penalties.items():
             nats = weight * penalty(code)
@@ -240,3 +242,8 @@ class VDIB(nn.Module):
             costs, cost = weights * costs, weights * cost
             penalties = {name: weights * nats for name, nats in penalties.items()}
         return Bottleneck(code, decoded, costs, cost, prior, penalties)
+
+
+def _repeated(looks: Tensor | None, count: int) -> Tensor | None:
+    """Of M codes per input, which come sample-major, those of each."""
+    return None if looks is None else looks.repeat(count // len(looks), 1)

@@ -92,8 +92,17 @@ def distortion(decoded: Distribution, target: Tensor) -> Tensor:
     return cost
 
 
-def per_step(costs: Tensor, num_steps: int) -> Tensor:
-    """Distortions `(B, S)` at the steps they are due, `(B, T)`: at every step, or at the last."""
+def per_step(costs: Tensor, num_steps: int, looks: Tensor | None = None) -> Tensor:
+    """Distortions `(B, S)` at the steps they are due, `(B, T)`: at every step, or at the last.
+
+    Args:
+        costs: `(B, S)`.
+        num_steps: T.
+        looks: after how many steps each is due, `(B, S)` int64, 1 to T, where it is another.
+    """
+    if looks is not None:
+        due = costs.new_zeros(len(costs), num_steps)
+        return due.scatter_add(1, looks - 1, costs)
     if costs.shape[1] == num_steps:
         return costs
     return torch.nn.functional.pad(costs, (num_steps - costs.shape[1], 0))

@@ -40,6 +40,30 @@ def recent(spikes: Tensor, length: int, every_step: bool = False) -> Tensor:
     return windows if every_step else windows[:, -1:]
 
 
+def recent_at(spikes: Tensor, length: int, looks: Tensor) -> Tensor:
+    """The last `length` steps before each of a few decodings, silence before the beginning.
+
+    Args:
+        spikes: `(B, T, N)`.
+        length: tau_d, in steps.
+        looks: after how many steps each sequence is decoded, `(B, S)` int64, 1 to T.
+
+    Returns:
+        `(B, S, length, N)`.
+
+    Raises:
+        ValueError: looks of another batch, before the first step or after the last.
+    """
+    count, num_steps, size = spikes.shape
+    if looks.shape[:1] != (count,) or not 1 <= int(looks.min()) <= int(looks.max()) <= num_steps:
+        raise ValueError(f"looks: expected {count} rows of 1 to {num_steps} steps, got {looks}")
+    padded = _after_silence(spikes, length)  # B, L - 1 + T, N
+    first = torch.arange(count, device=spikes.device)[:, None] * padded.shape[1] + looks - 1
+    rows = first[..., None] + torch.arange(length, device=spikes.device)  # B, S, L
+    # As of an embedding, whose backward pass is the fastest of those that add up rows.
+    return nn.functional.embedding(rows, padded.reshape(-1, size))
+
+
 def _after_silence(spikes: Tensor, length: int) -> Tensor:
     """`(B, T, N)` to `(B, length - 1 + T, N)`: what the windows of all steps look at."""
     return nn.functional.pad(spikes, (0, 0, length - 1, 0))

@@ -92,6 +92,7 @@ _MNIST_DVS_RESPONSE_US = 4_400
 _MNIST_DVS_LATE_SPREAD_US = 17_500.0
 _MNIST_DVS_THRESHOLD_SPREAD = 0.02
 _MNIST_DVS_DURATION_US = (2_246_000.0, 123_000.0)
+_BEFORE_US = 100_000  # after which simulated pixels no longer notice that they began at rest
 
 
 def nmnist_recording(
@@ -121,19 +122,37 @@ def nmnist_path(late_us: ArrayLike = _NMNIST_LATE_US, away: ArrayLike = (0.0, 0.
 
 
 def mnist_dvs_recording(
-    image: ArrayLike | torch.Tensor, seed: int | Sequence[int], name: str = "MNIST-DVS"
+    image: ArrayLike | torch.Tensor,
+    seed: int | Sequence[int],
+    name: str = "MNIST-DVS",
+    any_phase: bool = False,
+    seconds: float | None = None,
 ) -> Recording:
     """`image` (28, 28) as MNIST-DVS shows it at scale 4: 128 x 128, not stabilised, about 2.25 s.
 
-    `seed`, a number or several such as (seed, example's id), decides everything random.
+    Args:
+        image: of a digit.
+        seed: a number or several such as (seed, example's id): decides everything random.
+        name: of the recording.
+        any_phase: begin anywhere on the digit's way, with pixels that have long seen it; real
+            recordings all begin at the same place.
+        seconds: how long; about 2.25 by default.
     """
     rng = _between(seed)
     late = rng.normal(0, _MNIST_DVS_LATE_SPREAD_US) / MNIST_DVS_PATH.period_us
-    path = replace(MNIST_DVS_PATH, phase=MNIST_DVS_PATH.phase + late)
-    shown = Refreshed(path, _MNIST_DVS_FRAME_HZ, rng.random(), _MNIST_DVS_RESPONSE_US)
+    frame = rng.random()
     duration = _length(rng, _MNIST_DVS_DURATION_US)
+    duration = duration if seconds is None else round(seconds * 1e6)
     camera = _with_threshold(MNIST_DVS_CAMERA, rng, _MNIST_DVS_THRESHOLD_SPREAD)
-    return camera.record(image, shown, duration, _words(seed), MNIST_DVS_DISPLAY, name)
+    late += rng.random() if any_phase else 0.0
+    path = replace(MNIST_DVS_PATH, phase=MNIST_DVS_PATH.phase + late)
+    shown = Refreshed(path, _MNIST_DVS_FRAME_HZ, frame, _MNIST_DVS_RESPONSE_US)
+    before = _BEFORE_US if any_phase else 0
+    made = camera.record(image, shown, before + duration, _words(seed), MNIST_DVS_DISPLAY, name)
+    if not any_phase:
+        return made
+    made = made.between(before, before + duration)
+    return replace(made, t=made.t - before)
 
 
 def _words(seed: int | Sequence[int]) -> list[int]:

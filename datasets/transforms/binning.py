@@ -103,6 +103,20 @@ class SpikeBinning:
             torch.from_numpy(time), torch.from_numpy(neuron), num_steps, num_neurons
         )
 
+    def neurons(self, recording: Recording) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The times of the events that have a neuron, and which; `rule` has no say."""
+        channels, height, width = self.shape(recording.sensor_size)
+        x, y, t, p = recording.x, recording.y, recording.t, recording.p
+        if self.crop or self.downsample > 1:
+            left, top, crop_width, crop_height = self._area(recording.sensor_size)
+            x, y = x.astype(np.int64) - left, y.astype(np.int64) - top
+            kept = np.flatnonzero((x >= 0) & (x < crop_width) & (y >= 0) & (y < crop_height))
+            x, y, t, p = x[kept] // self.downsample, y[kept] // self.downsample, t[kept], p[kept]
+        row = y.astype(np.int64)
+        if channels == 2:
+            row += height * p
+        return t, row * width + x
+
     def shape(self, sensor_size: tuple[int, int]) -> tuple[int, int, int]:
         """(C, H, W) for recordings of a sensor (width, height)."""
         _, _, width, height = self._area(sensor_size)

@@ -4,7 +4,7 @@ N: events.
 """
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -50,39 +50,40 @@ class Running:
         do not depend on how a recording is cut into pieces.
         """
         held: deque[Recording] = deque()
-        end, left = None, self.events or 0
+        for part, end in self.cuts(pieces):
+            if len(part):
+                held.append(part)
+            while len(held) > 1 and held[0].t[-1] < held[-1].t[-1] - self.past:
+                held.popleft()
+            if end is not None:
+                first = (int(np.searchsorted(part.t, end - self.past)) for part in held)
+                yield end, joined([p.part(f, len(p)) for p, f in zip(held, first, strict=True)])
+
+    def cuts(self, pieces: Iterable[Recording]) -> Iterator[tuple[Recording, int | None]]:
+        """All events once, in parts, each with the end of the look behind it, if there is one."""
+        end, latest, left = None, 0, self.events or 0
         for piece in pieces:
             if not len(piece):
                 continue
-            held.append(piece)
+            first = 0
             if self.every:
                 end = int(piece.t[0]) + self.every if end is None else end
                 while end <= piece.t[-1]:
                     last = int(np.searchsorted(piece.t, end))
-                    look = self._look(held, end, last)
-                    if len(look):
-                        yield end, look
-                        end += self.every
-                    else:  # the first look behind the next event
-                        end += (int(piece.t[last]) - end) // self.every * self.every + self.every
+                    latest = int(piece.t[last - 1]) if last else latest
+                    seen = latest >= end - self.past
+                    yield piece.part(first, last), end if seen else None
+                    if not seen:  # the first look behind the next event
+                        end += (int(piece.t[last]) - end) // self.every * self.every
+                    end, first = end + self.every, last
             else:
                 assert self.events is not None
-                while left <= len(piece):
-                    at = int(piece.t[left - 1]) + 1
-                    yield at, self._look(held, at, left)
-                    left += self.events
-                left -= len(piece)
-            while len(held) > 1 and held[0].t[-1] < piece.t[-1] - self.past:
-                held.popleft()
-        if end is not None and len(look := self._look(held, end, len(held[-1]))):
-            yield end, look
-
-    def _look(self, held: Sequence[Recording], end: int, last: int) -> Recording:
-        """From `past` before the end on, up to event `last` of the newest piece."""
-        stops = [len(piece) for piece in held]
-        stops[-1] = last
-        parts = []
-        for piece, stop in zip(held, stops, strict=True):
-            first = int(np.searchsorted(piece.t[:stop], end - self.past))
-            parts.append(piece.part(first, stop))
-        return joined(parts)
+                while left <= len(piece) - first:
+                    last = first + left
+                    yield piece.part(first, last), int(piece.t[last - 1]) + 1
+                    first, left = last, self.events
+                left -= len(piece) - first
+            latest = int(piece.t[-1])
+            yield piece.part(first, len(piece)), None
+        if end is not None and latest >= end - self.past:
+            yield piece.part(0, 0), end

@@ -15,6 +15,7 @@ from vdib.datasets.formats.read_options import ReadOptions, options_as_settings
 from vdib.datasets.recording_set import Split
 from vdib.datasets.recording_splits import RecordingSplits
 from vdib.datasets.spike_set import SpikeExamples, SpikeSet
+from vdib.datasets.transforms.partial import drawn_begin, drawn_looks, late
 from vdib.datasets.transforms.shift import drawn_shift, shifted
 from vdib.files import cache_folder
 from vdib.lightning_modules.choices import EVENT_SETS
@@ -33,6 +34,10 @@ class EventData(DataModule[SpikeExamples]):
         workers: threads that bin.
         shift: pixels, lowest and highest, by which training shifts each recording, at random in
             both directions and anew every time it is shown.
+        looks: S, at how many steps training decodes each recording, drawn anew every time it is
+            shown (`drawn_looks`), so that a run is good at any time; 0 for once, after all steps.
+        starts: steps, at most, by which training begins half of the recordings late, drawn
+            likewise.
         seed: of the order of the examples, and of what is drawn.
 
     Attributes:
@@ -47,6 +52,8 @@ class EventData(DataModule[SpikeExamples]):
         cache: bool = True,
         workers: int = 2,
         shift: tuple[int, int] = (0, 0),
+        looks: int = 0,
+        starts: int = 0,
         seed: int = 0,
     ) -> None:
         super().__init__(batch_size, seed)
@@ -54,15 +61,23 @@ class EventData(DataModule[SpikeExamples]):
             raise ValueError(f"workers: got {workers}, expected at least 1")
         if shift[0] > shift[1]:
             raise ValueError(f"shift: got {shift}, expected the lowest first")
-        self.shift = shift
+        self.shift, self.looks, self.starts = shift, looks, starts
         self.recording_splits = splits
         self.prepare, self.signal, self.found = splits.prepare, splits.signal, splits.found
         steps, size = self.prepare.binning.num_steps, self.prepare.sensor_size
         if steps is None or size is None:
             name = type(splits).__name__
             raise ValueError(f"{name}: its prepare needs a num_steps and a sensor_size")
-        self.num_steps = steps
-        self.input_shape = self.prepare.shape(size)  # C, H, W
+        if not (0 <= looks <= steps and 0 <= starts < steps):
+            raise ValueError(
+                f"looks and starts: got {looks} and {starts}, expected 0 to the {steps} steps, "
+                "and starts below them"
+            )
+        if starts and not looks:
+            raise ValueError("starts: recordings that begin late also end early; set looks")
+        self.num_steps, self.track = steps, splits.track
+        shape = self.prepare.shape(size)
+        self.input_shape = shape if self.track is None else self.track.shape(shape)  # C, H, W
         self.cache = cache_folder() / "spikes" if cache else None
         self.workers = workers
 
@@ -97,10 +112,17 @@ class EventData(DataModule[SpikeExamples]):
 
     def code(self, batch: SpikeExamples, step: int) -> SpikeBatch:
         spikes, image, label, id = batch
-        if step != EVALUATION and self.shift != (0, 0):
-            spikes = shifted(spikes, *drawn_shift(Noise(self.seed, step, id), *self.shift))
+        noise, looks, training = Noise(self.seed, step, id), None, step != EVALUATION
+        if training and self.looks:
+            begin = drawn_begin(noise, self.starts)
+            spikes = late(spikes, begin)
+            looks = drawn_looks(noise, self.looks, self.num_steps - begin)
+        if self.track is not None:
+            spikes = self.track(spikes)
+        if training and self.shift != (0, 0):
+            spikes = shifted(spikes, *drawn_shift(noise, *self.shift))
         target = label if isinstance(self.signal, Label) else image.flatten(1)
-        return SpikeBatch(spikes, target, label, id)
+        return SpikeBatch(spikes, target, label, id, looks)
 
 
 def _settings(kind: Any) -> list[inspect.Parameter]:

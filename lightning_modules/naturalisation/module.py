@@ -14,6 +14,7 @@ from vdib.bottleneck import Bottleneck
 from vdib.encoder import SpikeCode
 from vdib.lenet5 import LeNet5, load_judge
 from vdib.lightning_modules.data_module import SpikeBatch
+from vdib.lightning_modules.naturalisation.anytime import AnyTime
 from vdib.lightning_modules.naturalisation.figures import SHOWN, draw
 from vdib.lightning_modules.vdib_module import VDIBModule
 from vdib.metrics import SSIM_SIDE, calibration_error, reliability, ssim
@@ -54,6 +55,8 @@ class NaturalisationModule(VDIBModule):
         "judge_accuracy_originals": "judge accuracy on the images themselves",
         "class_accuracy": "class accuracy on test examples",
         "decision_step": "steps until the class is decided",
+        "anytime_accuracy": "accuracy, mean over looks at all lengths of time",
+        "late_accuracy": "accuracy at the worst look from half of the time on",
         "calibration_error": "expected calibration error of the decisions",
         "squared_error": "mean squared error of a value",
         "distortion_nats": "distortion (nats/sample)",
@@ -92,6 +95,7 @@ class NaturalisationModule(VDIBModule):
         judged = isinstance(self.signal, Image) and self.signal.digits
         self._judge = [load_judge()] if judged else []
         self._reliability = torch.zeros(())  # of the decisions on test examples so far
+        self._anytime: AnyTime | None = None  # the same, of a run that looks at any time
 
     def judge(self, images: Tensor) -> Tensor | None:
         """The class of each image, `(B, H, W)` to `(B,)`; None where they are no digits."""
@@ -150,6 +154,8 @@ class NaturalisationModule(VDIBModule):
             # A bound whatever beta was: the grey cross-entropy is the mean over binary images.
             figures["negative_elbo_nats"] = (out.distortion.sum(1) + out.rate.sum(1)).mean()
         self.log_figures(stage, figures, len(batch.id))
+        if stage == "test" and self._anytime is not None:
+            self._anytime.add(self, batch, out.code)
         return out.code.logits if out.code.stochastic else None
 
     def _quality(self, stage: str, out: Bottleneck, batch: SpikeBatch) -> dict[str, Tensor]:
@@ -175,8 +181,16 @@ class NaturalisationModule(VDIBModule):
 
     def on_test_epoch_start(self) -> None:
         self._reliability = torch.zeros(())
+        data: Any = self.data
+        if getattr(data, "looks", 0):
+            self._anytime = AnyTime(data.num_steps, data.prepare.binning.dt)
 
     def on_test_epoch_end(self) -> None:
+        if self._anytime is not None:
+            sums = self._anytime.sums.to(self.device)
+            self._anytime.sums = self.trainer.strategy.reduce(sums, reduce_op="sum").cpu()
+            if self._anytime.judged:
+                self.log_dict({f"test/{k}": v for k, v in self._anytime.figures().items()})
         if isinstance(self.signal, Label):
             bins = self.trainer.strategy.reduce(self._reliability, reduce_op="sum")
             self.log("test/calibration_error", calibration_error(bins))
@@ -189,6 +203,9 @@ class NaturalisationModule(VDIBModule):
         answer = self.signal.likelihood(self.signal.constant(r))
         name = "image" if isinstance(self.signal, Image) else "answer"
         return f"best constant {name}", float(distortion(answer.expand(r.shape[:1]), r).mean())
+
+    def tables(self) -> dict[str, str]:
+        return {} if self._anytime is None else {"anytime": self._anytime.table()}
 
     def _code(self, batch: SpikeBatch, part: slice) -> SpikeCode:
         return self.vdib.encode(batch.spikes[part], Noise(self.seed, EVALUATION, batch.id[part]))
@@ -210,4 +227,5 @@ class NaturalisationModule(VDIBModule):
         if isinstance(self.signal, Image):
             judged = self.judge(natural[:SHOWN].to(self.device))
         first = self._code(batch, slice(1))
-        return draw(self.vdib.decoder, batch, torch.cat(spikes), natural, first, judged)
+        figures = draw(self.vdib.decoder, batch, torch.cat(spikes), natural, first, judged)
+        return figures if self._anytime is None else figures | self._anytime.drawn(self.signal)

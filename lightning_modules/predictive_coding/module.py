@@ -221,7 +221,7 @@ class PredictiveCodingModule(VDIBModule):
 
     def figures(self, batch: SpikeBatch) -> dict[str, Figure]:
         """One sequence, its code and its prediction; what spikes listen to, what they mean."""
-        first = SpikeBatch(_dense(batch.spikes)[:1], *(field[:1] for field in batch[1:]))
+        first = SpikeBatch(_dense(batch.spikes)[:1], *(field[:1] for field in batch[1:4]))
         noise = Noise(self.seed, EVALUATION, first.id)
         scored = scored_steps(first.target.shape[1], self.lag, self.unscored)
         return draw(self.vdib, self.signal, first, noise, scored, self.lag)

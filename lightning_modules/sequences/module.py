@@ -151,7 +151,7 @@ class SequenceModule(VDIBModule):
 
     def figures(self, batch: SpikeBatch) -> dict[str, Figure]:
         """One sequence and its code; of a curve, how it is decoded, now and in training."""
-        one = SpikeBatch(batch.spikes[:1], *(field[:1] for field in batch[1:]))
+        one = SpikeBatch(batch.spikes[:1], *(field[:1] for field in batch[1:4]))
         code = self.vdib.encode(one.spikes, Noise(self.seed, EVALUATION, one.id))
         figures: dict[str, Figure] = {}
         if spiking(self.vdib.encoder.readout):

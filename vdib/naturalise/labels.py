@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from vdib.files import replacing
+from vdib.naturalise.carried import looks_of
+from vdib.naturalise.looks import Looks
 from vdib.naturalise.naturaliser import Naturaliser
-from vdib.naturalise.running import Looks
 from vdib.naturalise.whole import first_steps
 
 COLUMNS = ("recording", "end_s", "label", "probability", "decision_ms")
@@ -73,14 +74,14 @@ def labels(
         (decision,) = model.decisions([spikes])
         table.add(path, model.prepare.past_us / 1e6, decision)
         return skipped
-    looks = Looks(model, path, read, every, bar)
-    for end_s, decision in _running(model, looks):
+    looks = looks_of(model, path, read, every, bar)
+    for end_s, decision in _running(looks):
         table.add(path, end_s, decision)
     return looks.skipped
 
 
-def _running(model: Naturaliser, looks: Looks) -> Iterator[tuple[float, tuple[str, float, float]]]:
+def _running(looks: Looks) -> Iterator[tuple[float, tuple[str, float, float]]]:
     for batch in looks.batches():
         assert looks.first is not None
         ends = [(look.end - looks.first) / 1e6 for look in batch]
-        yield from zip(ends, model.decisions([look.spikes for look in batch]), strict=True)
+        yield from zip(ends, looks.decisions(batch), strict=True)

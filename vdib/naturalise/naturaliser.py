@@ -17,6 +17,7 @@ from vdib import signal as natural
 from vdib.datasets.preparation import Preparation
 from vdib.datasets.recording import Recording, read_pieces
 from vdib.datasets.spike_trains import SpikeTrainSplits
+from vdib.datasets.transforms.track import Track
 from vdib.lightning_modules.naturalisation.event_data import EventData
 from vdib.runs.command import UserError
 from vdib.runs.exported import run_at
@@ -36,11 +37,24 @@ class Naturaliser:
         module: the `NaturalisationModule` of a run, with its best weights.
         prepare: as in training.
         place: what brings a recording to the sensor that the model was trained for.
+        track: follows what moves, step by step, after recordings have become spikes.
+        anytime: whether it was trained to be good after any number of steps.
     """
 
     module: Any
     prepare: Preparation
     place: tuple[Transform, ...] = ()
+    track: Track | None = None
+    anytime: bool = False
+
+    @property
+    def carries(self) -> bool:
+        """Whether recordings may run through a stream that carries its state on.
+
+        It was trained for it, and no step of it depends on events that are yet to come.
+        """
+        causal = not self.prepare.transforms and self.prepare.binning.rule == "any"
+        return self.anytime and causal
 
     def placed(self, recording: Recording) -> Recording:
         """The recording on the sensor that the model was trained for.
@@ -96,6 +110,8 @@ class Naturaliser:
         offset = np.concatenate(([0], np.cumsum(np.concatenate(counts))))
         neuron = np.concatenate(neurons).astype(np.int32)
         lists = SparseSpikes(torch.from_numpy(offset), torch.from_numpy(neuron), shape)
+        if self.track is not None:
+            lists = self.track(lists)
         # The same noise for all: an image depends on its recording alone.
         return lists, torch.zeros(len(spikes), dtype=torch.int64)
 
@@ -116,4 +132,5 @@ def naturaliser_of(run: Path) -> Naturaliser:
     if not isinstance(cli.datamodule.signal, natural.Image | natural.Label):
         raise UserError(f"{run} tells {cli.datamodule.signal.noun}, and neither images nor labels")
     take_best(cli, found)
-    return Naturaliser(cli.model, cli.datamodule.prepare)
+    data = cli.datamodule
+    return Naturaliser(cli.model, data.prepare, track=data.track, anytime=data.looks > 0)

@@ -1,0 +1,1 @@
+"""`python -m vdib.live`: events as they come to images, seen while they are made."""
