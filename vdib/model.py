@@ -174,12 +174,12 @@ class VDIB(nn.Module):
             ValueError: as of `forward`, or noise of another M.
         """
         if not self._learns_from_samples():
-            out = self._taught(x, self._measure(self.encode(x, noise), r, weights, looks))
+            out = self._taught(x, self._measure(self.encode(x, noise), r, weights, looks), looks)
             return out.loss(self.beta), out
         if isinstance(noise, Noise):
             noise = noise.with_samples(self.estimator.num_samples)
         code = self._code(x, noise, self.estimator.fire)
-        out = self._taught(x, self._measure(code, r, weights, looks))
+        out = self._taught(x, self._measure(code, r, weights, looks), looks)
         loss = out.loss(self.beta)
         if len(out.rate) != self.estimator.num_samples * len(x):
             raise ValueError(
@@ -194,10 +194,11 @@ class VDIB(nn.Module):
         to_go = returns(due, out.rate, self.beta, self.prior.ordered).detach()
         return loss + self.estimator.term(out.code.log_prob(), to_go), out
 
-    def _taught(self, x: Spikes, out: Bottleneck) -> Bottleneck:
+    def _taught(self, x: Spikes, out: Bottleneck, looks: Tensor | None) -> Bottleneck:
         if self.teacher is None:
             return out
-        return replace(out, distortion=out.distortion + self.teacher.nats(x, out.decoded))
+        nats = self.teacher.nats(x, out.decoded) / (1 if looks is None else looks.shape[1])
+        return replace(out, distortion=out.distortion + nats)
 
     def _learns_from_samples(self) -> bool:
         """Whether some cost depends on spikes that were drawn.
