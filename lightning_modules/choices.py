@@ -20,12 +20,13 @@ from vdib.datasets.recording_splits import RecordingSplits
 from vdib.datasets.spike_trains import SpikeTrainSplits
 from vdib.datasets.tonic_set import TonicSplits
 from vdib.decoder import CNNDecoder, Decoder, LogisticDecoder, MLPDecoder
+from vdib.disarm import DisARM
 from vdib.dynamics import surrogate
 from vdib.dynamics.surrogate import Surrogate
 from vdib.estimator import Estimator, LeaveOneOut, RelaxedBernoulli, ScoreFunction, StraightThrough
 from vdib.first_spike import FirstSpikeDecoder
 from vdib.handmade import CountDecoder, MembraneDecoder
-from vdib.lightning_modules.choosing import Choice, Choices, chosen
+from vdib.lightning_modules.choosing import Choice, Choices
 from vdib.lightning_modules.optimizers import Optimizing, adam, amsgrad, nadam
 from vdib.lightning_modules.schedule import Schedule, constant, cosine
 from vdib.network_prior import NetworkPrior
@@ -41,10 +42,12 @@ from vdib.neurons.spiking_lstm import spiking_lstm
 from vdib.neurons.srm import srm
 from vdib.penalty import Penalty
 from vdib.prior import AutoregressivePrior, BernoulliPrior, MarginalPrior, Prior
+from vdib.relax import Relax
 from vdib.signal import Signal
 from vdib.slayer_counts import SlayerCountDecoder
 from vdib.state_prior import StatePrior
 from vdib.van_rossum import VanRossumDecoder
+from vdib.vimco import VIMCO
 from vdib.window import BasisWindow, FullWindow, RateWindow, Window
 
 Kind = TypeVar("Kind")
@@ -85,17 +88,32 @@ CREDITS: Choices[type[Credit]] = {
     "dfa": Choice(DirectFeedback, "the readout's signal, projected at random; biased"),
 }
 
-ESTIMATORS: Choices[Callable[[int], Estimator]] = {
+ESTIMATORS: Choices[Callable[[int, int], Estimator]] = {
     "straight_through": Choice(
-        lambda num_steps: StraightThrough(), "the gradient of a spike is its probability's; biased"
+        lambda num_steps, num_readout: StraightThrough(),
+        "the gradient of a spike is its probability's; biased",
     ),
     "relaxed": Choice(
-        lambda num_steps: RelaxedBernoulli(), "spikes are softened in training; biased"
+        lambda num_steps, num_readout: RelaxedBernoulli(),
+        "spikes are softened in training; biased",
     ),
     "leave_one_out": Choice(
-        lambda num_steps: LeaveOneOut(), "score function, four codes against each other; unbiased"
+        lambda num_steps, num_readout: LeaveOneOut(),
+        "score function, four codes against each other; unbiased",
     ),
-    "score": Choice(ScoreFunction, "score function of the paper, moving average; unbiased"),
+    "score": Choice(
+        lambda num_steps, num_readout: ScoreFunction(num_steps),
+        "score function of the paper, moving average; unbiased",
+    ),
+    "relax": Choice(Relax, "score function less a learned control variate (RELAX); unbiased"),
+    "disarm": Choice(
+        lambda num_steps, num_readout: DisARM(),
+        "antithetic pairs of codes, where the readout has no feedback; unbiased",
+    ),
+    "vimco": Choice(
+        lambda num_steps, num_readout: VIMCO(),
+        "four codes under one bound, which tightens with their number; unbiased for that bound",
+    ),
 }
 
 WINDOWS: Choices[Callable[[int, int], Window]] = {
@@ -176,28 +194,6 @@ MODEL: Mapping[str, Choices[Any]] = {
     "schedule": SCHEDULES,
 }
 """The settings of a model that are chosen by a word."""
-
-
-def penalties_of(
-    settings: Mapping[str, Any],
-) -> tuple[dict[str, tuple[Penalty, float]], bool]:
-    """The penalties that are asked for, with their weights, and whether one needs hidden v.
-
-    Args:
-        settings: each with its weight, or with that and settings of its own.
-
-    Raises:
-        ValueError: no such penalty or setting, or no weight.
-    """
-    made = {}
-    for name, value in settings.items():
-        own = dict(value) if isinstance(value, Mapping) else {"weight": value}
-        weight = own.pop("weight", None)
-        part = chosen("penalties", name, PENALTIES, own)
-        if not isinstance(weight, int | float) or isinstance(weight, bool):
-            raise ValueError(f"penalties: the weight of {name} is {weight!r}, expected a number")
-        made[name] = part, float(weight)
-    return made, any(PENALTIES[name].part in penalty.NEED_V for name in made)
 
 
 def with_words(kind: type[Kind]) -> type[Kind]:

@@ -21,6 +21,9 @@ from vdib.pruning import Pruning
 from vdib.sparse import Spikes
 from vdib.spike_code import SpikeCode
 
+DEAD = 1e-3
+"""A neuron that fires less often, or stays silent less often, tells nothing."""
+
 
 class MeasuredModule(LightningModule):
     """A module that holds a model and measures it; what, and what is drawn, says the experiment.
@@ -121,6 +124,20 @@ class MeasuredModule(LightningModule):
         reduce = self.trainer.strategy.reduce
         total = reduce(self._probabilities, reduce_op="sum")
         self.marginal = (total / reduce(self._count, reduce_op="sum")).clamp(1e-6, 1 - 1e-6)
+
+    def dead_neurons(self) -> int | None:
+        """Readout neurons that never fire in validation, or always.
+
+        Those whose mean probability of a spike is below 0.001 at every step, or above 0.999.
+
+        Returns:
+            None where the code is deterministic.
+        """
+        if not self.vdib.encoder.readout.stochastic:
+            return None
+        silent = (self.marginal < DEAD).all(0)
+        restless = (self.marginal > 1 - DEAD).all(0)
+        return int((silent | restless).sum())
 
     def synops(self, x: Spikes, code: SpikeCode) -> dict[str, Tensor]:
         """Synaptic operations per example, and had nothing been pruned (`vdib.operations`)."""

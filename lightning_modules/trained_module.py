@@ -85,13 +85,22 @@ class TrainedModule(MeasuredModule):
             self.vdib.encoder.calibrate(spikes, self.rho, self.encoder_gain)
         self.vdib.decoder.start_from(data.constant())
 
-    def training_loss(self, batch: SpikeBatch, noise: Noise) -> tuple[Tensor, Bottleneck]:
+    def training_loss(
+        self, batch: SpikeBatch, noise: Noise, progress: float = 1.0
+    ) -> tuple[Tensor, Bottleneck]:
         """A scalar to differentiate, and what it was made from."""
-        return self.vdib.training_loss(batch.spikes, batch.target, noise, looks=batch.looks)
+        weights = self.training_weights(batch.spikes.shape[1])
+        return self.vdib.training_loss(
+            batch.spikes, batch.target, noise, weights, progress, batch.looks
+        )
+
+    def training_weights(self, num_steps: int) -> Tensor | None:
+        """What the costs of each step count in training, `(T,)`, where every step is decoded."""
+        return None
 
     def training_step(self, batch: SpikeBatch, batch_idx: int) -> Tensor | None:
         noise = Noise(self.seed, self.global_step, batch.id)
-        surrogate_loss, out = self.training_loss(batch, noise)
+        surrogate_loss, out = self.training_loss(batch, noise, self.progress)
         loss = out.loss(self.vdib.beta).detach()
         self.check_loss(surrogate_loss, float(loss), batch)
         weight = self.data.weight(batch_idx)
@@ -116,10 +125,21 @@ class TrainedModule(MeasuredModule):
         for config in self.trainer.lr_scheduler_configs:
             follow_length(config.scheduler, self._steps)
             follow_peaks(config.scheduler, self._peaks)
+        if not math.isfinite(self.trainer.estimated_stepping_batches):
+            for name, asked in self._by_progress().items():
+                if asked:
+                    raise ValueError(f"{name}: when does training end? set --trainer.max_epochs")
         if self.pruning is not None:
-            if not math.isfinite(self.trainer.estimated_stepping_batches):
-                raise ValueError("prune: when does training end? set --trainer.max_epochs")
             self.pruning.begin()
+
+    def _by_progress(self) -> dict[str, bool]:
+        """Settings that follow the share of the training that is over, and which are asked for."""
+        estimator = self.vdib.estimator
+        return {
+            "prune": self.pruning is not None,
+            "warmup": self.vdib.price.warmup > 0,
+            "estimator": estimator.firing(0.0) != estimator.firing(1.0),
+        }
 
     @property
     def progress(self) -> float:
@@ -144,7 +164,8 @@ class TrainedModule(MeasuredModule):
 
     def configure_optimizers(self) -> Any:
         encoder = [p for p in self.vdib.encoder.parameters() if p.requires_grad]
-        rest = [*self.vdib.decoder.parameters(), *self.vdib.prior.parameters()]
+        parts = self.vdib.decoder, self.vdib.prior, self.vdib.estimator
+        rest = [parameter for part in parts for parameter in part.parameters()]
         groups: list[dict[str, Any]] = [
             {"params": rest},
             {"params": encoder, "lr": self.encoder_lr},

@@ -17,9 +17,11 @@ from vdib.estimator import Estimator
 from vdib.lightning_modules import choices
 from vdib.lightning_modules.choices import with_words
 from vdib.lightning_modules.choosing import chosen, with_settings
+from vdib.lightning_modules.penalties import penalties_of
 from vdib.lightning_modules.trained_module import TrainedModule
 from vdib.model import VDIB
 from vdib.neurons.techniques import Techniques
+from vdib.price import Price
 from vdib.pruning import Pruning
 from vdib.signal import Label, Signal, check_signal
 from vdib.window import Window
@@ -36,8 +38,8 @@ class VDIBModule(TrainedModule):
         neuron: of the hidden layers.
         neuron_settings: numbers of theirs, `{beta: 0.9}`.
         readout: how the readout fires.
-        readout_settings: of a sampled readout tau_e, steps that its synapses remember,
-            `{memory_steps: 20}`.
+        readout_settings: of a sampled readout tau_e, steps that its synapses remember, and whether
+            its neurons feel their own spikes, `{memory_steps: 20, feedback: false}`.
         hidden: sizes of the dense hidden layers.
         conv: convolutional layers before them: channels (`16`: 5x5, pooled by 2), words such as
             `16c5` (5x5, not pooled), `16c5p1` (padded by 1), `2a` (sums over 2x2, a layer itself).
@@ -54,6 +56,8 @@ class VDIBModule(TrainedModule):
         surrogate_settings: numbers of a surrogate that is chosen, `{alpha: 3.0}`.
         prior: q(y), against which the rate is measured.
         beta: nats of distortion that a nat of rate is worth (default: 0.01, for labels 0.0001).
+        warmup: share of the training over which the price of a nat rises from 0 to beta.
+        free_bits: bits of each neuron's rate, per sample or scored step, that are free in training.
         rho: firing probability per step that the prior and the readout start from.
         penalties: each with its weight, `{im_loss: 1, hidden_rate: {weight: 1, target: 0.02}}`.
         techniques: around hidden layers (`vdib.neurons.techniques`): `{norm: true, delays: 8,
@@ -106,6 +110,8 @@ class VDIBModule(TrainedModule):
         surrogate_settings: Mapping[str, Any] | None = None,
         prior: choices.PriorName = "bernoulli",
         beta: float | None = None,
+        warmup: float = 0.0,
+        free_bits: float = 0.0,
         rho: float = 0.1,
         penalties: Mapping[str, Any] | None = None,
         techniques: Mapping[str, Any] | None = None,
@@ -157,7 +163,7 @@ class VDIBModule(TrainedModule):
         if isinstance(decoder, str):
             decoder = chosen("decoder", decoder, choices.DECODERS, decoder_settings)
         if isinstance(estimator, str):
-            estimator = chosen("estimator", estimator, choices.ESTIMATORS)(num_steps)
+            estimator = chosen("estimator", estimator, choices.ESTIMATORS)(num_steps, num_readout)
         sees = chosen("window", window, choices.WINDOWS)(steps, num_basis)
         self.vdib = VDIB(
             encoder,
@@ -166,7 +172,8 @@ class VDIBModule(TrainedModule):
             estimator,
             signal.beta if beta is None else beta,
             self.EVERY_STEP,
-            *choices.penalties_of(penalties or {}),
+            *penalties_of(penalties or {}),
+            Price(warmup, free_bits),
         )
         self.pruning = None if prune is None else Pruning(encoder, prune)
         if teacher is not None:

@@ -48,6 +48,16 @@ CASES = {
         *(*DIGITS, "--data.target", "label", "--model.readout", "threshold"),
         *("--model.neuron", "lif"),
     ],
+    "warm-up, free bits, softened spikes that harden": [
+        *(*DIGITS, "--model.warmup", "0.5", "--model.free_bits", "0.5"),
+        *("--model.estimator", "RelaxedBernoulli", "--model.estimator.end", "0.1"),
+    ],
+    "RELAX (its network and averages)": [*DIGITS, "--model.estimator", "relax"],
+    "VIMCO, beta 1": [*DIGITS, "--model.estimator", "vimco", "--model.beta", "1"],
+    "DisARM": [
+        *(*DIGITS, "--model.estimator", "disarm"),
+        *("--model.readout_settings", "{feedback: false}"),
+    ],
     "gradients of two batches": [*DIGITS, "--trainer.accumulate_grad_batches", "2"],
     "validation twice an epoch": [*DIGITS, "--trainer.val_check_interval", "0.5"],
     "validation every second epoch": [

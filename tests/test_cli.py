@@ -35,7 +35,7 @@ CHECKOUT = Path(vdib.__file__).parents[1]
 KEYS = {
     *("experiment", "name", "seed", "judge_accuracy", "distortion_nats", "rate_bits"),
     *("rate_bits_marginal", "spikes_per_sample", "hidden_rate", "readout_rate", "ssim", "synops"),
-    "train_seconds",
+    *("dead_neurons", "train_seconds"),
 }
 FIGURES = {"naturalised", "raster", "rate_distortion", "code_tsne"}
 

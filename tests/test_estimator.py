@@ -6,9 +6,16 @@ import pytest
 import tiny
 import torch
 
+from vdib.drawn import returns
 from vdib.dynamics.filters import RaisedCosines
 from vdib.dynamics.firing import Bernoulli, Concrete
-from vdib.estimator import LeaveOneOut, RelaxedBernoulli, ScoreFunction, StraightThrough, returns
+from vdib.estimator import (
+    ByScore,
+    LeaveOneOut,
+    RelaxedBernoulli,
+    ScoreFunction,
+    StraightThrough,
+)
 from vdib.lightning_modules.choices import PENALTIES
 from vdib.network_prior import NetworkPrior
 from vdib.noise import Noise
@@ -35,15 +42,15 @@ def theta(model, flat):
     return flat[: sum(p.numel() for p in model.encoder.parameters())]
 
 
-class FixedBaseline(ScoreFunction):
+class FixedBaseline(ByScore):
     """A score function whose baseline is frozen, to take expectations over single codes."""
 
     def __init__(self, baseline):
-        super().__init__(tiny.STEPS)
+        super().__init__()
         self.fixed = baseline
 
-    def term(self, log_prob, returns):
-        return (log_prob * (returns - self.fixed)).sum(1).mean()
+    def advantage(self, returns):
+        return returns - self.fixed
 
 
 def test_score_function_has_the_exact_gradient_in_expectation():
@@ -90,8 +97,8 @@ def test_the_full_gradient_needs_both_terms():
     x, r = tiny.example()
 
     class NoLaterRates(FixedBaseline):
-        def term(self, log_prob, returns):
-            return super().term(log_prob, returns - self.rates_to_come)
+        def advantage(self, returns):
+            return super().advantage(returns - self.rates_to_come)
 
     model = tiny.bottleneck(NoLaterRates(0.0))
     exact = theta(model, tiny.gradient(model, tiny.exact_loss(model, x, r)))
@@ -102,7 +109,7 @@ def test_the_full_gradient_needs_both_terms():
         noise = tiny.forcing(code[None])
         with torch.no_grad():
             kl = model(x, r, noise).rate
-        model.estimator.rates_to_come = returns(torch.zeros_like(kl), kl, model.beta)
+        model.estimator.rates_to_come = returns(torch.zeros_like(kl), model.beta * kl)
         total = total + weight * tiny.gradient(model, model.training_loss(x, r, noise)[0])
     assert (theta(model, total) - exact).norm() > 0.01 * exact.norm()
 
@@ -167,16 +174,16 @@ def test_relaxed_spikes_tend_to_the_hard_ones_on_the_same_noise():
 def test_returns_count_what_spikes_may_still_change():
     d = torch.tensor([[1.0, 2.0, 4.0]])
     kl = torch.tensor([[10.0, 20.0, 40.0]])
-    torch.testing.assert_close(returns(d, kl, 0.5), torch.tensor([[37.0, 26.0, 4.0]]))
+    torch.testing.assert_close(returns(d, 0.5 * kl), torch.tensor([[37.0, 26.0, 4.0]]))
 
 
 def test_the_baseline_holds_earlier_batches_only():
     estimator = ScoreFunction(1, momentum=0.5)
-    log_prob = torch.ones(2, 1)
-    assert estimator.term(log_prob, torch.tensor([[4.0], [8.0]])) == 6.0  # nothing seen yet
-    assert estimator.term(log_prob, torch.tensor([[7.0], [9.0]])) == 2.0  # mean of 6 alone
+    seen = [estimator.advantage(torch.tensor([a, b])) for a, b in (([4.0], [8.0]), ([7.0], [9.0]))]
+    assert seen[0].flatten().tolist() == [4.0, 8.0]  # nothing seen yet
+    assert seen[1].flatten().tolist() == [1.0, 3.0]  # mean of 6 alone
     expected = 1.0 - (0.25 * 6 + 0.5 * 8) / 0.75
-    assert float(estimator.term(log_prob, torch.ones(2, 1))) == pytest.approx(expected)
+    assert estimator.advantage(torch.ones(2, 1)).tolist() == [[pytest.approx(expected)]] * 2
 
 
 def test_errors_name_the_setting():

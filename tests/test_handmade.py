@@ -8,7 +8,7 @@ import torch
 from torch.distributions import Normal
 
 from vdib.encoder import SpikeCode, SpikingEncoder
-from vdib.estimator import ScoreFunction
+from vdib.estimator import ByScore
 from vdib.first_spike import FirstSpikeDecoder
 from vdib.handmade import CountDecoder, MembraneDecoder
 from vdib.lightning_modules.naturalisation.image_data import ImageData
@@ -33,18 +33,15 @@ def bottleneck(decoder, estimator, beta=0.0, readout=None):
     return VDIB(encoder, decoder, BernoulliPrior(0.3), estimator, beta).double()
 
 
-class Unmoved(ScoreFunction):
+class Unmoved(ByScore):
     """The score function without a baseline: exact in expectation, code by code."""
 
-    def __init__(self):
-        super().__init__(tiny.STEPS)
-
-    def term(self, log_prob, to_go):
-        return (log_prob * to_go).sum(1).mean()
+    def advantage(self, returns):
+        return returns
 
 
 class Never(Unmoved):
-    def term(self, log_prob, to_go):
+    def loss(self, drawn):
         raise AssertionError("nothing is learnt from what was drawn")
 
 

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from importlib.resources import files
 from types import SimpleNamespace
 from typing import ClassVar
@@ -26,7 +27,7 @@ from vdib.lightning_modules.naturalisation.image_data import ImageData
 from vdib.lightning_modules.naturalisation.module import NaturalisationModule
 from vdib.model import VDIB
 from vdib.neurons.lstm import lstm as ordinary
-from vdib.neurons.readout import threshold
+from vdib.neurons.readout import sampled, threshold
 from vdib.neurons.spiking_lstm import spiking_lstm
 from vdib.neurons.synapses import dense, pooled_conv
 from vdib.noise import EVALUATION, Noise
@@ -343,12 +344,14 @@ def test_real_numbers_are_not_counted_by_hand():
 def test_cells_encode_under_a_sampled_readout(word):
     """With every estimator, at every step, and on a live input as over a whole sequence."""
     torch.manual_seed(0)
-    encoder = build_encoder((5,), 3, (6, 4), neuron=spiking_lstm, num_filters=2)
+    estimator = ESTIMATORS[word].part(STEPS, 3)
+    readout = partial(sampled, feedback=not estimator.antithetic)
+    kind = {"neuron": spiking_lstm, "readout": readout}
+    encoder = build_encoder((5,), 3, (6, 4), num_filters=2, **kind)
     x, noise = suites.spike_train(2, STEPS, 5), Noise(0, EVALUATION, torch.tensor([0, 1]))
     encoder.double().calibrate(x, 0.3)
     decoder = LogisticDecoder(FullWindow(4), 3, Label(2))
-    prior, estimator = BernoulliPrior(0.3), ESTIMATORS[word].part(STEPS)
-    model = VDIB(encoder, decoder, prior, estimator, 0.1, every_step=True).double()
+    model = VDIB(encoder, decoder, BernoulliPrior(0.3), estimator, 0.1, every_step=True).double()
     r = torch.tensor([[0], [1]]).expand(2, STEPS)
     for _ in range(2):  # the baseline of some is of earlier batches
         loss, _ = model.training_loss(x, r, noise)

@@ -81,9 +81,9 @@ def test_the_last_step_alone_is_charged_for_a_static_target():
     seen = {}
 
     class Spy(ScoreFunction):
-        def term(self, log_prob, returns):
+        def advantage(self, returns):
             seen["returns"] = returns
-            return super().term(log_prob, returns)
+            return super().advantage(returns)
 
     bottleneck = model(estimator=Spy(STEPS))
     _, out = bottleneck.training_loss(x, r, Noise(0, 0, ids))
@@ -159,7 +159,7 @@ def test_a_deterministic_readout_costs_its_code_length_and_is_trained_without_an
     x, r = tiny.example()
 
     class Never(StraightThrough):
-        def term(self, log_prob, returns):
+        def loss(self, drawn):
             raise AssertionError("a deterministic code has no probability to differentiate")
 
     torch.manual_seed(1)

@@ -9,6 +9,7 @@ from vdib.decoder import Decoder, LogisticDecoder
 from vdib.dynamics.firing import Threshold
 from vdib.encoder import SpikeCode, SpikingEncoder, build_encoder
 from vdib.estimator import RelaxedBernoulli, StraightThrough
+from vdib.lightning_modules import choices
 from vdib.model import VDIB
 from vdib.neurons.srm import SRM
 from vdib.objective import distortion, rate
@@ -60,7 +61,7 @@ def online_gradient(bottleneck, x, r, u):
 
 def truncated_gradient(bottleneck, x, r, u):
     """Of the whole sequence, feedback held constant and hidden spikes credited as by e-prop."""
-    encoder, fire = bottleneck.encoder, bottleneck.estimator.fire
+    encoder, fire = bottleneck.encoder, bottleneck.estimator.firing()
     below = x
     for layer in (*encoder.layers, encoder.readout):
         rule = layer.fire if layer is not encoder.readout else fire
@@ -104,6 +105,22 @@ def test_spikes_and_costs_are_those_of_the_sequence(hidden, readout):
     assert torch.equal(spikes, out.code.spikes)
     torch.testing.assert_close(costs, out.distortion)
     torch.testing.assert_close(rates, out.rate)
+
+
+@pytest.mark.parametrize("word", choices.PRIORS)
+def test_every_prior_sees_the_window_and_no_steps_before_the_first(word):
+    torch.manual_seed(0)
+    prior = choices.PRIORS[word].part(READOUT, 0.2)
+    for weight in prior.parameters():
+        torch.nn.init.normal_(weight, std=0.7)
+    bottleneck, (x, r, u) = model(prior=prior), batch()
+    _, spikes, _, rates = online_gradient(bottleneck, x, r, u)
+    with torch.no_grad():
+        v = bottleneck(x, r, u).code.logits
+        for t in range(STEPS):
+            window = spikes[:, max(0, t - 3) : t + 1]
+            logits = prior(window).expand_as(window)[:, -1]
+            torch.testing.assert_close(rates[:, t], rate(v[:, t], logits))
 
 
 def test_without_refractoriness_nothing_is_left_out():

@@ -7,7 +7,7 @@ import suites
 import torch
 
 from vdib.encoder import SpikeCode, build_encoder
-from vdib.lightning_modules.choices import penalties_of
+from vdib.lightning_modules.penalties import penalties_of
 from vdib.neurons.spiking_lstm import spiking_lstm
 from vdib.noise import Noise
 from vdib.penalty import hidden_rate, im_loss

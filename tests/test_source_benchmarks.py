@@ -96,7 +96,7 @@ def test_a_technique_is_compared_seed_by_seed_with_the_baseline_of_its_network(
     def finished(name, seed, accuracy, operations=2_000.0, **more):
         args = ablation.arguments("direct", ablation.ROWS[name], seed)
         assert setting(args, "data.fold", "") == setting(args, "seed", "") == str(seed)
-        figures = {**run(accuracy, 0, 0, 0, 40.0), "synaptic_operations": operations, **more}
+        figures = {**run(accuracy, 0, 0, 0, 40.0), "synops": operations, **more}
         folder = tmp_path / "ablation" / f"direct-{name}-{seed}"
         folder.mkdir(parents=True)
         for file, what in [("arguments", args), ("summary", figures), ("cpu_seconds", 30.0)]:
@@ -108,7 +108,7 @@ def test_a_technique_is_compared_seed_by_seed_with_the_baseline_of_its_network(
     ):
         finished("dense", seed, dense)
         finished("norm", seed, norm, 5_000.0 + 2_000 * seed)
-        finished("prune", seed, dense, 400.0, unpruned_operations=2_000.0)
+        finished("prune", seed, dense, 400.0, unpruned_synops=2_000.0)
         finished("conv", seed, conv)
         finished("conv_add", seed, residual)
         folder = finished("delays", seed, 0.1)

@@ -92,18 +92,22 @@ def rows(curve="time", key="nats"):
 
 
 def test_a_band_is_where_all_seeds_reach():
-    grid, low, high = band(rows(), "bits", "nats")
+    grid, low, high = band(rows(), "bits", "nats", False)
     assert (grid[0], grid[-1]) == pytest.approx((2, 4))
     np.testing.assert_allclose(low, 10 - grid)
     np.testing.assert_allclose(high, 12 - grid)
     for few in (rows()[:2], [row for row in rows() if row["bits"] in (1, 8)]):
-        assert all(len(part) == 0 for part in band(few, "bits", "nats"))
+        assert all(len(part) == 0 for part in band(few, "bits", "nats", False))
+    grid, low, high = band(rows(), "bits", "nats", True)
+    np.testing.assert_allclose(low, 9 - 3 * np.log(grid) / np.log(4))
+    np.testing.assert_allclose(high, 10 - 6 * np.log(grid / 2) / np.log(4))
 
 
 def test_curves_go_through_means_and_densities_stay_apart():
     both = [*rows("time"), *rows("counts")]
     figure = tradeoff(both, {"bits": "bits"}, {"nats": "nats", "beta": "b"}, {"nats": ["counts"]})
     above, below = figure.axes
+    assert (above.get_xlabel(), below.get_xlabel(), below.get_ylabel()) == ("", "bits", "b")
     (line,) = above.get_lines()
     assert line.get_label() == "time"
     np.testing.assert_allclose(line.get_xydata(), [[1.5, 9.5], [6, 5]])

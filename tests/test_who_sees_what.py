@@ -161,6 +161,7 @@ def test_optimiser_groups_and_schedule(tmp_path, monkeypatch, schedule):
 
     monkeypatch.setattr(NaturalisationModule, "on_before_optimizer_step", look)
     words = ["--model.lr", "0.01", "--model.encoder_lr", "0.002", "--model.prior", "marginal"]
+    words += ["--model.estimator", "relax"]
     run("lr", *words, "--model.schedule", schedule, epochs=2)
     assert len(seen) == 6
     for step, ((rest, others), (rate, encoder), every) in enumerate(seen):
@@ -168,7 +169,7 @@ def test_optimiser_groups_and_schedule(tmp_path, monkeypatch, schedule):
         assert (rest, rate) == pytest.approx((0.01 * factor, 0.002 * factor))
         assert sorted([*others, *encoder]) == every
         assert {name.split(".")[0] for name in encoder} == {"encoder"}
-        assert {name.split(".")[0] for name in others} == {"decoder", "prior"}
+        assert {name.split(".")[0] for name in others} == {"decoder", "prior", "estimator"}
 
 
 def test_noise_of_training_follows_step_and_seed():

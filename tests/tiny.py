@@ -8,6 +8,7 @@ from torch import Tensor
 
 from vdib.credit import Credit
 from vdib.decoder import MLPDecoder
+from vdib.dynamics.feedback import NoFeedback
 from vdib.dynamics.filters import RaisedCosines
 from vdib.encoder import SpikeCode, SpikingEncoder
 from vdib.estimator import Estimator
@@ -16,6 +17,7 @@ from vdib.neurons.srm import SRM, srm, stochastic_srm
 from vdib.neurons.synapses import dense
 from vdib.objective import distortion, per_step, rate
 from vdib.penalty import Penalty
+from vdib.price import Price
 from vdib.prior import AutoregressivePrior
 from vdib.signal import Image
 from vdib.window import FullWindow
@@ -53,12 +55,19 @@ class Gates(torch.nn.Module):
 
 
 def encoder(
-    num_inputs: int = 3, hidden: tuple[int, ...] = (4,), credit: Credit | None = None
+    num_inputs: int = 3,
+    hidden: tuple[int, ...] = (4,),
+    credit: Credit | None = None,
+    feedback: bool = True,
 ) -> SpikingEncoder:
-    """Float64, strong weights and strong refractoriness, all of which the gradient must see."""
+    """Float64, strong weights and strong refractoriness, all of which the gradient must see.
+
+    Without feedback, all spikes of the readout are independent given the input.
+    """
     sizes = (num_inputs, *hidden)
     layers = [srm(*dense((below,), size)) for below, size in itertools.pairwise(sizes)]
     readout = stochastic_srm(*dense((sizes[-1],), READOUT), RaisedCosines(2, 3))
+    readout.feedback = readout.feedback if feedback else NoFeedback()
     for layer in (*layers, readout):
         weight = layer.synapses.weight  # drawn in the order of its entries, however it lies
         weight.data.copy_(torch.empty(weight.shape).normal_(std=1.5))
@@ -80,6 +89,7 @@ def bottleneck(
     seed: int = 0,
     penalties: dict[str, tuple[Penalty, float]] | None = None,
     readout: SRM | None = None,
+    price: Price | None = None,
 ) -> VDIB:
     """Windowed decoding at every step, so that costs fall due all along the sequence.
 
@@ -89,9 +99,12 @@ def bottleneck(
         seed: of all weights.
         penalties: by name, each with its weight.
         readout: another one, on the four neurons of the hidden layer.
+        price: of a nat of rate in training.
+
+    Antithetic codes are of a readout without feedback, others of one with.
     """
     torch.manual_seed(seed)
-    code = encoder(credit=credit)
+    code = encoder(credit=credit, feedback=not estimator.antithetic)
     if readout is not None:
         code = SpikingEncoder(code.layers, readout, credit)
     decoder = MLPDecoder(FullWindow(2), READOUT, Image((3,)), num_hidden=5)
@@ -99,7 +112,7 @@ def bottleneck(
         torch.nn.init.normal_(weight, std=1.5)
     prior = AutoregressivePrior(READOUT, 0.3)
     torch.nn.init.normal_(prior.linear.weight, std=0.5)
-    return VDIB(code, decoder, prior, estimator, BETA, True, penalties, True).double()
+    return VDIB(code, decoder, prior, estimator, BETA, True, penalties, True, price).double()
 
 
 def example(seed: int = 1, steps: int = STEPS) -> tuple[Tensor, Tensor]:
@@ -141,11 +154,31 @@ def exact_loss(model: VDIB, x: Tensor, r: Tensor) -> Tensor:
     return (log_p.exp() * costs.sum(1)).sum()
 
 
+def exact_bound(model: VDIB, x: Tensor, r: Tensor, count: int) -> Tensor:
+    """`E[-log 1/K sum_k exp(-c_k)]` of K codes of one example, by enumeration of their multisets.
+
+    c is the cost with the log-ratio of p and q at the code for its mean.
+    """
+    steps = x.shape[1]
+    codes = all_codes(steps)
+    log_p, code = log_probability(model, x, codes)
+    costs = per_step(distortion(model.decode(code), r.expand(len(log_p), -1, -1)), steps).sum(1)
+    q = torch.sigmoid(model.prior(codes))
+    log_q = torch.where(codes > 0.5, q, 1 - q).log().sum((1, 2))
+    costs = costs + model.beta * (log_p - log_q)
+    chosen = torch.combinations(torch.arange(len(codes)), count, with_replacement=True)
+    # In how many orders the same codes may come.
+    repeats = (chosen[:, :, None] == chosen[:, None]).tril().sum(2).double().prod(1)
+    weights = math.factorial(count) / repeats * log_p[chosen].sum(1).exp()
+    return (weights * -torch.exp(-costs[chosen]).mean(1).log()).sum()
+
+
 def gradient(model: VDIB, loss: Tensor) -> Tensor:
-    """Of all parameters, flat."""
-    grads = torch.autograd.grad(loss, list(model.parameters()), allow_unused=True)
+    """Of all parameters but the estimator's own, flat."""
+    parts = model.encoder, model.decoder, model.prior
+    parameters = [parameter for part in parts for parameter in part.parameters()]
+    grads = torch.autograd.grad(loss, parameters, allow_unused=True)
     filled = [
-        torch.zeros_like(p) if g is None else g
-        for p, g in zip(model.parameters(), grads, strict=True)
+        torch.zeros_like(p) if g is None else g for p, g in zip(parameters, grads, strict=True)
     ]
     return torch.cat([g.flatten() for g in filled])

@@ -5,6 +5,7 @@ from vdib.datasets.recording import read_recording as read_recording
 from vdib.decoder import CNNDecoder as CNNDecoder
 from vdib.decoder import LogisticDecoder as LogisticDecoder
 from vdib.decoder import MLPDecoder as MLPDecoder
+from vdib.disarm import DisARM as DisARM
 from vdib.dynamics.firing import Threshold as Threshold
 from vdib.encoder import SpikeCode as SpikeCode
 from vdib.encoder import SpikingEncoder as SpikingEncoder
@@ -19,12 +20,14 @@ from vdib.noise import Noise as Noise
 from vdib.prior import AutoregressivePrior as AutoregressivePrior
 from vdib.prior import BernoulliPrior as BernoulliPrior
 from vdib.prior import MarginalPrior as MarginalPrior
+from vdib.relax import Relax as Relax
 from vdib.runs.loading import load as load
 from vdib.signal import Curve as Curve
 from vdib.signal import Image as Image
 from vdib.signal import Label as Label
 from vdib.sparse import SparseSpikes as SparseSpikes
 from vdib.version import __version__ as __version__
+from vdib.vimco import VIMCO as VIMCO
 from vdib.window import BasisWindow as BasisWindow
 from vdib.window import FullWindow as FullWindow
 from vdib.window import RateWindow as RateWindow

@@ -1,6 +1,6 @@
-"""What one pass of a batch through the bottleneck gives, and its loss.
+"""What a batch came to in the bottleneck: its codes, what was decoded, and what both cost.
 
-Legend: B batch, M codes per input, T steps, S decodings per sequence.
+Legend: B batch, M codes per input, T steps, S decodings per sequence, N_y readout neurons.
 """
 
 from collections.abc import Mapping
@@ -22,16 +22,18 @@ class Bottleneck:
         distortion: `-log q(r)` in nats, `(M B, S)`, times the steps' weights where there are some.
         rate: KL to the prior in nats, `(M B, T)`, likewise; of a deterministic code its length.
         penalties: in nats, `(M B, T)` each, likewise, and times their own weights.
+        prior: logits of the prior, broadcastable to `(M B, T, N_y)`.
     """
 
     code: SpikeCode
     decoded: Distribution
     distortion: Tensor
     rate: Tensor
+    prior: Tensor
     penalties: Mapping[str, Tensor] = field(default_factory=dict)
 
     def loss(self, beta: float) -> Tensor:
-        """The VDIB loss in nats per sample, the mean over the batch."""
+        """The VDIB loss in nats per sample, the mean over the batch and the codes of an input."""
         costs = self.distortion.sum(1) + beta * self.rate.sum(1)
         for penalty in self.penalties.values():
             costs = costs + penalty.sum(1)

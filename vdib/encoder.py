@@ -17,7 +17,7 @@ from vdib.neurons.readout import Readout, sampled
 from vdib.neurons.residual import JOINS, Residual
 from vdib.neurons.srm import srm
 from vdib.neurons.techniques import Techniques
-from vdib.noise import Noise, codes_per_input
+from vdib.noise import Draws, Noise, codes_per_input
 from vdib.sparse import Spikes
 from vdib.spike_code import SpikeCode
 
@@ -106,16 +106,20 @@ class SpikingEncoder(nn.Module):
             spikes, v = self.credit.respond(self.readout, below, hidden=hidden)
             return SpikeCode(spikes, v, hidden, stochastic=False, hidden_v=own_v)
         samples = codes_per_input(noise, (*x.shape[:2], *self.readout.shape))
-        drawn = noise.of_layer(len(self.hidden)) if isinstance(noise, Noise) else noise
+        drawn: Draws | None
+        if isinstance(noise, Noise):
+            drawn = noise.draws(len(self.hidden), x.shape[1], self.readout.shape)
+        else:
+            drawn = noise
         if samples == 1 and not drive:
             spikes, v = self.credit.respond(self.readout, below, fire, drawn, hidden)
-            return SpikeCode(spikes, v, hidden, hidden_v=own_v)
+            return SpikeCode(spikes, v, hidden, hidden_v=own_v, noise=drawn)
         rule = "decoding the drive" if drive else "several codes per input"
         (readout,) = commuting([self.readout], rule)
         once = self.credit.feed_back(self.credit.drive(readout, below), hidden)
         of_all = once.repeat(samples, 1, 1)
         answer = readout.respond(of_all, fire, drawn)
-        return SpikeCode(*answer, hidden, drive=of_all, hidden_v=own_v)
+        return SpikeCode(*answer, hidden, drive=of_all, hidden_v=own_v, noise=drawn)
 
     def step(
         self,

@@ -22,6 +22,7 @@ import os
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import cast
 
 import safetensors.torch
 import torch
@@ -65,11 +66,11 @@ class FADEncoder(nn.Module):
         """
         x = F.interpolate(images[:, None], (SIDE, SIDE), mode="bilinear", align_corners=False)
         x = 2 * x - 1
-        for convolution, norm in self.encoder:  # type: ignore[misc]
-            seen = () if batch_statistics else (norm.running_mean, norm.running_var)
-            mean, variance = seen or (None, None)
+        for block in self.encoder:
+            convolution, norm = cast(tuple[nn.Conv2d, nn.BatchNorm2d], block)
+            seen = (None, None) if batch_statistics else (norm.running_mean, norm.running_var)
             x = convolution(x)
-            x = F.batch_norm(x, mean, variance, norm.weight, norm.bias, batch_statistics)
+            x = F.batch_norm(x, *seen, norm.weight, norm.bias, batch_statistics)
             x = F.leaky_relu(x, 0.01)
         features: Tensor = self.latent_layer(x.flatten(1))
         return features
@@ -115,5 +116,5 @@ class FAD:
 
     def _moments(self, images: Tensor, batch: int, batch_statistics: bool) -> Moments:
         with torch.no_grad():
-            features = [self.encoder(some, batch_statistics) for some in images.split(batch)]
+            features = [self.encoder(some, batch_statistics) for some in torch.split(images, batch)]
         return Moments.of(torch.cat(features))

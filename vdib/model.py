@@ -3,7 +3,6 @@
 Legend: B batch, M codes per input, T steps, S decodings per sequence, N_x, N_y neurons.
 """
 
-import math
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -14,14 +13,16 @@ from torch.distributions import Distribution
 from vdib.bottleneck import Bottleneck
 from vdib.decoder import Decoder, WindowDecoder
 from vdib.distillation import Teacher
+from vdib.drawn import Drawn
 from vdib.dynamics.firing import Bernoulli, Fire
 from vdib.encoder import SpikeCode, SpikingEncoder
-from vdib.estimator import Estimator, returns
+from vdib.estimator import Estimator
 from vdib.event_stream import EventStream
-from vdib.neurons.layer import commuting, spiking
 from vdib.noise import Noise
-from vdib.objective import distortion, per_step
+from vdib.objective import bernoulli_kl, distortion, per_step
+from vdib.parts import check_parts
 from vdib.penalty import Penalty
+from vdib.price import Price
 from vdib.prior import Prior
 from vdib.sparse import Spikes
 from vdib.stream import Stream
@@ -42,6 +43,7 @@ class VDIB(nn.Module):
         every_step: decode at every step rather than once at the end.
         penalties: by name, each with its weight.
         hidden_v: whether a code holds v of the hidden layers, which a penalty may look at.
+        price: what a nat of rate costs in training, where that is not beta throughout.
 
     Attributes:
         teacher: of labels, whose soft ones are part of the distortion in training.
@@ -61,24 +63,10 @@ class VDIB(nn.Module):
         every_step: bool = False,
         penalties: Mapping[str, tuple[Penalty, float]] | None = None,
         hidden_v: bool = False,
+        price: Price | None = None,
     ) -> None:
         super().__init__()
-        if not beta >= 0:
-            raise ValueError(f"beta must not be negative, got {beta}")
-        for name, (_, weight) in (penalties or {}).items():
-            if not 0 <= weight < math.inf:
-                raise ValueError(f"penalties: the weight of {name} is {weight}, expected 0 or more")
-        wanted = getattr(decoder, "num_neurons", encoder.num_readout)
-        if wanted != encoder.num_readout:
-            raise ValueError(
-                f"the decoder reads {wanted} neurons, the encoder has {encoder.num_readout}"
-            )
-        if not decoder.SAMPLES:
-            (readout,) = commuting([encoder.readout], type(decoder).__name__)
-            if not readout.stochastic:
-                raise ValueError(f"{type(decoder).__name__} needs the readout sampled")
-        by_hand = not hasattr(decoder, "window")
-        self._check_spikes(encoder, beta > 0 or by_hand, bool(penalties))
+        check_parts(encoder, decoder, estimator, beta, penalties or {}, price)
         self.encoder = encoder
         self.decoder = decoder
         self.prior = prior
@@ -87,19 +75,8 @@ class VDIB(nn.Module):
         self.every_step = every_step
         self.penalties = dict(penalties or {})
         self.hidden_v = hidden_v
+        self.price = price or Price()
         self.teacher: Teacher | None = None
-
-    def _check_spikes(self, encoder: SpikingEncoder, of_readout: bool, of_any: bool) -> None:
-        """Real numbers have no code length, no counts and no first spike."""
-        for layer, asked in [
-            *((layer, of_any) for layer in encoder.layers),
-            (encoder.readout, of_readout or of_any),
-        ]:
-            if asked and not spiking(layer):
-                raise ValueError(
-                    "beta above 0, penalties and decoders by hand need spikes; this encoder has "
-                    "layers (lstm) of real numbers: set beta 0, no penalties, a learned decoder"
-                )
 
     def encode(self, x: Spikes, noise: Noise | Tensor) -> SpikeCode:
         """Spikes `(B, T, *N_x)`, dense or as lists, to a code of hard readout spikes."""
@@ -158,41 +135,70 @@ class VDIB(nn.Module):
         r: Tensor,
         noise: Noise | Tensor,
         weights: Tensor | None = None,
+        progress: float = 1.0,
         looks: Tensor | None = None,
     ) -> tuple[Tensor, Bottleneck]:
         """A scalar whose gradient is the estimator's, and what it was made from.
 
-        The scalar's own value means nothing; `Bottleneck.loss` is the loss.
+        The scalar's own value means nothing; `Bottleneck.loss` is the loss, at the full price.
 
         Args:
             x: `(B, T, *N_x)` spikes, dense or as lists.
             r: the natural signal, `(B, ...)`.
             noise: as of `forward`; M is the estimator's, so that numbers come as `(M B, T, N_y)`.
             weights, looks: as of `forward`.
+            progress: the share of the training that is over, on which the price of a nat of rate
+                and the estimator may depend; at the end, 1, both are what they come to.
 
         Raises:
             ValueError: as of `forward`, or noise of another M.
         """
         if not self._learns_from_samples():
             out = self._taught(x, self._measure(self.encode(x, noise), r, weights, looks), looks)
-            return out.loss(self.beta), out
+            return out.loss(self.beta * self.price.share(progress)), out
+        drawn, out = self.draw(x, r, noise, weights, progress, looks)
+        return self.estimator.loss(drawn).mean(), out
+
+    def draw(
+        self,
+        x: Spikes,
+        r: Tensor,
+        noise: Noise | Tensor,
+        weights: Tensor | None = None,
+        progress: float = 1.0,
+        looks: Tensor | None = None,
+    ) -> tuple[Drawn, Bottleneck]:
+        """Codes as the estimator wants them, and their costs; arguments of `training_loss`."""
+        samples = self.estimator.num_samples
         if isinstance(noise, Noise):
-            noise = noise.with_samples(self.estimator.num_samples)
-        code = self._code(x, noise, self.estimator.fire)
+            noise = noise.with_samples(samples, self.estimator.antithetic)
+        code = self._code(x, noise, self.estimator.firing(progress))
         out = self._taught(x, self._measure(code, r, weights, looks), looks)
-        loss = out.loss(self.beta)
-        if len(out.rate) != self.estimator.num_samples * len(x):
+        if len(out.rate) != samples * len(x):
             raise ValueError(
-                f"noise: got {len(out.rate)} rows for {len(x)} inputs, "
-                f"expected {self.estimator.num_samples} per input"
+                f"noise: got {len(out.rate)} rows for {len(x)} inputs, expected {samples} per input"
             )
-        due = per_step(out.distortion, x.shape[1], _repeated(looks, len(out.distortion)))
-        if not self.decoder.SAMPLES:
-            due = torch.zeros_like(due)  # of which the drawn spikes are no cause
+        when = _repeated(looks, len(out.distortion))
+        due, direct = per_step(out.distortion, x.shape[1], when), None
+        if not self.decoder.SAMPLES:  # the drawn spikes are no cause of it
+            due, direct = torch.zeros_like(due), due
         for penalty in out.penalties.values():
             due = due + penalty
-        to_go = returns(due, out.rate, self.beta, self.prior.ordered).detach()
-        return loss + self.estimator.term(out.code.log_prob(), to_go), out
+        price, cost = self._price(out, weights, progress)
+        ordered = self.prior.ordered
+        return Drawn(code, due, cost, out.prior, price, samples, direct, ordered), out
+
+    def _price(
+        self, out: Bottleneck, weights: Tensor | None, progress: float
+    ) -> tuple[Tensor, Tensor]:
+        """Of a nat of rate, broadcastable to `(T, N_y)`, and the rate at it, `(M B, T)`."""
+        beta = self.beta * self.price.share(progress)
+        price = out.rate.new_full((1, 1), beta) if weights is None else beta * weights[:, None]
+        if not self.price.free_bits:
+            return price, beta * out.rate
+        rates = bernoulli_kl(out.code.logits, out.prior)
+        price = price * self.price.paid(rates if weights is None else weights[:, None] * rates)
+        return price, (price * rates).sum(-1)
 
     def _taught(self, x: Spikes, out: Bottleneck, looks: Tensor | None) -> Bottleneck:
         if self.teacher is None:
@@ -205,8 +211,8 @@ class VDIB(nn.Module):
 
         Those of a threshold carry their gradient themselves.
         """
-        looks = self.decoder.SAMPLES or self.beta > 0 or bool(self.penalties)
-        return self.encoder.readout.stochastic and looks
+        some = self.decoder.SAMPLES or self.beta > 0 or bool(self.penalties)
+        return self.encoder.readout.stochastic and some
 
     def stream(self, seed: int, id: int = 0) -> Stream:
         """A live input under the weights of now, decoded at every step; see `vdib.stream`."""
@@ -224,7 +230,8 @@ class VDIB(nn.Module):
         looks = _repeated(looks, len(code.spikes))
         decoded = self.decode(code, looks)
         r = r.repeat(code.spikes.shape[0] // r.shape[0], *[1] * (r.dim() - 1))
-        cost = code.cost(self.prior(code.spikes))
+        prior = self.prior(code.spikes)
+        cost = code.cost(prior)
         costs = distortion(decoded, r)
         if looks is not None:
             costs = costs / looks.shape[1]
@@ -235,7 +242,7 @@ class VDIB(nn.Module):
         if weights is not None:
             costs, cost = weights * costs, weights * cost
             penalties = {name: weights * nats for name, nats in penalties.items()}
-        return Bottleneck(code, decoded, costs, cost, penalties)
+        return Bottleneck(code, decoded, costs, cost, prior, penalties)
 
 
 def _repeated(looks: Tensor | None, count: int) -> Tensor | None:

@@ -75,8 +75,9 @@ class NetworkPrior(Prior):
 
     def _logits(self, past: Tensor) -> Tensor:
         """Filtered currents `(..., H + N)` to logits `(..., N)`, those of its own step aside."""
-        hidden, direct = past.split([len(self.bias), len(self.logit)], -1)
-        return self.logit + direct + single(self.head(gelu(hidden + self.bias)))
+        hidden, direct = torch.split(past, [len(self.bias), len(self.logit)], -1)
+        deep: Tensor = self.head(gelu(hidden + self.bias))
+        return self.logit + direct + single(deep)
 
     @torch.no_grad()
     def start_from(self, rates: Tensor) -> None:

@@ -120,8 +120,9 @@ class Noise:
         seed: of the run.
         step: of the optimiser, or `EVALUATION`.
         ids: `(B,)` int64, each example's stable id.
-        samples: how many independent codes per example; sample m of example b comes at row
-            `m B + b`.
+        samples: how many codes per example; sample m of example b comes at row `m B + b`.
+        antithetic: whether the second half of the samples is drawn by 1 - u where the first is by
+            u; otherwise all are independent.
 
     >>> noise = Noise(seed=0, step=0, ids=torch.tensor([7, 8]))
     >>> u = noise.uniform(layer=0, num_steps=3, shape=(2,))
@@ -136,13 +137,21 @@ class Noise:
     step: int
     ids: Tensor
     samples: int = 1
+    antithetic: bool = False
 
-    def with_samples(self, samples: int) -> "Noise":
+    def with_samples(self, samples: int, antithetic: bool = False) -> "Noise":
         """The same address, for `samples` codes per example."""
-        return replace(self, samples=samples)
+        return replace(self, samples=samples, antithetic=antithetic)
+
+    def draws(self, layer: int, num_steps: int, shape: tuple[int, ...]) -> Draws:
+        """What `layer` draws, M B rows: not drawn yet, or numbers where they are antithetic."""
+        if not self.antithetic:
+            return self.of_layer(layer)
+        return self.uniform(layer, num_steps, shape)
 
     def of_layer(self, layer: int) -> "LayerNoise":
-        """What `layer` draws, `M B` rows."""
+        """What `layer` draws, `M B` rows, of independent samples."""
+        assert not self.antithetic, "the second half is no draw of its own"
         key = 0
         for field in (self.seed, self.step, layer):
             key = _mixed((key ^ int(field)) + _GOLDEN)
@@ -162,6 +171,9 @@ class Noise:
         Returns:
             `(M B, T, *N)` float32.
         """
+        if self.antithetic:
+            half = self.with_samples(self.samples // 2).uniform(layer, num_steps, shape, start)
+            return torch.cat([half, 1 - half])  # exact: 23 bits and a half
         return self.of_layer(layer).uniform(num_steps, shape, start)
 
 

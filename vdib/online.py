@@ -70,13 +70,16 @@ class Memory:
     lived: Tensor
 
 
-def _parts(model: VDIB) -> tuple[list[CommutingLayer], list[Fire], WindowDecoder]:
+def _parts(
+    model: VDIB, progress: float = 1.0
+) -> tuple[list[CommutingLayer], list[Fire], WindowDecoder]:
     """The layers from the input up, how each fires in training, and the decoder."""
     encoder, decoder = model.encoder, model.decoder
     layers = commuting([*encoder.layers, encoder.readout], "online learning")
     if not isinstance(decoder, WindowDecoder):
         raise ValueError("online learning needs a decoder of a window of recent spikes")
-    readout = model.estimator.fire if encoder.readout.stochastic else layers[-1].fire
+    stochastic = encoder.readout.stochastic
+    readout = model.estimator.firing(progress) if stochastic else layers[-1].fire
     return layers, [*(layer.fire for layer in layers[:-1]), readout], decoder
 
 
@@ -99,7 +102,7 @@ def begin(model: VDIB, x: Tensor) -> Memory:
 
 
 @torch.no_grad()
-def advance(model: VDIB, x: Tensor, noise: Tensor, memory: Memory) -> Memory:
+def advance(model: VDIB, x: Tensor, noise: Tensor, memory: Memory, progress: float = 1.0) -> Memory:
     """One step of the encoder under the weights of now.
 
     Args:
@@ -107,8 +110,9 @@ def advance(model: VDIB, x: Tensor, noise: Tensor, memory: Memory) -> Memory:
         x: `(B, *N_in)` spikes of this step.
         noise: `(B, N_y)`, uniform in (0, 1).
         memory: of the last step.
+        progress: the share of the training that is over, on which the estimator may depend.
     """
-    layers, fires, _ = _parts(model)
+    layers, fires, _ = _parts(model, progress)
     memories = []
     for layer, fire, own in zip(layers, fires, memory.layers, strict=True):
         traces, filter = layer.trace(x, own.filter)
@@ -127,7 +131,9 @@ def advance(model: VDIB, x: Tensor, noise: Tensor, memory: Memory) -> Memory:
     return replace(memory, layers=tuple(memories), lived=lived)
 
 
-def step_loss(model: VDIB, memory: Memory, r: Tensor) -> tuple[Tensor, Tensor]:
+def step_loss(
+    model: VDIB, memory: Memory, r: Tensor, progress: float = 1.0
+) -> tuple[Tensor, Tensor]:
     """Distortion and rate of the step just made, in nats, each `(B,)`.
 
     Of a deterministic readout the rate is its code's length.
@@ -139,8 +145,9 @@ def step_loss(model: VDIB, memory: Memory, r: Tensor) -> tuple[Tensor, Tensor]:
         model: encoder, decoder, prior and estimator.
         memory: as `advance` returned it.
         r: what is to be decoded at this step, `(B, ...)`.
+        progress: as of `advance`.
     """
-    layers, fires, decoder = _parts(model)
+    layers, fires, decoder = _parts(model, progress)
     below: Tensor | None = None
     for layer, fire, own in zip(layers, fires, memory.layers, strict=True):
         batch, length = own.spikes.shape[:2]
@@ -157,7 +164,8 @@ def step_loss(model: VDIB, memory: Memory, r: Tensor) -> tuple[Tensor, Tensor]:
     stochastic = model.encoder.readout.stochastic
     code = SpikeCode(below, v, stochastic=stochastic)
     costs = distortion(decoder(code), r[:, None])[:, 0]
-    prior: Tensor = model.prior(below.detach() if stochastic else below)
+    lived = below[:, -int(memory.lived.sum()) :]  # before the first step there was no silence
+    prior: Tensor = model.prior(lived.detach() if stochastic else lived)
     prior = prior[..., -1, :] if prior.dim() > 1 else prior
     return costs, rate(v[:, -1], prior) if stochastic else code_length(below[:, -1], prior)
 

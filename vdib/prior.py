@@ -43,7 +43,8 @@ class Prior(nn.Module):
     def step(self, u: Tensor, state: State = ()) -> tuple[Tensor, State]:
         """One step of spikes drawn from the prior, `y_i = 1[u_i < q(y_i = 1 | y^{t-1})]`.
 
-        Here by asking for the logits of all steps so far; a prior that remembers less is faster.
+        Here by asking for the logits of all steps so far, which will do for one that is not
+        ordered; a prior that remembers less is faster.
 
         Args:
             u: `(B, N)`, uniform in (0, 1).

@@ -40,11 +40,11 @@ def _sample(args: list[str]) -> int:
         parser.error(f"--temperature: got {options.temperature}, expected 0 or more")
     if not 0 <= options.seed < 2**32:
         parser.error(f"--seed: got {options.seed}, expected 0 to {2**32 - 1}")
-    from vdib.runs.folder import Run
+    from vdib.runs.exported import run_at
     from vdib.runs.sampling import sample  # takes seconds to import
 
     said = sample(
-        Run(options.run), options.prompt, options.length, options.temperature, options.seed
+        run_at(options.run), options.prompt, options.length, options.temperature, options.seed
     )
     print(said)
     return 0

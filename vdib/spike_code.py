@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from vdib.noise import Draws
 from vdib.objective import code_length, rate
 
 
@@ -23,6 +24,7 @@ class SpikeCode:
         stochastic: whether the readout is.
         drive: v but for the readout's own feedback, the same shape, where it was asked for.
         hidden_v: distances from threshold of the hidden layers, likewise where asked for.
+        noise: of a sampled readout, by which its spikes were drawn, `(M B, T, N_y)`.
 
     A single step of a stream has no time axis.
     """
@@ -33,6 +35,7 @@ class SpikeCode:
     stochastic: bool = True
     drive: Tensor | None = None
     hidden_v: tuple[Tensor | None, ...] = ()
+    noise: Draws | None = None
 
     @property
     def logits(self) -> Tensor:

@@ -74,6 +74,7 @@ class NaturalisationModule(VDIBModule):
         "hidden_spikes_per_sample": "hidden spikes per sample",
         "hidden_rate": "hidden spikes per neuron and step",
         "readout_rate": "readout spikes per neuron and step",
+        "dead_neurons": "readout neurons that never fire, or always",
         "synops": "synaptic operations per sample",
         "unpruned_synops": "the same, had nothing been pruned",
         "ssim": "SSIM",

@@ -71,6 +71,7 @@ class PredictiveCodingModule(VDIBModule):
         "reference_nats_per_step": "distortion without a bottleneck (nats/step)",
         "long_nats_per_step": "distortion over one long sequence (nats/step)",
         "spikes_per_step": "readout spikes per step",
+        "dead_neurons": "readout neurons that never fire, or always",
         "hidden_rate": "hidden spikes per neuron and step",
         "synops": "synaptic operations per sequence",
         "unpruned_synops": "the same, had nothing been pruned",
@@ -101,8 +102,7 @@ class PredictiveCodingModule(VDIBModule):
         self.unscored = unscored
         self.window = settings.get("window", "full")
         if mode == "online":
-            num_steps = settings["num_steps"]
-            self.updates_per_batch = int(scored_steps(num_steps, lag, unscored).sum())
+            self.updates_per_batch = int(scored_steps(settings["num_steps"], lag, unscored).sum())
 
     def settings(self) -> dict[str, float | str]:
         count = int(self.data.scored.sum()) * len(self.data.split("test"))
@@ -122,12 +122,7 @@ class PredictiveCodingModule(VDIBModule):
         scored = scored_steps(num_steps, self.lag, self.unscored).to(self.device)
         return scored / scored.sum()
 
-    def step_weights(self, num_steps: int) -> Tensor:
-        return self.weights(num_steps)
-
-    def training_loss(self, batch: SpikeBatch, noise: Noise) -> tuple[Tensor, Bottleneck]:
-        weights = self.weights(batch.target.shape[1])
-        return self.vdib.training_loss(batch.spikes, batch.target, noise, weights)
+    step_weights = training_weights = weights
 
     def training_step(self, batch: SpikeBatch, batch_idx: int) -> Tensor | None:
         if self.automatic_optimization:
@@ -138,15 +133,16 @@ class PredictiveCodingModule(VDIBModule):
         x, num_steps = _dense(batch.spikes), batch.target.shape[1]
         noise = Noise(self.seed, self.global_step, batch.id)
         memory = online.begin(self.vdib, x[:, 0])
-        total, weight = 0.0, self.data.weight(batch_idx)
+        total, weight, progress = 0.0, self.data.weight(batch_idx), self.progress
+        beta = self.vdib.beta * self.vdib.price.share(progress)
         for t, counts in enumerate(scored_steps(num_steps, self.lag, self.unscored).tolist()):
             if t % NOISE_STEPS == 0:
                 layer, shape = len(memory.layers) - 1, self.vdib.encoder.readout.shape
                 u = noise.uniform(layer, NOISE_STEPS, shape, t)
-            memory = online.advance(self.vdib, x[:, t], u[:, t % NOISE_STEPS], memory)
+            memory = online.advance(self.vdib, x[:, t], u[:, t % NOISE_STEPS], memory, progress)
             if counts:
-                costs, kl = online.step_loss(self.vdib, memory, batch.target[:, t])
-                loss = (costs + self.vdib.beta * kl).mean()
+                costs, kl = online.step_loss(self.vdib, memory, batch.target[:, t], progress)
+                loss = (costs + beta * kl).mean()
                 self.check_loss(loss, float(loss.detach()), batch)
                 optimizer.zero_grad()
                 self.manual_backward(weight * loss)
@@ -241,10 +237,12 @@ def _check_online(vdib: VDIB) -> None:
     if not vdib.encoder.readout.stochastic:
         raise ValueError("mode online needs the readout sampled, got threshold")
     zero = torch.zeros(1)
-    if vdib.estimator.fire.slope(zero, zero) is None:
+    if vdib.estimator.firing().slope(zero, zero) is None:
         raise ValueError("mode online needs the estimator straight_through or relaxed")
     if vdib.encoder.layers and not isinstance(vdib.encoder.credit, EProp):
         got = type(vdib.encoder.credit).__name__
         raise ValueError(f"mode online with hidden layers: got credit {got}, expected eprop")
+    if vdib.price.free_bits:
+        raise ValueError("mode online has no free_bits: it knows one step's rate at a time")
     if vdib.penalties:
         raise ValueError("mode online has no penalties: got " + ", ".join(vdib.penalties))

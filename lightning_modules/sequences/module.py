@@ -54,6 +54,7 @@ class SequenceModule(VDIBModule):
         "rate_bits_bernoulli_per_step": "rate under independent spikes of rho (bits/step)",
         "code_length_bits_bernoulli_per_step": "code length under spikes of rho (bits/step)",
         "spikes_per_step": "readout spikes per step",
+        "dead_neurons": "readout neurons that never fire, or always",
         "hidden_rate": "hidden spikes per neuron and step",
         "synops": "synaptic operations per sequence",
         "unpruned_synops": "the same, had nothing been pruned",
@@ -83,9 +84,8 @@ class SequenceModule(VDIBModule):
     def step_weights(self, num_steps: int) -> Tensor:
         return self.weights(num_steps, self.unscored)
 
-    def training_loss(self, batch: SpikeBatch, noise: Noise) -> tuple[Tensor, Bottleneck]:
-        weights = self.weights(batch.target.shape[1], 0)
-        return self.vdib.training_loss(batch.spikes, batch.target, noise, weights)
+    def training_weights(self, num_steps: int) -> Tensor:
+        return self.weights(num_steps, 0)
 
     def evaluate(self, stage: str, batch: SpikeBatch) -> Tensor | None:
         weights = self.weights(batch.target.shape[1], self.unscored)

@@ -22,7 +22,12 @@ from numpy.typing import NDArray
 from vdib.backends import kinds
 from vdib.dynamics import surrogate
 from vdib.dynamics.alpha import Alpha, AlphaFeedback
-from vdib.dynamics.feedback import CosineFeedback, ExponentialFeedback, FiniteFeedback
+from vdib.dynamics.feedback import (
+    CosineFeedback,
+    ExponentialFeedback,
+    FiniteFeedback,
+    NoFeedback,
+)
 from vdib.dynamics.filters import ExponentialPair, RaisedCosines, taps
 from vdib.dynamics.firing import Bernoulli, Concrete, PassThrough, Threshold
 
@@ -170,6 +175,7 @@ def _exponential_feedback(feedback: ExponentialFeedback) -> FeedbackDescription:
 
 @description.register(CosineFeedback)
 @description.register(AlphaFeedback)
+@description.register(NoFeedback)
 @lru_cache
 def _finite_feedback(feedback: FiniteFeedback) -> FeedbackDescription:
     return FeedbackDescription(

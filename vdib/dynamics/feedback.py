@@ -6,7 +6,7 @@ Legend: B batch, T steps, N neurons (any trailing axes), L length of nu.
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import torch
 from torch import Tensor
@@ -85,6 +85,16 @@ class CosineFeedback(FiniteFeedback):
 
     def impulse_response(self, num_steps: int) -> Tensor:
         return -RaisedCosines(count=1, duration=self.duration).impulse_response(num_steps)[0]
+
+
+@dataclass(frozen=True)
+class NoFeedback(FiniteFeedback):
+    """None: `nu = 0`. Given the input, spikes of different steps are independent."""
+
+    duration: ClassVar[int] = 1  # type: ignore[misc, unused-ignore]
+
+    def impulse_response(self, num_steps: int) -> Tensor:
+        return torch.zeros(min(1, num_steps), dtype=torch.float64)
 
 
 def over(feedback: Feedback, spikes: Tensor) -> Tensor:

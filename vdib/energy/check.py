@@ -51,7 +51,7 @@ def compared(
 
     None where they do not count: real numbers, and fixed sums; NeuroBench where it is not there.
     """
-    found = []
+    found: list[tuple[str, float, float | None, float | None]] = []
     for arrived, given in arriving(encoder, x, code):
         name = f"layer {arrived.layer + 1}" + (", recurrent" if arrived.recurrent else "")
         ours = float(arrived.operations()) * arrived.examples
@@ -82,19 +82,20 @@ def by_neurobench(connection: Connection, x: Tensor) -> float | None:
     """How many it counts of `(B, T, *N)` spikes, step by step; None where it is not installed."""
     if importlib.util.find_spec("neurobench") is None:
         return None
-    from neurobench.metrics.utils.layers import single_layer_MACs
+    from neurobench.metrics.utils import layers as counter  # type: ignore[import-untyped, import-not-found, unused-ignore]
 
     layer = as_module(connection)
     if layer is None:
         return None
     rows: Any = x.unbind(1) if isinstance(connection, PooledConv2d) else x.flatten(2).unbind(1)
-    return float(sum(single_layer_MACs(step.float(), layer)[0] for step in rows))
+    return float(sum(counter.single_layer_MACs(step.float(), layer)[0] for step in rows))
 
 
 def as_module(connection: Connection) -> nn.Module | None:
     """A module that NeuroBench knows, of the same weights."""
     if isinstance(connection, Dense):
-        linear = nn.Linear(*connection.by_input.shape, bias=False)
+        inputs, outputs = connection.by_input.shape
+        linear = nn.Linear(inputs, outputs, bias=False)
         linear.weight.data = connection.weight.detach()
         return linear
     if isinstance(connection, PooledConv2d):

@@ -125,7 +125,7 @@ def _neurons(layer: Layer, left: Tensor, below: Spikes, steps: int) -> Work:
     word, each = _word(layer), update(layer)
     updates = math.prod(layer.shape) * steps
     if not spiking(layer):  # real numbers leave, all of them
-        traffic = 2 * word * updates
+        traffic = 2.0 * word * updates
         own = sent = 0.0
     else:
         own = float(own_spikes(layer, left, below).float().sum()) / len(left)

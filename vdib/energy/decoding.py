@@ -41,7 +41,8 @@ def decoder_work(decoder: Decoder, code: SpikeCode, every_step: bool) -> dict[st
     if not isinstance(decoder, WindowDecoder):
         raise ValueError(f"energy: no count of what {type(decoder).__name__} does")
     found = _window(decoder, code.spikes, every_step)
-    for spikes in code.spikes.split(8 if every_step else len(code.spikes)):
+    size = 8 if every_step else len(code.spikes)  # windows of every step take memory
+    for spikes in torch.split(code.spikes, size):
         for name, part in _products(decoder, spikes, every_step).items():
             found[name] = found.get(name, Work()) + part.times(len(spikes) / len(code.spikes))
     return found

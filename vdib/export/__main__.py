@@ -35,20 +35,20 @@ def _export(args: list[str]) -> int:
     from vdib.export import writing  # takes seconds to import
     from vdib.runs.exported import run_at
 
-    write = {
-        "safetensors": lambda: writing.safetensors(found, options.out, options.half, options.check),
-        "onnx": lambda: writing.onnx(found, options.out, options.double, options.check),
-        "nir": lambda: writing.nir(found, options.out, options.check),
-    }[options.to]
-    found = run_at(options.run)
+    found, out, check = run_at(options.run), options.out, options.check
     try:
-        lines = write()
+        if options.to == "safetensors":
+            lines = writing.safetensors(found, out, options.half, check)
+        elif options.to == "onnx":
+            lines = writing.onnx(found, out, options.double, check)
+        else:
+            lines = writing.nir(found, out, check)
+        for line in lines:
+            print(line)
     except ImportError as error:
         raise UserError(f"--to {options.to} needs pip install 'vdib[export]' ({error})") from error
     except ValueError as error:  # a part that no such file can say
         raise UserError(str(error)) from error
-    for line in lines:
-        print(line)
     return 0
 
 

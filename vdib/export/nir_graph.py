@@ -56,7 +56,7 @@ def graph_of(encoder: SpikingEncoder, dt: float, metadata: Mapping[str, Any]) ->
     Raises:
         ValueError: a part that NIR has no node for (one line, which names it).
     """
-    import nir
+    import nir  # type: ignore[import-untyped, import-not-found, unused-ignore]
 
     if encoder.training or encoder.readout.stochastic:
         raise ValueError("NIR has no stochastic threshold: expected an encoder's twin")
@@ -97,7 +97,7 @@ def _layer(graph: Graph, layer: Any, name: str, below: Sources) -> Sources:
 
 
 def _srm(graph: Graph, layer: SRM, name: str, below: Sources, recurrent: Dense | None) -> Sources:
-    import nir
+    import nir  # type: ignore[import-untyped, import-not-found, unused-ignore]
 
     threshold = array(layer.threshold - layer.bias, layer.shape)
     out = graph.add(f"{name}_spikes", nir.Threshold(threshold=threshold), ())
@@ -128,7 +128,7 @@ def _filtered(
 
 def _feed_back(graph: Graph, layer: SRM, name: str, out: Sources) -> None:
     """From a layer's spikes back to its threshold."""
-    import nir
+    import nir  # type: ignore[import-untyped, import-not-found, unused-ignore]
 
     gain = array(layer.gain, layer.shape)
     if isinstance(layer.feedback, ExponentialFeedback):
@@ -147,7 +147,7 @@ def _feed_back(graph: Graph, layer: SRM, name: str, out: Sources) -> None:
 
 
 def _leaky(graph: Graph, layer: Leaky, name: str, below: Sources) -> Sources:
-    import nir
+    import nir  # type: ignore[import-untyped, import-not-found, unused-ignore]
 
     decay, theta, _ = (array(x, layer.shape) for x in layer.constants())
     bias = array(layer.bias, (layer.shape[0], *[1] * (len(layer.shape) - 1))).reshape(-1)

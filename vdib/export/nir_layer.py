@@ -11,9 +11,10 @@ An input acts in its own step. Every cycle has to hold a Delay of a step or more
 Legend: B batch, T steps, N_in inputs, N outputs (any number of axes).
 """
 
+import errno
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import torch
 from torch import Tensor, nn
@@ -143,7 +144,8 @@ class NIRLayer(nn.Module):
         node, kind = self.nodes[name], type(self.nodes[name]).__name__
 
         def number(part: str) -> Tensor:
-            return self.numbers[self.places[name, part]]
+            found: Tensor = self.numbers[self.places[name, part]]
+            return found
 
         if kind == "Linear":
             return x @ number("weight").T
@@ -190,22 +192,22 @@ NUMBERS = (
 )
 
 
-def read(path: Path, dt: float | None = None) -> NIRLayer:
+def read(path: Path | IO[bytes], dt: float | None = None) -> NIRLayer:
     """The graph in a file, as a layer.
 
     Args:
-        path: a .nir file, ours or of another tool.
+        path: a .nir file, ours or of another tool; or its bytes.
         dt: seconds of a step, where the file does not say.
 
     Raises:
         ValueError: it is damaged, or no such file can be run here (one line).
     """
-    import nir
+    import nir  # type: ignore[import-untyped, import-not-found, unused-ignore]
 
+    if isinstance(path, Path) and not path.is_file():
+        raise FileNotFoundError(errno.ENOENT, "no such file", str(path))
     try:
         graph = nir.read(path)
-    except OSError:
-        raise
     except Exception as error:  # whatever the bytes of a wrong file happen to mean
         raise ValueError(f"{path} is damaged, or no NIR") from error
     return NIRLayer(graph, dt)

@@ -42,14 +42,14 @@ class Graph:
         self, name: str, decay: Array, sources: Sources, gain: Array | float = 1.0
     ) -> Sources:
         """`v[t] = decay v[t-1] + gain I[t]`."""
-        import nir
+        import nir  # type: ignore[import-untyped, import-not-found, unused-ignore]
 
         tau = self.dt / (1 - decay)
         r = tau / self.dt * gain
         return self.add(name, nir.LI(tau=tau, r=r, v_leak=np.zeros_like(tau)), sources)
 
     def delay(self, name: str, steps: Array, sources: Sources) -> Sources:
-        import nir
+        import nir  # type: ignore[import-untyped, import-not-found, unused-ignore]
 
         return self.add(name, nir.Delay(delay=steps * self.dt), sources)
 

@@ -49,7 +49,7 @@ def linear_map(
         bias: `(N)`, or a channel's.
         response: what each of K filters lets through, `(K)`; K is 1 by default.
     """
-    import nir
+    import nir  # type: ignore[import-untyped, import-not-found, unused-ignore]
 
     mix = np.ones(1) if response is None else response
     scale: Array | None = None
@@ -77,7 +77,7 @@ def linear_map(
 
 
 def flat(graph: Graph, name: str, shape: tuple[int, ...], below: Sources) -> Sources:
-    import nir
+    import nir  # type: ignore[import-untyped, import-not-found, unused-ignore]
 
     if len(shape) == 1:
         return below

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from tqdm import tqdm  # type: ignore[import-untyped]
 
 from vdib.backends import dispatch
 from vdib.decoder import WindowDecoder
@@ -50,7 +51,7 @@ class Compared:
 
 def session(content: bytes) -> Any:
     """What runs a file."""
-    import onnxruntime
+    import onnxruntime  # type: ignore[import-untyped, import-not-found, unused-ignore]
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
@@ -81,7 +82,7 @@ def compare(encoder: SpikingEncoder, content: bytes, x: Tensor, noise: Tensor) -
     theirs = [state.numpy() for state in mine]
     found = Compared(len(x))
     with dispatch.plain():
-        for t in range(len(x)):
+        for t in tqdm(range(len(x)), unit="step", desc="onnxruntime", disable=None):
             drawn = [noise[None, t].to(x.dtype)] if encoder.readout.stochastic else []
             outs = step(x[None, t], *drawn, *mine)
             ours = dict(zip(step.outputs, outs, strict=True))

@@ -35,16 +35,17 @@ def tradeoff(
     panels = figure.subplots(*shape, sharex="col", sharey="row", squeeze=False)
     names = list(dict.fromkeys(row["curve"] for row in rows))
     colours = dict(zip(names, PALETTE, strict=False))
-    for (key, quality), line in zip(qualities.items(), panels, strict=True):
-        for (cost, label), axes in zip(costs.items(), line, strict=True):
+    for i, (key, quality) in enumerate(qualities.items()):
+        for j, (cost, label) in enumerate(costs.items()):
+            axes = panels[i, j]
+            every = [float(row[cost]) for row in rows]
+            log = min(every) > 0 and max(every) > 10 * min(every)
+            axes.set_xscale("log" if log else "linear")
             for name in names:
                 if name not in apart.get(key, ()):
                     own = [row for row in rows if row["curve"] == name]
-                    _draw(axes, own, cost, key, name, colours[name])
-            every = [float(row[cost]) for row in rows]
-            if min(every) > 0 and max(every) > 10 * min(every):
-                axes.set_xscale("log")
-            bottom, left = line is panels[-1], axes is line[0]
+                    _draw(axes, own, (cost, key), name, colours[name], log)
+            bottom, left = i == shape[0] - 1, j == 0
             tidy(axes, label if bottom else "", quality if left else "")
     handles = {handle.get_label(): handle for axes in panels.flat for handle in axes.get_lines()}
     shown = [handles[name] for name in names if name in handles]
@@ -53,8 +54,14 @@ def tradeoff(
 
 
 def _draw(
-    axes: Axes, rows: Sequence[Mapping[str, Any]], cost: str, key: str, name: str, colour: str
+    axes: Axes,
+    rows: Sequence[Mapping[str, Any]],
+    keys: tuple[str, str],
+    name: str,
+    colour: str,
+    log: bool,
 ) -> None:
+    cost, key = keys
     betas = list(dict.fromkeys(row["beta"] for row in rows))
     means = [
         np.mean([[float(row[cost]), float(row[key])] for row in rows if row["beta"] == beta], 0)
@@ -63,15 +70,19 @@ def _draw(
     x, y = np.array(sorted(map(tuple, means))).T
     axes.plot(x, y, color=colour, linewidth=1.5, label=name)
     dots = [(float(row[cost]), float(row[key])) for row in rows]
-    axes.scatter(*zip(*dots, strict=True), 12, colour, linewidths=0)
-    grid, low, high = band(rows, cost, key)
+    x, y = np.array(dots).T
+    axes.scatter(x, y, s=12, c=colour, linewidths=0)
+    grid, low, high = band(rows, cost, key, log)
     axes.fill_between(grid, low, high, color=colour, alpha=0.2, linewidth=0)
 
 
-def band(rows: Sequence[Mapping[str, Any]], cost: str, key: str) -> tuple[Floats, Floats, Floats]:
+def band(
+    rows: Sequence[Mapping[str, Any]], cost: str, key: str, log: bool
+) -> tuple[Floats, Floats, Floats]:
     """Where all seeds' curves reach: places, and there the lowest and the highest of them.
 
-    Between its points a curve is a straight line. Empty where there is one seed, or no such place.
+    Between its points a curve is a straight line, of the logarithm of the cost where that is how it
+    is drawn. Empty where there is one seed, or no such place.
     """
     curves = []
     for seed in dict.fromkeys(row["seed"] for row in rows):
@@ -81,6 +92,7 @@ def band(rows: Sequence[Mapping[str, Any]], cost: str, key: str) -> tuple[Floats
     if len(curves) == 1 or low >= high:
         nothing = np.empty(0)
         return nothing, nothing, nothing
-    grid = np.geomspace(low, high, GRID) if low > 0 else np.linspace(low, high, GRID)
-    values = np.array([np.interp(grid, x, y) for x, y in curves])
+    grid = np.geomspace(low, high, GRID) if log else np.linspace(low, high, GRID)
+    along = np.log if log else np.asarray
+    values = np.array([np.interp(along(grid), along(x), y) for x, y in curves])
     return grid, values.min(0), values.max(0)

@@ -52,7 +52,7 @@ class Drawable:
     def images(self, means: Tensor) -> NDArray[np.floating]:
         """Means `(..., O)` of what was decoded as images `(..., H, W)`."""
         signal = self.cli.model.signal
-        images: NDArray[np.floating] = means.unflatten(-1, signal.shape).float().numpy()
+        images: NDArray[np.floating] = means.view(*means.shape[:-1], *signal.shape).float().numpy()
         return images
 
 

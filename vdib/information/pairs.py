@@ -102,5 +102,5 @@ def _own_and_others(log_p: Array) -> tuple[Array, Statistic]:
 
 
 def _weighted(counts: Array, terms: Array) -> Array:
-    out: Array = (counts * terms).sum(1) / counts.sum(1)
+    out: Array = (counts * terms).sum(1) / np.maximum(counts.sum(1), 1)
     return out

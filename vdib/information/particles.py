@@ -16,6 +16,11 @@ from `p(x | h) g_t(x) / S_t(h)`, with a guide g of any kind and `S_t(h) = sum_x 
 Then `w_t = p(y_t | y^{t-1}, x^t) S_t(h) / g_t(x)`, which leaves both bounds what they are, and
 hardly varies where g is about `p(y_t | x)`.
 
+What bounds H(y) from above is the cross-entropy under any distribution. So the bootstrap filter may
+also take inputs of which each part begins anew with a small probability, as others of the process
+stand by now: `D T` times that probability is what it costs at most, in nats, and particles that
+have lost a part find it again. The conditional filter has to keep to the true process.
+
 Andrieu, Doucet & Holenstein, "Particle Markov chain Monte Carlo methods", 2010,
 https://doi.org/10.1111/j.1467-9868.2009.00736.x; Grosse, Ghahramani & Adams, "Sandwiching the
 marginal likelihood using bidirectional Monte Carlo", 2015, https://arxiv.org/abs/1511.02543.
@@ -41,7 +46,7 @@ RESAMPLING, GUIDED, RENEWED = -2, -3, -4
 """The layer numbers of the noise that chooses ancestors, inputs, and what begins anew."""
 OTHERS = 1_000
 """By how much the step of the noise of fresh inputs is another."""
-UNEVEN = 0.5
+UNEVEN = 0.75
 """Particles are drawn anew where `(sum w)^2 / sum w^2` falls below this share of K."""
 FAINTEST = -30.0
 """What a guide may say of a pattern at least, in nats below the likeliest."""
@@ -116,6 +121,8 @@ def log_marginal(
         log_p += torch.where(uneven, _log_mean(log_w), 0)
         log_w[uneven] = 0
         u = rows.uniform(RESAMPLING, 1, (1,), time).view(num_particles, count).T.double()
+        if kept is None:  # systematic: one number for all, which scatters less
+            u = (torch.arange(num_particles) + u[:, :1]) / num_particles
         ancestors = ancestors_of(w, u, kept is not None)
         ancestors[~uneven] = torch.arange(num_particles)
         at = (ancestors * count + torch.arange(count)[:, None]).T.flatten()
@@ -140,7 +147,7 @@ def guided(
         `(R, N_x)` and `(R,)` in nats.
     """
     sequences = len(guide)
-    p = process.emission(hidden).float().unflatten(0, (-1, sequences))  # K B D N
+    p = process.emission(hidden).unflatten(0, (-1, sequences))  # K B D N
     parts, number = p.shape[2:]
     log_g = (guide - guide.max(1, keepdim=True).values).clamp_min(FAINTEST)
     # g summed over the later parts, as a function of the first D, D - 1, ... 1.
@@ -171,7 +178,7 @@ def guided(
 
 
 def ancestors_of(w: Tensor, u: Tensor, keep_first: bool) -> Tensor:
-    """Which particle each one goes on from, independently drawn in proportion to weights.
+    """Which particle each one goes on from, drawn in proportion to weights.
 
     Args:
         w: weights `(B, K)`, of any sum.

@@ -11,7 +11,6 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import torch
 from torch import Tensor
-from torch.special import ndtr
 
 from vdib.datasets.drifting_blobs import SPREAD, BlobState, DriftingBlobs, spikes
 from vdib.noise import INPUT, Noise
@@ -91,16 +90,20 @@ class Blobs:
         return spikes(bins, number)
 
     def emission(self, hidden: Hidden) -> Tensor:
-        """The mass of a normal distribution between two neurons, wrapped around the circle."""
+        """The mass of a normal distribution between two neurons, once around the circle.
+
+        What lies further than half the circle away is 0 to single precision, for A up to 1.
+        """
         theta, _, amplitude = hidden
         number = self.process.num_neurons
         per_bin = 2 * math.pi / number
-        centre = torch.remainder((amplitude * theta + math.pi) / per_bin, number)
-        spread = (SPREAD * amplitude.abs() / per_bin).clamp_min(1e-12)
-        # Bins -N to 2 N - 1, of which three are the same neuron; beyond, nothing is left.
-        edges = torch.arange(-number, 2 * number + 1, dtype=theta.dtype) - 0.5
-        mass = ndtr((edges - centre[..., None]) / spread[..., None]).diff(dim=-1)
-        return mass.unflatten(-1, (3, number)).sum(-2)
+        centre = ((amplitude * theta + math.pi) / per_bin)[..., None]
+        nearest = centre.round()
+        away = torch.arange(number + 1) - (number // 2 + 0.5) - (centre - nearest)
+        spread = (SPREAD * amplitude.abs() / per_bin).clamp_min(1e-12)[..., None]
+        mass = torch.erf((away / spread / math.sqrt(2)).float()).diff(dim=-1) / 2
+        at = torch.remainder(torch.arange(number) - nearest.long() + number // 2, number)
+        return mass.gather(-1, at)
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,7 +150,7 @@ class MarkovChain:
 def symmetric_chain(
     num_neurons: int, stay: float, dtype: torch.dtype = torch.float32
 ) -> MarkovChain:
-    """Neurons that are independent of each other, each 0 or 1 and as it was with probability `stay`.
+    """Independent neurons, each 0 or 1 and as it was with probability `stay`.
 
     Args:
         num_neurons: N; there are 2^N states.

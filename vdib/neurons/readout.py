@@ -6,6 +6,7 @@ carry a surrogate gradient themselves; its code has a length and no rate.
 
 from typing import Protocol
 
+from vdib.dynamics.feedback import NoFeedback
 from vdib.dynamics.filters import RaisedCosines
 from vdib.dynamics.surrogate import Surrogate
 from vdib.neurons.layer import Connect, Layer, Neuron
@@ -41,17 +42,24 @@ def sampled(
     surrogate: Surrogate | None,
     num_filters: int,
     memory_steps: int = 10,
+    feedback: bool = True,
 ) -> Layer:
     """Stochastic SRM neurons, whatever the hidden ones are: the readout of the paper.
 
     Args:
         connect, shape, neuron, surrogate, num_filters: see `Readout`.
         memory_steps: tau_e, steps after which a spike below is forgotten.
+        feedback: whether neurons feel their own spikes. Without, all spikes are independent given
+            the input.
 
     Raises:
         ValueError: fewer steps than so many filters need.
     """
-    return stochastic_srm(connect, shape, RaisedCosines(num_filters, memory_steps))
+    layer = stochastic_srm(connect, shape, RaisedCosines(num_filters, memory_steps))
+    if not feedback:
+        layer.feedback = NoFeedback()
+        layer.gain.requires_grad_(False)  # of nothing
+    return layer
 
 
 def threshold(

@@ -8,14 +8,20 @@ from collections.abc import Sequence
 
 from pytorch_lightning import Trainer
 
+from vdib.disarm import DisARM
 from vdib.estimator import LeaveOneOut, RelaxedBernoulli, ScoreFunction, StraightThrough
 from vdib.lightning_modules import choices
 from vdib.lightning_modules.experiments import DATA, EXPERIMENTS
+from vdib.relax import Relax
+from vdib.vimco import VIMCO
 
 LOGGERS = {"wandb": "WandbLogger", "tensorboard": "TensorBoardLogger"}
 
 # What may be asked for by class, with settings of its own.
-ESTIMATORS: list[type] = [StraightThrough, RelaxedBernoulli, LeaveOneOut, ScoreFunction]
+ESTIMATORS: list[type] = [
+    *(StraightThrough, RelaxedBernoulli, LeaveOneOut, ScoreFunction),
+    *(Relax, DisARM, VIMCO),
+]
 DECODERS: list[type] = [choice.part for choice in choices.DECODERS.values()]  # type: ignore[misc]
 CLASSES: list[type] = [*EXPERIMENTS, *DATA, *DECODERS, *ESTIMATORS]
 

@@ -3,7 +3,8 @@
     run.json             settings, shapes, versions, the summary, how it was made
     model.safetensors    weights, and what the data module learned
 
-Whatever takes a finished run's folder takes this one as well, to look at: it is not trained on.
+`vdib.load`, `naturalise`, `energy`, `export` and `sample` take such a folder as a run's. It
+is not trained on, and not measured again.
 """
 
 import json

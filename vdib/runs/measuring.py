@@ -77,12 +77,19 @@ def measure(cli: VDIBCLI, trainer: Trainer, run: Run) -> dict[str, Any]:
     trainer.loggers = loggers
     (test,) = trainer.test(cli.model, **arguments)
     figures = {name.removeprefix("test/"): value for name, value in test.items()}
+    dead = cli.model.dead_neurons()
+    figures |= {} if dead is None else {"dead_neurons": dead}
     count = _seen(cli, trainer, "test")
     beside: dict[str, float] = {}
     if trainer.is_global_zero:
-        asked = (getattr(cli.model, name, 0) for name in ("importance_codes", "drawn_images"))
-        bar = trainer.progress_bar_callback is not None
-        beside = generative_figures(cli.model, cli.datamodule, count, *asked, bar)
+        beside = generative_figures(
+            cli.model,
+            cli.datamodule,
+            count,
+            getattr(cli.model, "importance_codes", 0),
+            getattr(cli.model, "drawn_images", 0),
+            bar=trainer.progress_bar_callback is not None,
+        )
     penalties = [f"{name}_nats" for name in cli.model.vdib.penalties]
     summary = {
         "experiment": cli.config.experiment,

@@ -13,7 +13,9 @@ from vdib.signal import Label
 from vdib.tradeoff.curves import CURVES, FROZEN, Plan
 
 BY_HAND = tuple(
-    word for word, choice in DECODERS.items() if issubclass(choice.part, HandmadeDecoder)
+    word
+    for word, choice in DECODERS.items()
+    if isinstance(choice.part, type) and issubclass(choice.part, HandmadeDecoder)
 )
 """Decoders of labels that have nothing to learn."""
 
@@ -80,8 +82,10 @@ def _curves(asked: Sequence[str] | None, cli: VDIBCLI) -> Mapping[str, Sequence[
         if word not in known:
             raise UserError(f"--curves: got {word}, expected some of {', '.join(known)}")
     told = dict(CURVES)
+    neurons = str(cli.model.signal.num_outputs)
     for word in by_hand:
-        neurons = str(cli.model.signal.num_outputs)
-        told[word] = ["--model.decoder", word, "--model.num_readout", neurons]
-        told[word] += ["--model.decoder_settings", "{}", "--model.window", "full"]
+        told[word] = (
+            *("--model.decoder", word, "--model.num_readout", neurons),
+            *("--model.decoder_settings", "{}", "--model.window", "full"),
+        )
     return {word: told[word] for word in asked or known}

@@ -1,0 +1,31 @@
+"""The penalties of a model, from their names and weights."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from vdib import penalty
+from vdib.lightning_modules.choices import PENALTIES
+from vdib.lightning_modules.choosing import chosen
+from vdib.penalty import Penalty
+
+
+def penalties_of(
+    settings: Mapping[str, Any],
+) -> tuple[dict[str, tuple[Penalty, float]], bool]:
+    """The penalties that are asked for, with their weights, and whether one needs hidden v.
+
+    Args:
+        settings: each with its weight, or with that and settings of its own.
+
+    Raises:
+        ValueError: no such penalty or setting, or no weight.
+    """
+    made = {}
+    for name, value in settings.items():
+        own = dict(value) if isinstance(value, Mapping) else {"weight": value}
+        weight = own.pop("weight", None)
+        part = chosen("penalties", name, PENALTIES, own)
+        if not isinstance(weight, int | float) or isinstance(weight, bool):
+            raise ValueError(f"penalties: the weight of {name} is {weight!r}, expected a number")
+        made[name] = part, float(weight)
+    return made, any(PENALTIES[name].part in penalty.NEED_V for name in made)

@@ -1,0 +1,61 @@
+"""Which encoder, decoder, estimator and costs make a model together."""
+
+import math
+from collections.abc import Mapping
+
+from vdib.decoder import Decoder
+from vdib.encoder import SpikingEncoder
+from vdib.estimator import Estimator
+from vdib.neurons.layer import commuting, spiking
+from vdib.penalty import Penalty
+from vdib.price import Price
+
+
+def check_parts(
+    encoder: SpikingEncoder,
+    decoder: Decoder,
+    estimator: Estimator,
+    beta: float,
+    penalties: Mapping[str, tuple[Penalty, float]],
+    price: Price | None,
+) -> None:
+    """Refuse parts that do not go together; arguments as of `vdib.model.VDIB`.
+
+    Raises:
+        ValueError: a negative beta or weight, a decoder of another number of neurons than the
+            encoder's, or one of the drive over a readout that has none; an estimator that the
+            readout does not suit, free bits of a code without a rate, or a price on real numbers.
+    """
+    if not beta >= 0:
+        raise ValueError(f"beta must not be negative, got {beta}")
+    for name, (_, weight) in penalties.items():
+        if not 0 <= weight < math.inf:
+            raise ValueError(f"penalties: the weight of {name} is {weight}, expected 0 or more")
+    wanted = getattr(decoder, "num_neurons", encoder.num_readout)
+    if wanted != encoder.num_readout:
+        raise ValueError(
+            f"the decoder reads {wanted} neurons, the encoder has {encoder.num_readout}"
+        )
+    if not decoder.SAMPLES:
+        (readout,) = commuting([encoder.readout], type(decoder).__name__)
+        if not readout.stochastic:
+            raise ValueError(f"{type(decoder).__name__} needs the readout sampled")
+    by_hand = not hasattr(decoder, "window")
+    _check_spikes(encoder, beta > 0 or by_hand, bool(penalties))
+    if encoder.readout.stochastic:
+        estimator.check(encoder.readout)
+    elif price is not None and price.free_bits > 0:
+        raise ValueError("free_bits need the readout sampled: other codes have no rate")
+
+
+def _check_spikes(encoder: SpikingEncoder, of_readout: bool, of_any: bool) -> None:
+    """Real numbers have no code length, no counts and no first spike."""
+    for layer, asked in [
+        *((layer, of_any) for layer in encoder.layers),
+        (encoder.readout, of_readout or of_any),
+    ]:
+        if asked and not spiking(layer):
+            raise ValueError(
+                "beta above 0, penalties and decoders by hand need spikes; this encoder has "
+                "layers (lstm) of real numbers: set beta 0, no penalties, a learned decoder"
+            )
