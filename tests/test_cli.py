@@ -157,7 +157,7 @@ def test_evaluate_wants_a_finished_run(capsys):
     for args in ([], ["a", "b"], ["--figures"]):
         assert evaluate.main(args) == 2
     assert evaluate.main(["--help"]) == 0
-    assert "usage: python -m vdib.evaluate [-h] RUN" in capsys.readouterr().out
+    assert "usage: python -m vdib.evaluate [-h]" in capsys.readouterr().out
 
 
 # --- seeds ------------------------------------------------------------------------------------
