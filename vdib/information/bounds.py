@@ -39,7 +39,7 @@ FLATTENED = 0.75
 """The power to which the guide is taken: it does not know the past of x, and is too sure."""
 ROWS = 8_192
 """Particles of all sequences that go through the encoder at a time: what fits into caches."""
-GUIDE_SEQUENCES = 200
+GUIDE_SEQUENCES = 100
 
 Progress = Callable[[Iterable[int]], Iterable[int]]
 

@@ -74,7 +74,10 @@ def _measured(
     model, data = cli.model.vdib, cli.datamodule
     process = Blobs(data.process) if isinstance(data, BlobData) else None
     encoder = model.encoder
-    bar = lambda words: lambda items: progress(items, words)  # noqa: E731
+
+    def bar(words: str) -> Callable[[Iterable[int]], Iterable[int]]:
+        return lambda items: progress(items, words)
+
     train, train_x = _codes(cli, "train", TRAIN, seed)
     validation, _ = _codes(cli, "validation", VALIDATION, seed)
     x = None

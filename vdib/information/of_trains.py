@@ -147,7 +147,7 @@ def _over_folds(critics: Sequence[Tensor], parts: Sequence[Tensor]) -> Statistic
     def statistic(counts: Array) -> Array:
         some = [counts[:, part.numpy()] for part in parts]
         sums = [bound(own) * own.sum(1) for bound, own in zip(each, some, strict=True)]
-        total: Array = sum(sums) / counts.sum(1)  # type: ignore[assignment]
+        total: Array = sum(sums) / counts.sum(1)
         return total
 
     return statistic

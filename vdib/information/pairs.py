@@ -96,7 +96,8 @@ def _own_and_others(log_p: Array) -> tuple[Array, Statistic]:
     def others(counts: Array) -> Array:
         number = np.maximum(counts.sum(1, keepdims=True) - counts, 1)
         # Where none of the likely ones was drawn, what is left is below the smallest number.
-        return np.maximum(counts @ ratio.T / number, 1e-300)
+        out: Array = np.maximum(counts @ ratio.T / number, 1e-300)
+        return out
 
     return own, others
 

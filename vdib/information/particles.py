@@ -31,7 +31,7 @@ Legend: B sequences, K particles, R = K B rows, T steps, N_x inputs, N_y readout
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -106,7 +106,7 @@ def log_marginal(
                 now[:count] = true
         if guide is not None:
             u = rows.uniform(GUIDED, 1, (hidden[0].shape[1],), time)[:, 0]
-            x, log_ratio = guided(process, hidden, guide[:, time], u, own)
+            x, log_ratio = guided(cast(Emitting, process), hidden, guide[:, time], u, own)
             log_w += log_ratio.view(num_particles, count).T
         given = y[:, time].repeat(num_particles, 1)
         code, state = encoder.step(x.to(y), state, given, Given())
@@ -147,11 +147,12 @@ def guided(
         `(R, N_x)` and `(R,)` in nats.
     """
     sequences = len(guide)
-    p = process.emission(hidden).unflatten(0, (-1, sequences))  # K B D N
-    parts, number = p.shape[2:]
+    p = process.emission(hidden)
+    parts, number = p.shape[1:]
+    p = p.view(-1, sequences, parts, number)  # K B D N
     log_g = (guide - guide.max(1, keepdim=True).values).clamp_min(FAINTEST)
     # g summed over the later parts, as a function of the first D, D - 1, ... 1.
-    worth = [log_g.exp().unflatten(1, (-1, number))[None]]  # 1 B N^(D-1) N
+    worth = [log_g.exp().reshape(1, sequences, -1, number)]  # 1 B N^(D-1) N
     for part in reversed(range(1, parts)):
         whole = worth[-1]
         given = p[:, :, part]
@@ -160,8 +161,8 @@ def guided(
             if len(whole) == 1
             else torch.einsum("kbmn,kbn->kbm", whole, given)
         )
-        worth.append(left.unflatten(2, (-1, number)))
-    u = u.unflatten(0, (-1, sequences))
+        worth.append(left.reshape(*left.shape[:2], -1, number))
+    u = u.view(-1, sequences, parts)
     row = torch.arange(sequences)
     drawn = torch.zeros(p.shape[:2], dtype=torch.int64)
     for part, whole in enumerate(reversed(worth)):

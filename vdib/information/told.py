@@ -31,7 +31,8 @@ def entropy(r: Tensor, num_values: int) -> Tensor:
     counts = torch.zeros(num_values, r.shape[1], dtype=torch.float64)
     counts.scatter_add_(0, r, torch.ones_like(r, dtype=torch.float64))
     p = counts / len(r)
-    return torch.special.entr(p).sum(0)
+    out: Tensor = torch.special.entr(p).sum(0)
+    return out
 
 
 def told(cli: VDIBCLI, num: int, seed: int) -> list[Section]:

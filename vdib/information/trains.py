@@ -40,7 +40,10 @@ def read(path: Path, x: str, y: str) -> tuple[Tensor, Tensor]:
         with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             has = list(file.files)
             missing = [name for name in (x, y) if name not in has]
-            arrays = [] if missing else [_header(file, name, path) or file[name] for name in (x, y)]
+            arrays = []
+            for name in () if missing else (x, y):
+                _check_header(file, name, path)
+                arrays.append(file[name])
     except UserError:
         raise
     except (ValueError, BadZipFile, EOFError, AttributeError, OSError, KeyError) as error:
@@ -57,7 +60,7 @@ def read(path: Path, x: str, y: str) -> tuple[Tensor, Tensor]:
     return both[0], both[1]
 
 
-def _header(file: Any, name: str, path: Path) -> None:
+def _check_header(file: Any, name: str, path: Path) -> None:
     """Refuse an array by its header, before any of it is read."""
     with file.zip.open(f"{name}.npy") as member:
         version = np.lib.format.read_magic(member)
