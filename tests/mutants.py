@@ -1136,6 +1136,48 @@ MUTANTS = [
         "the drift of a twin is measured of the model itself",
         "tests/test_export.py::test_the_drift_is_what_the_twin_loses",
     ),
+    Mutant(
+        "vdib/information/pairs.py",
+        "number = np.maximum(counts.sum(1, keepdims=True) - counts, 1)",
+        "number = np.maximum(counts.sum(1, keepdims=True), 1)",
+        "a mixture of the others counts the sequence itself",
+        "tests/test_information.py::test_statistics_of_pairs",
+    ),
+    Mutant(
+        "vdib/information/pairs.py",
+        "fed_back = code.logits[..., chosen] - drive",
+        "fed_back = 0 * drive",
+        "codes of pairs do not hear themselves",
+        "tests/test_information.py::test_likelihoods_of_pairs_are_those_of_forced_codes",
+    ),
+    Mutant(
+        "vdib/information/particles.py",
+        "        ancestors[:, 0] = 0",
+        "        ancestors[:, 0] = ancestors[:, 1]",
+        "the conditional filter loses the input that y came from",
+        "tests/test_particles.py::test_a_particle_that_is_kept_is_kept",
+    ),
+    Mutant(
+        "vdib/information/particles.py",
+        "    log_ratio = log_total - log_g[row, drawn]",
+        "    log_ratio = log_total",
+        "inputs that a guide proposed are not weighed for it",
+        "tests/test_particles.py::test_guides_and_fresh_starts_leave_distributions",
+    ),
+    Mutant(
+        "vdib/information/rows.py",
+        "each = 1 - (1 - level) / max(1, len(own))",
+        "each = level",
+        "the best of many bounds does not pay for the choice",
+        "tests/test_information.py::test_the_best_of_many_bounds_pays_for_the_choice",
+    ),
+    Mutant(
+        "vdib/figures/information.py",
+        "axes.axvline(panel.ceiling,",
+        "axes.axvline(2 * panel.ceiling,",
+        "the ceiling is drawn too high",
+        "tests/test_information_command.py::test_the_figure_shows_bounds_and_the_ceiling",
+    ),
 ]
 
 

@@ -44,6 +44,7 @@ GUIDE_SEQUENCES = 200
 Progress = Callable[[Iterable[int]], Iterable[int]]
 
 
+@torch.no_grad()
 def drawn(encoder: SpikingEncoder, x: Tensor, seed: int) -> SpikeCode:
     """A code of each input, with its drive and without what made it."""
     noise = Noise(seed, DRAWN, torch.arange(len(x)))
@@ -133,6 +134,7 @@ class Filters:
         ]
 
 
+@torch.no_grad()
 def filters(
     encoder: SpikingEncoder, process: InputProcess, num_particles: int, seed: int, num_steps: int
 ) -> Filters:

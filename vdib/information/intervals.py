@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr, ndtri
+from scipy.special import ndtr, ndtri  # type: ignore[import-untyped]
 
 Array = NDArray[np.float64]
 Statistic = Callable[[Array], Array]
@@ -47,7 +47,9 @@ def bootstrap(
         alpha = Phi(z0 + (z0 + z) / (1 - a (z0 + z))),   z = Phi^-1((1 -+ level) / 2)
 
     with `z0 = Phi^-1(share of resamples below the estimate)` and the acceleration `a` from the
-    jackknife. Statistics without spread have an interval without width.
+    jackknife. Statistics without spread have an interval without width. An interval holds its
+    estimate: a mixture over the sample has fewer different members in every resample, and may say
+    something else in all of them.
 
     Args:
         statistic: of the sequences.
@@ -72,4 +74,4 @@ def bootstrap(
     acceleration = (away**3).sum() / (6 * (away**2).sum() ** 1.5)
     z = z0 + ndtri(np.array([(1 - level) / 2, (1 + level) / 2]))
     low, high = np.quantile(values, ndtr(z0 + z / (1 - acceleration * z)))
-    return Interval(estimate, float(low), float(high))
+    return Interval(estimate, min(float(low), estimate), max(float(high), estimate))

@@ -111,8 +111,8 @@ def fit(
         iterations: at most.
         ridge: of the penalty, in nats.
     """
-    rows = features(x, y, input_filter, history_filter).flatten(0, 1)
-    spikes = y.flatten(0, 1)
+    rows = features(x, y, input_filter, history_filter).flatten(0, 1).detach()
+    spikes = y.flatten(0, 1).detach()
     # Features of one scale: the descent is quicker, and the ridge means the same for all.
     scale = rows.square().mean(0).sqrt().clamp_min(1e-3)
     rows = rows / scale

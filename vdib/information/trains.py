@@ -37,7 +37,7 @@ def read(path: Path, x: str, y: str) -> tuple[Tensor, Tensor]:
     if not path.is_file():
         raise UserError(f"{path}: no such file")
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             has = list(file.files)
             missing = [name for name in (x, y) if name not in has]
             arrays = [] if missing else [_header(file, name, path) or file[name] for name in (x, y)]
