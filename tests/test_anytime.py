@@ -214,27 +214,27 @@ class Counting:
 def test_counts_by_hand(tmp_path: Path) -> None:
     some = AnyTime(4, 25_000)
     spikes = torch.tensor([[1, 0, 1, 1], [1, 1, 1, 1], [0, 0, 0, 1]]).float()[..., None]
-    label = torch.tensor([1, 2, 0])
+    label = torch.tensor([3, 4, 0])
     batch: Any = SimpleNamespace(id=label, label=label, target=torch.ones(3, 1))
     for part in (slice(0, 2), slice(2, 3)):
         piece: Any = SimpleNamespace(**{k: v[part] for k, v in vars(batch).items()})
         some.add(Counting(), piece, SimpleNamespace(spikes=spikes[part]))  # type: ignore[arg-type]
-    # After 1 to 4 steps: 1 1 0, 1 2 0, 2 3 0 and 3 4 1, against 1 2 0.
-    assert some.sums[:, 0].tolist() == [2, 3, 1, 0]
+    # After 1 to 4 steps: 1 1 0, 1 2 0, 2 3 0 and 3 4 1, against 3 4 0.
+    assert some.sums[:, 0].tolist() == [1, 1, 1, 2]
     assert some.sums[:, 2].tolist() == [3] * 4
     first = -torch.tensor([0.15, 0.15, 0.05]).log().sum()
     torch.testing.assert_close(some.sums[0, 1], first.double(), rtol=1e-5, atol=0)
     figures = some.figures()
-    assert float(figures["anytime_accuracy"]) == pytest.approx((2 + 3 + 1) / 12)
-    assert float(figures["late_accuracy"]) == 0  # of 1, 1/3 and 0, from half of the time on
+    assert float(figures["anytime_accuracy"]) == pytest.approx(5 / 12)
+    assert float(figures["late_accuracy"]) == pytest.approx(1 / 3)  # of 1/3, 1/3 and 2/3
     rows = list(csv.DictReader(some.table().splitlines()))
     assert [row["seconds"] for row in rows] == ["0.0250", "0.0500", "0.0750", "0.1000"]
-    assert [row["accuracy"] for row in rows] == ["0.6667", "1.0000", "0.3333", "0.0000"]
-    assert float(rows[0]["low"]) == pytest.approx(wilson_interval(2, 3)[0], abs=1e-4)
+    assert [row["accuracy"] for row in rows] == ["0.3333", "0.3333", "0.3333", "0.6667"]
+    assert float(rows[0]["low"]) == pytest.approx(wilson_interval(1, 3)[0], abs=1e-4)
     (axes,) = some.drawn(Image((1,)))["anytime"].axes
     (line,) = axes.lines
     assert line.get_xdata() == pytest.approx([0.025, 0.05, 0.075, 0.1])
-    assert line.get_ydata() == pytest.approx([2 / 3, 1, 1 / 3, 0])
+    assert line.get_ydata() == pytest.approx([1 / 3, 1 / 3, 1 / 3, 2 / 3])
 
 
 def test_many_steps_are_looked_at_twenty_times() -> None:
