@@ -29,7 +29,7 @@ CONFIGS = {
     "nmnist": [*FEW, "--data.fold", "0"],
     "mnist_dvs": FEW,
     "mnist_dvs_fine": FEW,
-    "predictive_coding": [],
+    "predictive_coding_paper": [],
 }
 WARM = 5
 """Batches that are not counted: kernels are loaded, memory is claimed."""

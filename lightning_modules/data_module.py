@@ -38,7 +38,9 @@ class SpikeBatch(NamedTuple):
 
     def to(self, device: torch.device | str) -> "SpikeBatch":
         """The same batch on another device."""
-        return SpikeBatch(*(field if field is None else field.to(device) for field in self))
+        target, label, id = (field.to(device) for field in (self.target, self.label, self.id))
+        looks = None if self.looks is None else self.looks.to(device)
+        return SpikeBatch(self.spikes.to(device), target, label, id, looks)
 
 
 Raw = TypeVar("Raw", covariant=True)

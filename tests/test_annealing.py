@@ -42,9 +42,9 @@ def test_a_run_anneals_by_the_share_of_its_training_that_is_over(monkeypatch):
     """And is chosen and measured at the full price."""
     seen, loss = [], VDIB.training_loss
 
-    def look(model, x, r, noise, weights=None, progress=1.0):
+    def look(model, x, r, noise, weights, progress, looks):
         seen.append(progress)
-        return loss(model, x, r, noise, weights, progress)
+        return loss(model, x, r, noise, weights, progress, looks)
 
     monkeypatch.setattr(VDIB, "training_loss", look)
     folder = run("annealed", *PRICED, "--trainer.precision", "32-true", epochs=2)

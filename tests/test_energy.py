@@ -249,6 +249,12 @@ def test_what_learned_decoders_do_by_hand(every_step):
     assert found["head"].additions == 0
     assert found["head"].dense_synops == pytest.approx(times * 7 * 5)
     assert found["head"].bytes == pytest.approx(16 * found["head"].macs)
+    mlp = MLPDecoder(FullWindow(6), 4, 5, num_hidden=7)
+    units = [torch.relu(mlp.hidden(w.flatten())) for w in seen]
+    found = decoder_work(mlp, code, every_step)
+    assert found["hidden"].additions == pytest.approx(fired * 7)
+    assert found["head"].macs == pytest.approx(brute(mlp.head, units) / 3)
+    assert found["hidden"].macs == found["head"].additions == 0
     cnn = CNNDecoder(BasisWindow(6, 2), 4, 5, num_channels=3, kernel_size=3)
     found = decoder_work(cnn, code, every_step)
     assert found["window"].additions == pytest.approx(fired * 2)

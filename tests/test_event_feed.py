@@ -58,7 +58,7 @@ def whole(model: Naturaliser, recording: Recording, steps: int) -> np.ndarray:
 
     prepare = replace(model.prepare, binning=replace(model.prepare.binning, num_steps=steps))
     longer = replace(model, prepare=prepare)
-    spikes, ids = longer._batch([prepare(recording)])
+    spikes, ids = longer.batch([prepare(recording)])
     with torch.no_grad():
         code = model.module.vdib.encode(
             spikes.dense(torch.float64), Noise(model.module.seed, EVALUATION, ids)

@@ -29,7 +29,10 @@ from vdib.runs.folder import Run
 from vdib.runs.loading import rebuild, take_best
 from vdib.window import BasisWindow, FullWindow
 
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
+# Of Lightning, PyTorch's exporter and jsonargparse, about themselves.
+pytestmark = pytest.mark.filterwarnings(
+    *(f"ignore::{kind}Warning" for kind in ("Deprecation", "User", "Future"))
+)
 THRESHOLD = READOUTS["threshold"].part
 
 

@@ -10,6 +10,7 @@ import torch
 import vdib
 from vdib import evaluate, fit
 from vdib.datasets.digits import Digits
+from vdib.dynamics.firing import Concrete
 from vdib.fad import FAD, FADEncoder, fad_file
 from vdib.importance import binarised, log_weights
 from vdib.lightning_modules.naturalisation.image_data import ImageData
@@ -18,6 +19,7 @@ from vdib.metrics import Moments
 from vdib.noise import EVALUATION, Noise
 from vdib.prior import draw_spikes
 from vdib.runs import generative
+from vdib.runs.cli import build
 from vdib.runs.command import UserError
 from vdib.signal import Image, Label
 
@@ -64,6 +66,14 @@ def test_bounds_and_distances_by_hand(run, monkeypatch, tmp_path, capsys):
     assert seen["fad"] == pytest.approx(distance.fad(images, real), rel=1e-4)
     assert seen["fad_published"] == pytest.approx(distance.published_fad(images), rel=1e-4)
     assert abs(seen["fad"] - seen["fad_published"]) > 1e-3 * seen["fad"]
+
+
+def test_the_autoencoder_on_mnist_asks_for_all_of_them():
+    """`--config mnist_vae`: a nat for a nat, and all but hard spikes where training ends."""
+    module = build(["--config", "mnist_vae"]).model
+    assert (module.importance_codes, module.drawn_images, module.vdib.beta) == (500, 10_000, 1.0)
+    assert module.vdib.estimator.firing(0.0) == Concrete(0.5)
+    assert module.vdib.estimator.firing(1.0) == Concrete(0.1)
 
 
 def test_without_the_encoder_there_is_no_distance(run, monkeypatch, capsys):

@@ -125,7 +125,7 @@ def test_the_loss_is_a_mean_over_scored_steps(target):
 def test_without_spikes_it_costs_the_entropy():
     """A decoder that starts from the training frequencies, and a code that says nothing."""
     blobs = data(num_train=400, num_validation=200, unscored=5)
-    built = module(blobs)
+    built = module(blobs, decoder="logistic", decoder_settings=None)
     name, nats = built.constant(blobs)
     assert name == "best constant answer"
     built.vdib.decoder.start_from(blobs.constant())
@@ -134,6 +134,15 @@ def test_without_spikes_it_costs_the_entropy():
     log_q = silent.logits[0, 0][blobs.targets("validation")[:, 5:]]
     assert nats == pytest.approx(-float(log_q.mean()), abs=1e-5)
     assert 5.1 < nats < math.log(210)
+
+
+def test_hidden_layers_learn_more_slowly_unless_told():
+    assert [module(data(), **own).encoder_lr for own in ({}, {"hidden": [4]})] == [0.03, 0.003]
+    assert module(data(), hidden=[4], encoder_lr=0.5).encoder_lr == 0.5
+    paper = yaml.safe_load((files("vdib.configs") / "predictive_coding_paper.yaml").read_text())
+    told = paper["model"]["init_args"]
+    assert {"lr": 0.03, "encoder_lr": 0.1, "decoder": "logistic"}.items() <= told.items()
+    assert set(told) - set(SETTINGS["model"]["init_args"]) == {"lr", "encoder_lr"}
 
 
 def test_errors():

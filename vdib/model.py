@@ -154,7 +154,7 @@ class VDIB(nn.Module):
             ValueError: as of `forward`, or noise of another M.
         """
         if not self._learns_from_samples():
-            out = self._taught(x, self._measure(self.encode(x, noise), r, weights, looks))
+            out = self._taught(x, self._measure(self.encode(x, noise), r, weights, looks), looks)
             return out.loss(self.beta * self.price.share(progress)), out
         drawn, out = self.draw(x, r, noise, weights, progress, looks)
         return self.estimator.loss(drawn).mean(), out
@@ -173,7 +173,7 @@ class VDIB(nn.Module):
         if isinstance(noise, Noise):
             noise = noise.with_samples(samples, self.estimator.antithetic)
         code = self._code(x, noise, self.estimator.firing(progress))
-        out = self._taught(x, self._measure(code, r, weights, looks))
+        out = self._taught(x, self._measure(code, r, weights, looks), looks)
         if len(out.rate) != samples * len(x):
             raise ValueError(
                 f"noise: got {len(out.rate)} rows for {len(x)} inputs, expected {samples} per input"
@@ -200,10 +200,11 @@ class VDIB(nn.Module):
         price = price * self.price.paid(rates if weights is None else weights[:, None] * rates)
         return price, (price * rates).sum(-1)
 
-    def _taught(self, x: Spikes, out: Bottleneck) -> Bottleneck:
+    def _taught(self, x: Spikes, out: Bottleneck, looks: Tensor | None) -> Bottleneck:
         if self.teacher is None:
             return out
-        return replace(out, distortion=out.distortion + self.teacher.nats(x, out.decoded))
+        nats = self.teacher.nats(x, out.decoded) / (1 if looks is None else looks.shape[1])
+        return replace(out, distortion=out.distortion + nats)
 
     def _learns_from_samples(self) -> bool:
         """Whether some cost depends on spikes that were drawn.

@@ -106,7 +106,9 @@ class SpikeBinning:
     def neurons(self, recording: Recording) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """The times of the events that have a neuron, and which; `rule` has no say."""
         channels, height, width = self.shape(recording.sensor_size)
-        x, y, t, p = recording.x, recording.y, recording.t, recording.p
+        t, p = recording.t, recording.p
+        x: NDArray[np.integer[Any]] = recording.x
+        y: NDArray[np.integer[Any]] = recording.y
         if self.crop or self.downsample > 1:
             left, top, crop_width, crop_height = self._area(recording.sensor_size)
             x, y = x.astype(np.int64) - left, y.astype(np.int64) - top

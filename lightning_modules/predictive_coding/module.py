@@ -33,8 +33,8 @@ from vdib.sparse import Spikes
 from vdib.stream import NOISE_STEPS, Stream
 
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
-LR = {"sequences": 0.03, "online": 0.01}
-ENCODER_LR = {"sequences": 0.1, "online": 0.03}
+LR = {"sequences": 0.003, "online": 0.01}
+ENCODER_LR, ENCODER_LR_HIDDEN = 0.03, 0.003
 
 
 class PredictiveCodingModule(VDIBModule):
@@ -45,9 +45,9 @@ class PredictiveCodingModule(VDIBModule):
         unscored: steps at the beginning that do not count (taken from the data).
         mode: learn from whole `sequences`, or `online`: an update at every step of a batch of
             parallel streams, with credit for the last tau_d steps (`vdib.online`).
-        lr: peak learning rate of Adam (default: 0.03 for `sequences`, 0.01 `online`, where the
-            gradient of every single step is followed).
-        encoder_lr: the encoder's (default: 0.1 and 0.03, whatever `lr`).
+        lr: peak learning rate of Adam (default: 0.003 for `sequences`, 0.01 `online`).
+        encoder_lr: the encoder's (default: 0.03, with hidden layers 0.003, whatever `lr`: at higher
+            rates neurons die).
         reference: measure beside it what a network without a bottleneck reaches
             (`reference.py`); computed once for all runs.
     """
@@ -89,9 +89,11 @@ class PredictiveCodingModule(VDIBModule):
         reference: bool = True,
         **settings: Any,
     ) -> None:
+        layers = settings.get("hidden", True) or settings.get("conv")
+        own = ENCODER_LR_HIDDEN if layers else ENCODER_LR
         super().__init__(
             lr=LR[mode] if lr is None else lr,
-            encoder_lr=ENCODER_LR[mode] if encoder_lr is None else encoder_lr,
+            encoder_lr=own if encoder_lr is None else encoder_lr,
             **settings,
         )
         if mode == "online":

@@ -33,7 +33,7 @@ class CameraSource(Source):
         super().__init__()
         if drivers is None:
             try:
-                import neuromorphic_drivers as drivers  # type: ignore[no-redef]
+                import neuromorphic_drivers as drivers  # type: ignore[no-redef, import-untyped, import-not-found, unused-ignore]
             except ImportError as error:
                 raise ImportError(
                     'camera: needs neuromorphic-drivers: pip install "vdib[camera]"'
@@ -65,5 +65,5 @@ class CameraSource(Source):
             overflows = packet.polarity_events_overflow_indices
             assert self.lost is not None
             self.lost += 0 if overflows is None else len(overflows)
-            columns = (events[name].astype(np.int16) for name in ("x", "y"))
-            queue.put(Events(*columns, events["on"] > 0, events["t"].astype(np.int64), now()))
+            x, y = (events[name].astype(np.int16) for name in ("x", "y"))
+            queue.put(Events(x, y, events["on"] > 0, events["t"].astype(np.int64), now()))

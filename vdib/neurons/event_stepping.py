@@ -50,8 +50,10 @@ class _Deterministic:
     s = 1[v > 0],   f <- d f - s
     """
 
-    def __init__(self, layer: SRM, decays: tuple[float, float, float], decay: float) -> None:
-        self.table = layer.synapses.by_input.detach().contiguous().numpy()  # type: ignore[union-attr]
+    def __init__(
+        self, layer: SRM, by_input: torch.Tensor, decays: tuple[float, float, float], decay: float
+    ) -> None:
+        self.table = by_input.detach().contiguous().numpy()
         self.membrane, self.synapse, self.scale = decays
         self.decay, self.width = decay, layer.width
         self.shift: Doubles = (layer.bias - layer.threshold).detach().double().numpy()
@@ -171,5 +173,6 @@ def by_events(layer: Layer) -> EventStepped:
             return _ByStep(layer)
         kinds = filter.kind, feedback.kind
         if type(layer.fire) is Threshold and kinds == (EXPONENTIAL_PAIR, EXPONENTIAL):
-            return _Deterministic(layer, filter.decays, feedback.numbers[0])
+            constants = filter.decays, feedback.numbers[0]
+            return _Deterministic(layer, layer.synapses.by_input, *constants)
     return _ByStep(layer)

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from vdib.reproduce.experiment import Experiment, Row
 
 _VDIB = "https://arxiv.org/abs/2106.01177"
-_BLOBS = ["--config", "predictive_coding"]
+_BLOBS = ["--config", "predictive_coding_paper"]
 
 _LSTM = "https://arxiv.org/abs/2007.04779"
 _ORDINARY = ["--model.neuron", "lstm"]
