@@ -143,6 +143,8 @@ def test_a_clock_of_32_bits_goes_on() -> None:
     clock.times(events(3, end - 10))
     t, new = clock.times(events(3, 4))
     assert (t.tolist(), new, clock.restarts) == ([end + 4, end + 5, end + 6], False, 0)
+    t, new = clock.times(events(3, 50))
+    assert (t.tolist(), new, clock.restarts) == ([end + 50, end + 51, end + 52], False, 0)
 
 
 def test_events_without_times_have_those_of_their_arrival() -> None:
