@@ -374,7 +374,8 @@ def test_a_run_over_values() -> None:
     """The squared error is that of the means that are decoded, over all test examples."""
     for i in range(30):
         save(f"d/{i}.npz", **some(i), curve=np.random.default_rng(i).normal(size=2))
-    assert fit.main([*TINY, "--data.path", "d", "--data.target", "curve", "--name", "a"]) == 0
+    words = ["--data.path", "d", "--data.target", "curve", "--trainer.precision", "32-true"]
+    assert fit.main([*TINY, *words, "--name", "a"]) == 0
     run = Path("runs", "spike_trains", "a")
     data = EVENT_DATA["SpikeTrainData"](path="d", target="curve", cache=False)
     batch, model = data.examples("test", 9), vdib.load(run)

@@ -10,11 +10,13 @@ goes on where it was.
 
 import argparse
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vdib.runs.command import Interrupted, UserError, run, tell, words_of
 from vdib.sweep.trials import Done, run_each
-from vdib.tradeoff.curves import Job
+
+if TYPE_CHECKING:  # for the command's help, PyTorch takes long to import
+    from vdib.tradeoff.curves import Job
 
 GAINS = ("1", "2", "4", "8", "16")
 
