@@ -74,7 +74,8 @@ def with_settings(who: str, part: Part, settings: Mapping[str, Any]) -> Part:
     }
     for name, value in settings.items():
         if name not in known:
-            raise ValueError(expected(who, name, known) if known else f"{who}: it has none")
+            none = f"{who}: it has none; null takes back those of a config"
+            raise ValueError(expected(who, name, known) if known else none)
         if not _fits(value, known[name].annotation):
             shown = inspect.formatannotation(known[name].annotation).replace("typing.", "")
             raise ValueError(f"{who}: {name}: got {value!r}, expected {shown}")
