@@ -60,11 +60,15 @@ def fault(looks: Sequence[Look]) -> str:
 
 
 def repeated(once: Callable[[], int], seconds: float, least: int = 8) -> tuple[list[Look], int]:
-    """Something done until the time is over, at least some times; looks in between, and a count."""
-    looks, count, end = [], 0, time.monotonic() + seconds
-    while time.monotonic() < end or len(looks) < least:
+    """Something done until the time is over, at least some times; looks in between, and a count.
+
+    Looks are some 400, however long it takes: one after each time would be what grows.
+    """
+    looks, count, begun = [], 0, time.monotonic()
+    while (passed := time.monotonic() - begun) < seconds or len(looks) < least:
         count += once()
-        looks.append(Look.now())
+        if passed >= seconds * len(looks) / 400:
+            looks.append(Look.now())
     return looks, count
 
 
