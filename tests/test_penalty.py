@@ -77,7 +77,10 @@ def test_penalties_are_asked_for_by_weight_and_by_settings():
     ("asked", "told"),
     [
         ({"hidden_spike": 1}, r"got 'hidden_spike', expected .*; did you mean hidden_spikes\?$"),
-        ({"im_loss": {"target": 1}}, "^penalties_settings of im_loss: it has none; null takes back"),
+        (
+            {"im_loss": {"target": 1}},
+            "^penalties_settings of im_loss: it has none; null takes back",
+        ),
         ({"hidden_rate": {"weight": 1, "targe": 1}}, r"did you mean target\?$"),
         ({"hidden_rate": {"target": 0.1}}, "weight of hidden_rate is None, expected a number$"),
         ({"im_loss": "much"}, "weight of im_loss is 'much', expected a number$"),
