@@ -37,7 +37,7 @@ DECODINGS = {
     "first spike": [*ONE_A_CLASS, "--model.decoder", "first_spike"],
 }
 DATA = {
-    "digits": ["--config", "digits", "--trainer.max_epochs", "4", "--data.target", "label"],
+    "digits": ["--config", "digits_paper", "--trainer.max_epochs", "4", "--data.target", "label"],
     "nmnist": [
         *("--config", "nmnist", "--trainer.max_epochs", "30", "--data.target", "label"),
         *("--data.recordings", "real", "--data.batch_size", "16"),

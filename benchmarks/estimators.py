@@ -24,7 +24,7 @@ from vdib.figures.curves import learning_curves
 
 EPOCHS, EXAMPLES = 15, 4_000
 COMMON = [
-    *("--config", "digits", "--trainer.max_epochs", str(EPOCHS)),
+    *("--config", "digits_paper", "--trainer.max_epochs", str(EPOCHS)),
     *("--model.hidden", "[300]", "--model.num_readout", "16"),
     *("--model.beta", "0.1", "--model.rho", "0.05"),
 ]

@@ -47,7 +47,7 @@ def arguments(cell: Cell) -> list[str]:
         "model.window": window,
     }
     named = [word for key, value in settings.items() for word in (f"--{key}", str(value))]
-    return ["--config", "digits", *HIDDEN, *SIZES[size], *named]
+    return ["--config", "digits_paper", *HIDDEN, *SIZES[size], *named]
 
 
 def run_all(

@@ -20,7 +20,7 @@ from vdib.runs.folder import Run
 from vdib.runs.loading import rebuild, take_best
 
 RUNS = {
-    "digits-dvs128": ["--config", "mnist_dvs"],
+    "digits-dvs128": ["--config", "mnist_dvs_anytime"],
     "nmnist": ["--config", "nmnist", "--data.recordings", "simulated"],
 }
 EXPERIMENT = "pretrained"

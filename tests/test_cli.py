@@ -386,10 +386,10 @@ WRONG = {
     "--model.estimator LeaveOneOut --model.estimator.num_samples 1": "leave-one-out compares at "
     "least two codes, got 1",
     "--model.window odd": "--model.window: got 'odd', expected full, basis, rate",
-    "--model.window_steps 31": "window_steps: got 31, expected 1 to 30, the steps of the data",
-    "--model.window_steps 0": "window_steps: got 0, expected 1 to 30, the steps of the data",
+    "--model.window_steps 31": "window_steps: got 31, expected 1 to 10, the steps of the data",
+    "--model.window_steps 0": "window_steps: got 0, expected 1 to 10, the steps of the data",
     "--model.window_steps 1.5": "--model.window_steps: got '1.5', expected int",
-    "--model.window basis --model.num_basis 31": "a temporal basis over 30 steps has 1 to 30 "
+    "--model.window basis --model.num_basis 31": "a temporal basis over 10 steps has 1 to 10 "
     "elements, got 31",
     "--model.hidden 20,30": "--model.hidden: got '20,30', expected a list",
     "--model.hidden [0]": "hidden: got 0, expected at least 1",

@@ -17,6 +17,7 @@ from vdib.encoder import SpikingEncoder, build_encoder
 from vdib.export import onnx_check, onnx_model
 from vdib.export.__main__ import main
 from vdib.export.twin import drift, measured, twin
+from vdib.lightning_modules.callbacks import Figures
 from vdib.lightning_modules.choices import NEURONS, READOUTS
 from vdib.lightning_modules.naturalisation.image_data import ImageData
 from vdib.naturalise.__main__ import main as naturalise
@@ -351,6 +352,16 @@ def test_the_drift_is_what_the_twin_loses(folder):
         assert summary(folder)[name] == pytest.approx(each["model"], rel=1e-5)
     assert found["spikes_per_sample"]["drift"] != 0
     assert {"judge_accuracy", "ssim", "distortion_nats"} <= found.keys()
+
+
+def test_whoever_measures_a_twin_leaves_the_figures_of_the_run(folder):
+    def draws(trainer):
+        return any(isinstance(callback, Figures) for callback in trainer.callbacks)
+
+    for asked in (True, False):
+        cli = rebuild(Run(folder))
+        cli.config.figures_every = 0
+        assert draws(cli.evaluator(figures=asked)) is asked
 
 
 def test_a_nir_file_says_what_its_twin_loses(folder, tmp_path, capsys):

@@ -143,9 +143,15 @@ class VDIBCLI(LightningCLI):
     def instantiate_trainer(self, **kwargs: Any) -> Any:
         return None if self.finished else super().instantiate_trainer(**kwargs)
 
-    def evaluator(self) -> Trainer:
-        """A trainer on one device of this machine, for a finished run."""
+    def evaluator(self, *, figures: bool = False) -> Trainer:
+        """A trainer on one device of this machine, for a finished run.
+
+        Args:
+            figures: whether a test replaces those of the run.
+        """
         assert self.finished
+        if not figures:
+            self.config.figures_every = -1
         trainer: Trainer = super().instantiate_trainer(plugins=[LightningEnvironment()])
         return trainer
 

@@ -47,7 +47,7 @@ def evaluate(run: Run, generative: Mapping[str, int]) -> int:
         setattr(cli.model, name, number)
     prepare(cli)
     _, state = run.newest()
-    trainer = cli.evaluator()
+    trainer = cli.evaluator(figures=True)
     for callback in getattr(trainer, "callbacks", []):
         if isinstance(callback, Figures) and "Figures" in state["callbacks"]:
             callback.load_state_dict(state["callbacks"]["Figures"])  # all the epochs
