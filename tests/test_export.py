@@ -209,6 +209,9 @@ def test_decoders_under_onnxruntime():
         assert onnx_check.decoder_error(decoder, content, windows) < 1e-5
         decoder.head.bias.data[4] += 0.5
         assert onnx_check.decoder_error(decoder, content, windows) == pytest.approx(0.5, rel=1e-4)
+        decoder.head.bias.data[4] += 1e6  # of a large output, the error is relative
+        wrong = onnx_check.decoder_error(decoder, content, windows)
+        assert wrong == pytest.approx(1, rel=1e-4)
 
 
 def test_the_twin_fires_above_its_threshold():

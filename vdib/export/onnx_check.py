@@ -59,11 +59,11 @@ def session(content: bytes) -> Any:
 
 
 def decoder_error(decoder: WindowDecoder, content: bytes, spikes: Tensor) -> float:
-    """The largest difference of outputs for windows `(B, L, N)` of spikes."""
+    """The largest difference of outputs o for windows `(B, L, N)` of spikes, over max(1, |o|)."""
     with torch.no_grad():
         expected = decoder.outputs(spikes[:, None])[:, 0].numpy()
     (found,) = session(content).run(None, {"spikes": spikes.numpy()})
-    return float(np.abs(found - expected).max())
+    return float((np.abs(found - expected) / np.maximum(1, np.abs(expected))).max())
 
 
 @torch.no_grad()

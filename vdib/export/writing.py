@@ -78,7 +78,10 @@ def onnx(run: Run, out: Path, double: bool, check: bool) -> Iterator[str]:
         spikes = code.spikes[:, -decoder.window.length :]
         single = onnx_model.decoder_outputs(decoder, said)
         error = onnx_check.decoder_error(decoder, single, spikes)
-        yield f"decoder: outputs of {len(spikes)} test examples differ by {error:.1e} at most"
+        yield (
+            f"decoder: outputs of {len(spikes)} test examples differ by {error:.1e} of "
+            "max(1, |output|) at most"
+        )
 
 
 def nir(run: Run, out: Path, check: bool) -> Iterator[str]:
