@@ -2,10 +2,12 @@
 
 PAGE = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>vdib live</title>
+<link rel="icon" href="data:,">
 <style>
 body { font: 14px system-ui, sans-serif; margin: 2em; color: #303030; background: #fff }
 figure { display: inline-block; margin: 0 1.5em 1em 0; vertical-align: top }
 img { height: 280px; image-rendering: pixelated; background: #eee; border: 1px solid #ccc }
+#raster { width: 280px }
 figcaption, th { color: #757575; font-weight: normal; text-align: left }
 td { padding-left: 1em; font-variant-numeric: tabular-nums }
 #label { font-size: 3em }
@@ -25,10 +27,11 @@ source.onmessage = message => {
   for (const name of ["events", "raster", "image"])
     if (now[name]) at(name).src = "data:image/png;base64," + now[name];
   at("label").textContent = now.label || "";
-  at("figures").replaceChildren(...Object.entries(now.status).map(([name, value]) => {
+  const {lost_words: lost, ...status} = now.status;
+  at("figures").replaceChildren(...Object.entries(status).map(([name, value]) => {
     const row = document.createElement("tr"), head = document.createElement("th");
     const cell = document.createElement("td");
-    head.textContent = name.replaceAll("_", " ");
+    head.textContent = name === "lost" ? lost : name.replaceAll("_", " ");
     cell.textContent = value === null ? "unknown" : value.toLocaleString();
     row.append(head, cell);
     return row;
