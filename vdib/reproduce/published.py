@@ -38,13 +38,13 @@ EXPERIMENTS: Mapping[str, Experiment] = {
         [
             Row(
                 "time coding, MLP",
-                ["--config", "mnist", "--data.coding", "time"],
+                ["--config", "mnist_paper", "--data.coding", "time"],
                 "judge_accuracy",
                 "published code, 1,000 examples on one core: 0.24",
             ),
             Row(
                 "rate decoding",
-                ["--config", "mnist", "--data.coding", "time", "--model.window", "rate"],
+                ["--config", "mnist_paper", "--data.coding", "time", "--model.window", "rate"],
                 "judge_accuracy",
             ),
         ],
