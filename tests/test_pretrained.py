@@ -43,5 +43,6 @@ def test_one_command_makes_them(script, tmp_path, monkeypatch, capsys):
 
 
 def test_what_ships_can_be_loaded():
+    assert "digits-dvs128" in exported.shipped()  # which commands take where no run is named
     for name in exported.shipped():
         assert vdib.load(name).encoder.num_readout > 0

@@ -1,6 +1,6 @@
-"""`python -m vdib.live --run RUN --source SOURCE`: events as they come to images.
+"""`python -m vdib.live [--run RUN] --source SOURCE`: events as they come to images.
 
-python -m vdib.live --run RUN --source udp://:3333 --web 8080      AEStream's packets
+python -m vdib.live --source udp://:3333 --web 8080      AEStream's packets, by a run that ships
 python -m vdib.live --run RUN --source mine.aedat4@1x              a recording in real time
 aestream ... | python -m vdib.live --run RUN --source stdin        lines of t,x,y,p
 python -m vdib.live --run RUN --source camera                      a camera on USB
@@ -16,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vdib.runs.command import UserError, line_of, run, words_of
+from vdib.runs.command import UserError, add_run, line_of, run, words_of
 
 if TYPE_CHECKING:
     from vdib.live.source import Source
@@ -31,7 +31,7 @@ def parser() -> argparse.ArgumentParser:
         "any time (--config mnist_dvs_anytime).",
     )
     add = options.add_argument
-    add("--run", type=Path, required=True, help="the folder of a run of vdib.fit")
+    add_run(options)
     add("--source", required=True, help="udp://HOST:PORT, FILE@1x, stdin or camera")
     add("--look-ms", type=float, default=20.0, help="an image every so many ms (default: 20)")
     add("--queue", type=int, default=200_000, help="events that may wait (default: 200000)")

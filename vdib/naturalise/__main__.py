@@ -1,6 +1,6 @@
-"""`python -m vdib.naturalise RECORDING... --run RUN --out DIR`: recordings to images or labels.
+"""`python -m vdib.naturalise RECORDING... --out DIR`: recordings to images or labels.
 
-python -m vdib.naturalise a.aedat b.aedat --run RUN --out images        one image each
+python -m vdib.naturalise a.aedat b.aedat --out images        one image each, by a run that ships
 python -m vdib.naturalise recordings/ --run RUN --out images --window-ms 100    running
 find . -name '*.aedat4' | python -m vdib.naturalise - --run RUN --out images --crop 40,0,260,260
 
@@ -20,10 +20,7 @@ from tqdm import tqdm  # type: ignore[import-untyped]
 from vdib.datasets.find_recordings import passed_over, recordings_below
 from vdib.datasets.formats.read_options import add_flags, as_flag, from_flags
 from vdib.datasets.formats.source import RecordingError
-from vdib.runs.command import UserError, run, words_of
-
-SHIPPED = "digits-dvs128"
-"""The run that is taken where none is said."""
+from vdib.runs.command import UserError, add_run, run, words_of
 
 
 def recordings_in(
@@ -82,7 +79,7 @@ def parser() -> argparse.ArgumentParser:
     )
     add = options.add_argument
     add("recordings", nargs="+", metavar="RECORDING", help="files, folders, or - for a list")
-    add("--run", type=Path, help=f"the folder of a run, or the name of one that ships ({SHIPPED})")
+    add_run(options)
     add("--out", type=Path, required=True, help="folder for the images, or for labels.csv")
     windows = options.add_mutually_exclusive_group()
     windows.add_argument("--window-ms", type=float, help="an image, or a label, every so many ms")
@@ -128,7 +125,7 @@ def _naturalise(options: argparse.Namespace) -> int:
     from vdib.naturalise.running import running
     from vdib.naturalise.whole import whole
 
-    model = naturaliser.naturaliser_of(_run(options.run))
+    model = naturaliser.naturaliser_of(options.run)
     if options.original is not None and model.labels:
         raise UserError(f"--original {options.original}: only with a run that makes images")
     options.out.mkdir(parents=True, exist_ok=True)
@@ -175,14 +172,6 @@ def _naturalise(options: argparse.Namespace) -> int:
     for words in failed:
         print(f"vdib: {words}", file=sys.stderr)
     return 1 if failed else 0
-
-
-def _run(given: Path | None) -> Path:
-    from vdib.runs.exported import shipped
-
-    if given is None and SHIPPED not in shipped():
-        raise UserError(f"--run: say which: {SHIPPED} does not ship with this version")
-    return Path(SHIPPED) if given is None else given
 
 
 def _factor(word: str) -> float | None:

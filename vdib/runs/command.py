@@ -5,6 +5,7 @@ wrong, and 130 or 143 after Ctrl-C or SIGTERM, with one line as well. Modules th
 import are imported within `run`, so that this holds from the beginning.
 """
 
+import argparse
 import io
 import logging
 import os
@@ -15,6 +16,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 
 
@@ -58,6 +60,13 @@ def run(main: Callable[[], int]) -> int:
     except (UserError, OSError, FloatingPointError) as error:
         tell(line_of(error))
         return 2
+
+
+def add_run(parser: argparse.ArgumentParser) -> None:
+    """`--run`, of the commands that need no training first."""
+    shipped = "digits-dvs128"
+    words = f"the folder of a run, or the name of one that ships (default: {shipped})"
+    parser.add_argument("--run", type=Path, default=Path(shipped), help=words)
 
 
 def words_of(args: list[str] | None) -> list[str]:
