@@ -39,7 +39,7 @@ DECODINGS = {
 DATA = {
     "digits": ["--config", "digits_paper", "--trainer.max_epochs", "4", "--data.target", "label"],
     "nmnist": [
-        *("--config", "nmnist", "--trainer.max_epochs", "30", "--data.target", "label"),
+        *("--config", "nmnist_paper", "--trainer.max_epochs", "30", "--data.target", "label"),
         *("--data.recordings", "real", "--data.batch_size", "16"),
     ],
 }

@@ -21,10 +21,7 @@ from vdib.runs.loading import rebuild, take_best
 
 RUNS = {
     "digits-dvs128": ["--config", "mnist_dvs_anytime"],
-    "nmnist": [
-        *("--config", "nmnist_anytime", "--data.recordings", "simulated"),
-        *("--model.window", "basis"),  # a sixth of the decoder's weights
-    ],
+    "nmnist": ["--config", "nmnist", "--data.recordings", "simulated"],
 }
 EXPERIMENT = "pretrained"
 

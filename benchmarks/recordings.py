@@ -128,7 +128,7 @@ def nmnist(runs: Path, seeds: int, workers: int) -> None:
         for window in WINDOWS["nmnist"]
         for seed in range(seeds)
     }
-    common = ["--config", "nmnist"]
+    common = ["--config", "nmnist_paper"]
     sweep(
         {
             folder: [
