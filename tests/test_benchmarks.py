@@ -225,6 +225,30 @@ def test_the_tables_of_recordings(script, monkeypatch, capsys):
             assert begun.name == f"nmnist-simulated-{window}-{seed}"
 
 
+def test_the_table_of_the_default_now(script, monkeypatch, capsys):
+    recordings = script("recordings")
+
+    def sweep(jobs, workers):
+        assert [setting(told, "seed", "") for told in jobs.values()] == ["0", "1"]
+        assert {setting(told, "data.recordings", "") for told in jobs.values()} == {"simulated"}
+        bits = dict(zip(jobs, (300.0, 320.0), strict=True))
+        return {run: {"rate_bits": bits[run], "spikes_per_sample": 9, "judge_accuracy": 0.5}
+                for run in jobs}  # fmt: skip
+
+    def naturalised(run, some):
+        right = np.arange(1000) >= (850 if run.name == "now-nmnist-0" else 950)
+        return recordings.Score(np.zeros(1000, int), right, right * 0.5)
+
+    monkeypatch.setattr(recordings, "sweep", sweep)
+    monkeypatch.setattr(recordings, "NMNIST", lambda split: split)
+    monkeypatch.setattr(recordings, "naturalised", naturalised)
+    recordings.now(Path("runs"), 2, 1)
+    out = capsys.readouterr().out
+    assert "| 901 to 1,000 | 0.750 ± 0.354 [0.657, 0.825] | 0.375 ± 0.177 |" in out
+    assert "| all; 1 to 900 fitted the camera | 0.100 ± 0.071 [" in out
+    assert "rate_bits, simulated test recordings: 310 ± 14" in out
+
+
 def test_scores_of_images(script):
     recordings = script("recordings")
     batch = Digits("test").all()
