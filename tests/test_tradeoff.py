@@ -50,6 +50,22 @@ def test_a_run_for_each_point_and_seed_and_of_the_frozen_encoder_for_each_gain()
     assert told["frozen,gain=8,seed=0"] == [*common, *frozen, "--model.beta", "0.1", "--seed", "0"]
 
 
+def test_an_annealed_model_goes_through_the_betas_in_their_order():
+    made = plan(curves={"time": (), "annealed": ()}, seeds=1, anneal_epochs=3)
+    rounds = {path.name: made.round_of(job) for path, job in made.jobs().items()}
+    assert rounds == {
+        **{"time,beta=0.1,seed=0": 0, "time,beta=1,seed=0": 0},
+        **{"annealed,beta=0.1,seed=0": 0, "annealed,beta=1,seed=0": 1},
+    }
+    told = {path.name: made.words(job) for path, job in made.jobs().items()}
+    assert told["annealed,beta=0.1,seed=0"] == told["time,beta=0.1,seed=0"]
+    assert told["annealed,beta=1,seed=0"] == [
+        *told["time,beta=1,seed=0"],
+        *("--model.init_from", str(Path("x", "annealed,beta=0.1,seed=0"))),
+        *("--trainer.max_epochs", "3"),
+    ]
+
+
 def test_a_frozen_encoder_has_the_gain_that_costs_least_on_validation_data():
     """Gain 1 tells 10 bits at a distortion of 9 nats, gain 8 tells 20 at 4."""
     nat = math.log(2)
@@ -121,7 +137,8 @@ WRONG = {
     "--betas 1 1.0": "--betas: expected distinct numbers",
     "--gains wide": "--gains: got wide, expected numbers above 0",
     "--seeds 0": "--seeds: got 0, expected at least 1",
-    "--curves tme": "--curves: got tme, expected some of time, rate, frozen, counts",
+    "--anneal_epochs 0": "--anneal_epochs: got 0, expected at least 1",
+    "--curves tme": "--curves: got tme, expected some of time, annealed, rate, frozen, counts",
     "--model.windw full": "--model.windw: no such setting",
 }
 
@@ -154,3 +171,13 @@ def test_runs_become_a_table_and_a_figure_and_are_not_run_again(capsys):
     assert len(written) == 3
     assert command.main(words) == 0
     assert {path: path.stat().st_mtime_ns for path in folder.glob("*/summary.json")} == written
+
+
+def test_an_annealed_run_begins_with_the_weights_of_the_one_before(capsys):
+    words = [*TINY, "--curves", "annealed", "--betas", "0.01", "1", "--anneal_epochs", "1"]
+    assert command.main(words) == 0
+    folder = Path("runs", "naturalise_digits", "one")
+    told = (folder / "annealed,beta=1,seed=0" / "config.yaml").read_text()
+    assert f"init_from: {folder / 'annealed,beta=0.01,seed=0'}" in told
+    with (folder / "tradeoff.csv").open(newline="") as file:
+        assert [row["beta"] for row in csv.DictReader(file)] == ["0.01", "1"]

@@ -34,13 +34,16 @@ def _parse(args: list[str]) -> tuple[argparse.Namespace, list[str]]:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--betas", nargs="+", default=["0.001", "0.01", "0.1", "1"], metavar="BETA")
-    parser.add_argument("--curves", nargs="+", metavar="WORD", help="time, rate, frozen, counts...")
+    parser.add_argument(
+        "--curves", nargs="+", metavar="WORD", help="time, annealed, rate, frozen, ..."
+    )
     parser.add_argument("--gains", nargs="+", default=GAINS, help="of the frozen encoder")
+    parser.add_argument("--anneal_epochs", type=int, default=2, help="default: 2")
     parser.add_argument("--seeds", type=int, default=1, help="runs of each point (default: 1)")
     parser.add_argument("--workers", type=int, default=1, help="processes, of one thread each")
     parser.add_argument("--name", help="the folder of the runs (default: the time)")
     known, rest = parser.parse_known_args(args)
-    for name in ("seeds", "workers"):
+    for name in ("anneal_epochs", "seeds", "workers"):
         if getattr(known, name) < 1:
             raise UserError(f"--{name}: got {getattr(known, name)}, expected at least 1")
     for name in ("betas", "gains"):
@@ -69,13 +72,15 @@ def _tradeoff(args: list[str]) -> int:
     print(f"vdib: {len(jobs)} runs in {plan.folder}", flush=True)
     summaries: dict[Job, dict[str, Any]] = {}
     failures: list[Done] = []
-    told = {folder: plan.words(job) for folder, job in jobs.items()}
+    rounds = sorted({plan.round_of(job) for job in jobs.values()})
     try:
-        for folder, done in run_each(told, asked.workers):
-            if done.code:
-                failures.append(done)
-            else:
-                summaries[jobs[folder]] = done.summary
+        for i in rounds:
+            own = {path: plan.words(job) for path, job in jobs.items() if plan.round_of(job) == i}
+            for folder, done in run_each(own, asked.workers):
+                if done.code:
+                    failures.append(done)
+                else:
+                    summaries[jobs[folder]] = done.summary
     except Interrupted as stop:
         stop.advice = f"go on with --name {plan.folder.name}"
         raise

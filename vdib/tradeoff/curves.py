@@ -1,12 +1,13 @@
 """Which runs make the curves of a trade-off, and which of them are its points.
 
 A curve is one way to code and decode, over all prices beta of a nat of rate: one run each, and each
-seed. A frozen encoder learns nothing of the price. Its runs differ in their gain instead, and at
+seed. One model that is annealed through the betas takes fewer epochs: the run at a beta begins with the
+weights of the run at the one before. A frozen encoder learns nothing of the price. Its runs differ in their gain instead, and at
 each beta the gain is taken that would cost least on validation data, `distortion + beta rate`.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,12 @@ from vdib.objective import BITS_PER_NAT
 FROZEN = "frozen"
 """The curve of the encoder that is not trained."""
 
+ANNEALED = "annealed"
+"""The curve of one model that is trained through all betas, one after the other."""
+
 CURVES: Mapping[str, Sequence[str]] = {
     "time": (),
+    ANNEALED: (),
     "rate": ("--model.window", "rate"),
     FROZEN: ("--model.frozen_encoder", "true"),
 }
@@ -57,6 +62,7 @@ class Plan:
         seeds: how many runs of each.
         common: arguments of every run.
         folder: of all runs.
+        anneal_epochs: of an annealed model at each beta after the first.
     """
 
     curves: Mapping[str, Sequence[str]]
@@ -65,6 +71,7 @@ class Plan:
     seeds: int
     common: Sequence[str]
     folder: Path
+    anneal_epochs: int = 2
 
     def jobs(self) -> dict[Path, Job]:
         """Every run, by its folder; whole curves of the first seed come first."""
@@ -84,7 +91,18 @@ class Plan:
         """What `vdib.fit` is told."""
         gain = [] if job.gain is None else ["--model.encoder_gain", job.gain]
         price = ["--model.beta", job.beta, "--seed", str(job.seed)]
-        return [*self.common, *self.curves[job.curve], *gain, *price]
+        return [*self.common, *self.curves[job.curve], *gain, *price, *self._begun(job)]
+
+    def _begun(self, job: Job) -> list[str]:
+        if self.round_of(job) == 0:
+            return []
+        before = replace(job, beta=self.betas[self.round_of(job) - 1])
+        weights = ["--model.init_from", str(self.folder / before.name)]
+        return [*weights, "--trainer.max_epochs", str(self.anneal_epochs)]
+
+    def round_of(self, job: Job) -> int:
+        """How many runs have to come to their end before: those of an annealed model, in order."""
+        return self.betas.index(job.beta) if job.curve == ANNEALED else 0
 
     def points(self, summaries: Mapping[Job, Mapping[str, Any]], cost: str) -> list[dict[str, Any]]:
         """The curves' points: curve, beta, gain, seed, and what the run's summary says.

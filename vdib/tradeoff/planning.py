@@ -10,7 +10,7 @@ from vdib.lightning_modules.choices import DECODERS
 from vdib.runs.cli import VDIBCLI, build
 from vdib.runs.command import UserError
 from vdib.signal import Label
-from vdib.tradeoff.curves import CURVES, FROZEN, Plan
+from vdib.tradeoff.curves import ANNEALED, CURVES, FROZEN, Plan
 
 BY_HAND = tuple(
     word
@@ -59,7 +59,7 @@ def planned(asked: argparse.Namespace, common: Sequence[str]) -> tuple[Plan, Axe
         build([*words, *curves[FROZEN], "--model.encoder_gain", gain])
     module = cli.model
     rate, distortion, unit = module.PLANE
-    plan = Plan(curves, asked.betas, gains, asked.seeds, common, cli.folder)
+    plan = Plan(curves, asked.betas, gains, asked.seeds, common, cli.folder, asked.anneal_epochs)
     no_probability = [
         curve for curve, own in built.items() if not own.model.vdib.decoder.PROBABILITY
     ]
@@ -74,7 +74,7 @@ def planned(asked: argparse.Namespace, common: Sequence[str]) -> tuple[Plan, Axe
 
 
 def _curves(asked: Sequence[str] | None, cli: VDIBCLI) -> Mapping[str, Sequence[str]]:
-    """What runs of each curve are told; all that there are of these data where none is named."""
+    """What runs of each curve are told; where none is named, of all but the annealed one."""
     labels = isinstance(cli.model.signal, Label) and not cli.model.EVERY_STEP
     by_hand = BY_HAND if labels else ()
     known = (*CURVES, *by_hand)
@@ -88,4 +88,4 @@ def _curves(asked: Sequence[str] | None, cli: VDIBCLI) -> Mapping[str, Sequence[
             *("--model.decoder", word, "--model.num_readout", neurons),
             *("--model.decoder_settings", "{}", "--model.window", "full"),
         )
-    return {word: told[word] for word in asked or known}
+    return {word: told[word] for word in asked or known if asked or word != ANNEALED}
