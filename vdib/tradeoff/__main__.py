@@ -4,8 +4,9 @@ python -m vdib.tradeoff --config digits --betas 0.001 0.01 0.1 1 --seeds 3 --wor
 
 One run of `vdib.fit` for each beta and seed: decoded from the times of spikes (as the config has
 it), from their rates, and under a frozen encoder of the gain that suits it best; of labels also by
-decoders made by hand. Whatever else is said goes to every run. Called again with its --name, it
-goes on where it was.
+decoders made by hand. `--curves annealed` has one model go through the betas in their order, with
+--anneal_epochs at each after the first. Whatever else is said goes to every run. Called again with
+its --name, it goes on where it was.
 """
 
 import argparse

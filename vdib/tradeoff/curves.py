@@ -1,9 +1,10 @@
 """Which runs make the curves of a trade-off, and which of them are its points.
 
 A curve is one way to code and decode, over all prices beta of a nat of rate: one run each, and each
-seed. One model that is annealed through the betas takes fewer epochs: the run at a beta begins with the
-weights of the run at the one before. A frozen encoder learns nothing of the price. Its runs differ in their gain instead, and at
-each beta the gain is taken that would cost least on validation data, `distortion + beta rate`.
+seed. One model that is annealed through the betas takes fewer epochs: the run at a beta begins with
+the weights of the run at the one before. A frozen encoder learns nothing of the price. Its runs
+differ in their gain instead, and at each beta the gain is taken that would cost least on validation
+data, `distortion + beta rate`.
 """
 
 from collections.abc import Mapping, Sequence
