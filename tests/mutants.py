@@ -1178,6 +1178,27 @@ MUTANTS = [
         "the ceiling is drawn too high",
         "tests/test_information_command.py::test_the_figure_shows_bounds_and_the_ceiling",
     ),
+    Mutant(
+        "vdib/runs/cli.py",
+        "        if not figures:\n",
+        "        if figures:\n",
+        "whoever measures a twin draws its figures over the run's",
+        "tests/test_export.py::test_whoever_measures_a_twin_leaves_the_figures_of_the_run",
+    ),
+    Mutant(
+        "vdib/tradeoff/curves.py",
+        "return self.betas.index(job.beta) if job.curve == ANNEALED else 0",
+        "return 0",
+        "an annealed model begins anew at each beta",
+        "tests/test_tradeoff.py::test_an_annealed_model_goes_through_the_betas_in_their_order",
+    ),
+    Mutant(
+        "benchmarks/anytime.py",
+        "[1, : len(judged)] += 1",
+        "[1] += 1",
+        "recordings that have ended count as wrong in later looks",
+        "tests/test_anytime_benchmark.py::test_right_ones_are_counted_by_look_and_way",
+    ),
 ]
 
 
