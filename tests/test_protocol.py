@@ -188,6 +188,7 @@ def test_a_summary_by_hand(tmp_path, monkeypatch):
     """Of a run's weights: the marginal of validation codes, all else of the test digits."""
     monkeypatch.chdir(tmp_path)
     words = ["--model.hidden", "[20]", "--model.num_readout", "8", "--data.num_steps", "6"]
+    words += ["--model.prior", "bernoulli"]
     words += ["--trainer.max_epochs", "1", "--trainer.limit_train_batches", "20", "--seed", "5"]
     words += ["--figures_every", "-1", "--trainer.enable_progress_bar", "false", "--name", "one"]
     assert fit.main([*words, "--trainer.precision", "32-true", "--model.encoder_gain", "2"]) == 0

@@ -33,6 +33,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_a_run_is_measured_by_its_code_length(tmp_path, monkeypatch, credit):
     monkeypatch.chdir(tmp_path)
     settings = ["--model.neuron", "lif", "--model.credit", credit, "--model.beta", "0.001"]
+    settings += ["--model.prior", "bernoulli"]
     assert fit.main([*TINY, *settings, "--trainer.precision", "32-true"]) == 0
     run = Run(Path("runs", "naturalise_digits", "one"))
     summary = json.loads(run.summary_file.read_text())
