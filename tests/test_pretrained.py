@@ -2,12 +2,18 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from test_benchmarks import script as script
 from tiny_runs import TINY
 
 import vdib
+from vdib.datasets.camera.presets import mnist_dvs_recording, nmnist_recording
+from vdib.datasets.digits import Digits
+from vdib.lenet5 import load_judge
+from vdib.naturalise.__main__ import main as naturalise
 from vdib.runs import exported
 from vdib.runs.folder import Run
 
@@ -46,3 +52,28 @@ def test_what_ships_can_be_loaded():
     assert "digits-dvs128" in exported.shipped()  # which commands take where no run is named
     for name in exported.shipped():
         assert vdib.load(name).encoder.num_readout > 0
+
+
+@pytest.mark.parametrize(
+    ("words", "made"),
+    [
+        ([], lambda image, i: mnist_dvs_recording(image, (0, i), any_phase=True)),
+        (["--run", "nmnist"], lambda image, i: nmnist_recording(image, (0, i))),
+    ],
+)
+def test_they_give_back_the_digits_that_were_seen(words, made, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    digits = Digits("test").all()
+    for i in range(10):
+        events = made(digits.image[i].numpy(), i)
+        np.savez(f"{i}.npz", **{name: getattr(events, name) for name in "xytp"})
+    assert naturalise(["10.npz", "--out", "images", *words]) == 1  # there is none
+    names = [f"{i}.npz" for i in range(10)]
+    assert naturalise([*names, "--out", "images", *words]) == 0
+    images = torch.stack([pixels(Path("images", f"{i}.png")) for i in range(10)])
+    assert int((load_judge()(images).argmax(1) == digits.label[:10]).sum()) >= 9
+
+
+def pixels(path):
+    with Image.open(path) as image:
+        return torch.from_numpy(np.asarray(image.convert("L"), np.float32)) / 255
