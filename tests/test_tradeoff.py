@@ -132,6 +132,17 @@ def test_curves_go_through_means_and_densities_stay_apart():
     assert [text.get_text() for text in legend.get_texts()] == ["time", "counts"]
 
 
+def test_ticks_of_a_logarithm_are_plain_numbers():
+    wide = [{**row, "bits": 10 * row["bits"] ** 2} for row in rows()]
+    figure = tradeoff(wide, {"bits": "bits"}, {"nats": "nats"}, {})
+    figure.canvas.draw()
+    (axes,) = figure.axes
+    told = [text.get_text() for text in axes.get_xticklabels()]
+    assert {"10", "20", "50", "100", "200", "500"} <= set(told)
+    assert not [word for word in told if not word.isdecimal()]
+    assert not [text for text in axes.get_xticklabels(minor=True) if text.get_text()]
+
+
 WRONG = {
     "--betas 0": "--betas: got 0, expected numbers above 0",
     "--betas 1 1.0": "--betas: expected distinct numbers",

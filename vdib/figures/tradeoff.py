@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 from numpy.typing import NDArray
 
 from vdib.figures.style import INK, PALETTE, tidy
@@ -40,7 +41,11 @@ def tradeoff(
             axes = panels[i, j]
             every = [float(row[cost]) for row in rows]
             log = min(every) > 0 and max(every) > 10 * min(every)
-            axes.set_xscale("log" if log else "linear")
+            if log:
+                axes.set_xscale("log")
+                axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+                axes.xaxis.set_major_formatter("{x:g}")
+                axes.xaxis.set_minor_formatter(NullFormatter())
             for name in names:
                 if name not in apart.get(key, ()):
                     own = [row for row in rows if row["curve"] == name]
