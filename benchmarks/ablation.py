@@ -24,6 +24,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from sweep import sweep
 
 COMMON = ["--config", "nmnist_paper", "--data.recordings", "real", "--data.target", "label"]
+COMMON += ["--fit_priors", "[]"]
 READ = ["--model.decoder", "logistic", "--model.num_readout", "64"]
 BASES = {
     "vdib": READ,

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from vdib.objective import code_length
 from vdib.prior import Prior
 from vdib.spike_code import SpikeCode
 
@@ -31,7 +32,9 @@ def mean_nats(prior: Prior, code: SpikeCode, weights: Tensor | None = None) -> f
         weights: `(T,)`, what each step counts; 1 by default.
     """
     with torch.no_grad():
-        parts = [_nats(prior, some, weights).double() for some in _batches(code)]
+        parts = [
+            _weighted(some.cost(prior(some.spikes)), weights).double() for some in _batches(code)
+        ]
     return float(torch.cat(parts).mean())
 
 
@@ -61,8 +64,9 @@ def fit_prior(
     Returns:
         The best epoch's, in evaluation mode and without gradients.
     """
+    fired = _fired(train)
     given, independent = copy.deepcopy(prior), copy.deepcopy(prior)
-    independent.start_from(_probabilities(train))
+    independent.start_from(fired.mean(0))
     starts = [(mean_nats(start, validation, weights), start) for start in (given, independent)]
     best_nats, fitted = min(starts, key=lambda start: start[0])
     best, since = copy.deepcopy(fitted), 0
@@ -72,10 +76,12 @@ def fit_prior(
         optimizer = torch.optim.Adam(parameters, lr)
         order = torch.Generator().manual_seed(seed)
     for _ in range(max_epochs if parameters else 0):
-        shuffled = torch.randperm(len(train.spikes), generator=order)
-        for some in _batches(train, shuffled):
+        shuffled = torch.randperm(len(fired), generator=order).to(fired.device)
+        for rows in shuffled.split(BATCH):
+            # the rate, less the code's own entropy, which moves no prior
+            nats = code_length(fired[rows], fitted(train.spikes[rows]))
             optimizer.zero_grad()
-            torch.autograd.backward(_nats(fitted, some, weights).mean())
+            torch.autograd.backward(_weighted(nats, weights).mean())
             optimizer.step()
         nats, since = mean_nats(fitted, validation, weights), since + 1
         if nats < best_nats:
@@ -85,21 +91,19 @@ def fit_prior(
     return best.requires_grad_(False).eval()
 
 
-def _nats(prior: Prior, code: SpikeCode, weights: Tensor | None) -> Tensor:
-    nats = code.cost(prior(code.spikes))
+def _weighted(nats: Tensor, weights: Tensor | None) -> Tensor:
+    """Nats `(B, T)`, summed over the steps, `(B,)`."""
     return (nats if weights is None else weights * nats).sum(1)
 
 
-def _batches(code: SpikeCode, order: Tensor | None = None) -> Iterator[SpikeCode]:
-    """Codes a batch at a time, in some order."""
-    rows = torch.arange(len(code.spikes)) if order is None else order
-    for some in torch.split(rows.to(code.spikes.device), BATCH):
+def _batches(code: SpikeCode) -> Iterator[SpikeCode]:
+    """Codes a batch at a time."""
+    for start in range(0, len(code.spikes), BATCH):
+        some = slice(start, start + BATCH)
         v = None if code.v is None else code.v[some]
         yield SpikeCode(code.spikes[some], v, stochastic=code.stochastic)
 
 
-def _probabilities(code: SpikeCode) -> Tensor:
-    """How often each neuron fires at each step, `(T, N)`."""
-    if not code.stochastic:
-        return code.spikes.mean(0)
-    return torch.sigmoid(code.logits).mean(0)
+def _fired(code: SpikeCode) -> Tensor:
+    """With what probability each neuron fires at each step, given the past, `(B, T, N)`."""
+    return torch.sigmoid(code.logits) if code.stochastic else code.spikes
