@@ -5,10 +5,10 @@
 Labels of the digits that come along (time-coded, 4,000 to train) and of N-MNIST's first 1,000
 recordings (the fold that a seed tests holds 200, of the others 80 are for validation). One hidden
 layer of 100 neurons. Each neuron and decoder first gets its learning rate, of two, by the
-validation accuracy of seed 0; then a price per hidden and readout spike is raised step by step, each
-training going on, for half as many epochs, from the weights of the one before (a high price from the
-first update on silences networks before they have learned). Within a budget of spikes a sample,
-hidden and readout, the run with the best validation accuracy among those that keep to it on
+validation accuracy of seed 0. Then a price per hidden and readout spike is raised step by step,
+each training going on, for half as many epochs, from the weights of the one before: a high price
+from the first update on silences networks before they have learned. Within a budget of spikes a
+sample, hidden and readout, the run with the best validation accuracy among those that keep to it on
 validation data stands for its seed. Bits are those of runs without a price, under the best prior.
 Runs are single-threaded; finished ones are kept.
 """
