@@ -3,6 +3,7 @@
 import json
 import re
 import statistics
+from concurrent.futures import Future
 
 import pytest
 
@@ -10,8 +11,10 @@ from vdib.reproduce.__main__ import main
 from vdib.reproduce.experiment import Experiment, Row
 from vdib.reproduce.published import EXPERIMENTS
 from vdib.reproduce.report import page
-from vdib.reproduce.running import jobs_of
+from vdib.reproduce.running import jobs_of, run_jobs
 from vdib.runs.cli import build
+from vdib.runs.command import UserError
+from vdib.sweep.trials import Done
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
@@ -27,6 +30,7 @@ TINY = Experiment(
             [["--fold", "0"], ["--fold", "1"]],
         ),
         Row("a loss", ["--y", "2"], "loss_nats"),
+        Row("goes on", ["--z", "3"], "mse", before=["--w", "4"]),
     ],
     "cut",
     "other",
@@ -74,11 +78,55 @@ def test_runs_with_other_arguments_do_not_count(tiny, capsys):
 
 def test_every_run_is_made_once_and_those_of_a_seed_before_the_next(tiny):
     jobs = jobs_of("tiny", TINY, 2, tiny)
-    assert [job.seed for job in jobs] == [0, 0, 0, 1, 1, 1]
-    assert len({job.folder for job in jobs}) == 6
+    assert [job.seed for job in jobs] == [0] * 5 + [1] * 5
+    assert len({job.folder for job in jobs}) == 10
     for job in jobs:
         assert job.args[job.args.index("--seed") + 1] == str(job.seed)
         assert job.folder.parent == tiny / "reproduce" / "tiny"
+
+
+def test_a_row_may_start_from_weights_of_a_training_before(tiny, capsys):
+    before, own = jobs_of("tiny", TINY, 1, tiny, only="goes")
+    assert before.before
+    assert before.args[:2] == ["--w", "4"]
+    assert own.args[own.args.index("--model.init_from") + 1] == str(before.folder)
+    finish(before, mse=9.0, train_seconds=60)
+    words = ["--report-only", "--runs", str(tiny), "--seeds", "1", "--only", "goes"]
+    assert main(words) == 0
+    assert re.search(r"goes on, mse +not run", capsys.readouterr().out)
+    finish(own, mse=0.5, train_seconds=60)
+    out = tiny / "page.md"
+    assert main([*words, "--write", str(out)]) == 0
+    assert re.search(r"goes on, mse +0\.5 +1 +1\.0", capsys.readouterr().out)
+    made = "python -m vdib.fit --w 4 --experiment reproduce --name before\n"
+    own = "python -m vdib.fit --z 3 --model.init_from runs/reproduce/before\n"
+    assert f"    {made}    {own}" in out.read_text("utf-8")
+
+
+def test_what_a_row_starts_from_is_run_first(tiny, monkeypatch):
+    begun = []
+
+    class Pool:
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *error):
+            return False
+
+        def submit(self, run, job):
+            begun.extend(folder.name for folder in job)
+            future = Future()
+            future.set_result([Done(begun[-1], int(begun[-1] == "2-seed-0-before"), "no data")])
+            return future
+
+    monkeypatch.setattr("vdib.reproduce.running.pool", lambda workers: Pool())
+    jobs = jobs_of("tiny", TINY, 2, tiny)
+    with pytest.raises(UserError, match=r"^2-seed-0-before: exit status 1: no data$"):
+        run_jobs(jobs, 1)
+    assert begun[:2] == ["2-seed-0-before", "2-seed-1-before"]
+    assert "2-seed-1" in begun
+    assert "2-seed-0" not in begun
+    assert len(begun) == len(jobs) - 1
 
 
 def test_what_is_not_finished_is_run_and_a_failure_is_told(tiny, monkeypatch, capsys):
@@ -111,6 +159,7 @@ def test_runs_are_made(tmp_path, monkeypatch, capsys):
     ("args", "told"),
     [
         (["snntorch"], "NAME: got 'snntorch', expected vdib-mnist"),
+        (["--only", "CNN", "snntorch-5"], "--only: no row has 'CNN'; there are: 784-1000-10"),
         (["--seeds", "0"], "--seeds: got 0, expected at least 1"),
     ],
 )
@@ -128,3 +177,5 @@ def test_every_experiment_is_one_that_vdib_fit_takes(name, tmp_path):
         for fold in (row.folds[0], row.folds[-1]):
             model = build([*row.args, *fold, "--runs", str(tmp_path), "--name", "x"]).model
             assert row.figure in (*model.TABLE, "loss_nats")
+        if row.before:
+            build([*row.before, "--runs", str(tmp_path), "--name", "x"])

@@ -31,6 +31,7 @@ def _reproduce(args: list[str]) -> int:
     )
     parser.add_argument("names", nargs="*", metavar="NAME", help="experiments (default: all)")
     parser.add_argument("--list", action="store_true", help="say what there is, and run nothing")
+    parser.add_argument("--only", metavar="WORDS", default="", help="rows with these words")
     parser.add_argument("--seeds", type=int, default=3, help="default %(default)s")
     parser.add_argument("--workers", type=int, default=1, help="processes, of one thread each")
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="default %(default)s")
@@ -59,7 +60,13 @@ def _reproduce(args: list[str]) -> int:
     from vdib.reproduce.report import page, text  # takes a second to import
     from vdib.reproduce.running import jobs_of, run_jobs
 
-    jobs = {name: jobs_of(name, EXPERIMENTS[name], asked.seeds, asked.runs) for name in names}
+    jobs = {
+        name: jobs_of(name, EXPERIMENTS[name], asked.seeds, asked.runs, asked.only)
+        for name in names
+    }
+    if not any(jobs.values()):
+        rows = dict.fromkeys(row.words for name in names for row in EXPERIMENTS[name].rows)
+        raise UserError(f"--only: no row has {asked.only!r}; there are: {'; '.join(rows)}")
     for name in names:
         if not asked.report_only:
             run_jobs(jobs[name], asked.workers)

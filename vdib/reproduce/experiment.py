@@ -18,6 +18,7 @@ class Row:
         published: the figure that was published for it, with its circumstances; empty for rows that
             are only ours.
         folds: arguments to add, one list a fold; the figure is the mean over them.
+        before: arguments of a training whose weights a seed's runs start from, if any.
     """
 
     words: str
@@ -25,6 +26,7 @@ class Row:
     figure: str
     published: str = ""
     folds: Sequence[Sequence[str]] = ((),)
+    before: Sequence[str] = ()
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,15 @@ _SPEECH = ["--config", "speech_digits"]
 _SPEAKERS = [
     ["--data.left_out", f"[{name}]"] for name in ("jackson", "nicolas", "theo", "yweweler")
 ]
+_SHIFTED = [
+    *_SLAYER,
+    *("--model.decoder", "counts", "--model.schedule", "cosine", "--data.shift", "[-2,2]"),
+]
+_SIMULATION = [
+    *_SHIFTED,
+    *("--data.recordings", "simulated", "--data.fold", "null", "--data.num_train", "20000"),
+    *("--data.batch_size", "32", "--trainer.max_epochs", "6"),
+]
 _FOLDS = [["--data.fold", str(fold)] for fold in range(10)]
 
 
@@ -188,12 +197,16 @@ EXPERIMENTS: Mapping[str, Experiment] = {
         "https://arxiv.org/abs/1810.08646",
         [
             Row(
+                "2312-512-10, ten folds, simulated recordings first",
+                [*_SHIFTED, "--trainer.max_epochs", "10", "--model.lr", "0.003"],
+                "class_accuracy",
+                "",
+                _FOLDS,
+                _SIMULATION,
+            ),
+            Row(
                 "2312-512-10, ten folds, shifts of 2 pixels, true gradient",
-                [
-                    *_SLAYER,
-                    *("--model.decoder", "counts", "--model.schedule", "cosine"),
-                    *("--data.shift", "[-2,2]", "--trainer.max_epochs", "40"),
-                ],
+                [*_SHIFTED, "--trainer.max_epochs", "40"],
                 "class_accuracy",
                 "0.97 at the best test epoch, 0.94 at the last",
                 _FOLDS,
@@ -207,9 +220,12 @@ EXPERIMENTS: Mapping[str, Experiment] = {
             ),
         ],
         "the first 1,000 recordings in ten folds of 900 and 100; a tenth of the 900 chooses the "
-        "epoch.",
+        "epoch. The first row starts from six epochs of 20,000 simulated recordings of MNIST's "
+        "digits; the simulated camera's settings, which are not labels, were fitted to recordings 1 "
+        "to 900, of which nine tenths of every fold's are. It has the shifts and the gradient of the "
+        "second.",
         "1,000 recordings to train and 100 others to test; the best epoch is read off the test "
         "set; what is called the gradient of the count loss is another.",
-        80,
+        120,
     ),
 }

@@ -65,17 +65,22 @@ def text(name: str, experiment: Experiment, jobs: list[Job]) -> str:
     return "\n".join([f"{name}: {experiment.title}", *rows])
 
 
-def _command(row: Row) -> str:
+def _commands(row: Row) -> list[str]:
     """How one of a row's runs is made; of several folds the first."""
     made = f"python -m vdib.fit {shlex.join([*row.args, *row.folds[0]])}"
-    return f"{made}  # the first of {len(row.folds)}" if len(row.folds) > 1 else made
+    before = []
+    if row.before:
+        where = ["--experiment", "reproduce", "--name", "before"]
+        before = [f"python -m vdib.fit {shlex.join([*row.before, *where])}"]
+        made += " --model.init_from runs/reproduce/before"
+    return [*before, f"{made}  # the first of {len(row.folds)}" if len(row.folds) > 1 else made]
 
 
 def page(experiments: Iterable[tuple[str, Experiment, list[Job]]], seeds: int) -> str:
     """`docs/systems.md`."""
     parts = [ABOUT.format(seeds=seeds)]
     for name, experiment, jobs in experiments:
-        commands = dict.fromkeys(_command(row) for row in experiment.rows)
+        commands = dict.fromkeys(made for row in experiment.rows for made in _commands(row))
         parts.append(
             "\n".join(
                 [

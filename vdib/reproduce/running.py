@@ -1,5 +1,6 @@
 """Published experiments, run: every row, seed and fold a run of `vdib.fit` in its own folder."""
 
+from collections.abc import Iterator
 from concurrent.futures import Future, as_completed
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,54 +24,77 @@ class Job:
         seed: of the run.
         folder: its own.
         args: of `vdib.fit`.
+        before: whether it is none of the row's own, which start from its weights.
     """
 
     row: int
     seed: int
     folder: Path
     args: list[str]
+    before: bool = False
 
 
-def jobs_of(name: str, experiment: Experiment, seeds: int, runs: Path) -> list[Job]:
-    """All runs of an experiment; seeds last, so that one cut short has all rows of the first."""
+def jobs_of(name: str, experiment: Experiment, seeds: int, runs: Path, only: str = "") -> list[Job]:
+    """All runs of an experiment; seeds last, so that one cut short has all rows of the first.
+
+    Args:
+        name: of the experiment.
+        experiment: whose rows.
+        seeds: how many.
+        runs: folder of all runs.
+        only: part of the words of the rows that are wanted.
+    """
     return [
-        _job(name, number, row, seed, fold, runs)
+        job
         for seed in range(seeds)
         for number, row in enumerate(experiment.rows)
-        for fold in range(len(row.folds))
+        if only in row.words
+        for job in _jobs(runs / FOLDER / name / f"{number}-seed-{seed}", number, row, seed, runs)
     ]
 
 
-def _job(name: str, number: int, row: Row, seed: int, fold: int, runs: Path) -> Job:
-    own = f"{number}-seed-{seed}" + (f"-fold-{fold}" if len(row.folds) > 1 else "")
-    where = ["--runs", str(runs), "--experiment", FOLDER]
-    args = [*row.args, *row.folds[fold], "--seed", str(seed), "--figures_every", "-1", *where]
-    return Job(number, seed, runs / FOLDER / name / own, args)
+def _jobs(folder: Path, number: int, row: Row, seed: int, runs: Path) -> Iterator[Job]:
+    """A row's runs under a seed; what they start from comes first."""
+    common = ["--seed", str(seed), "--figures_every", "-1"]
+    common += ["--runs", str(runs), "--experiment", FOLDER]
+    start: list[str] = []
+    if row.before:
+        before = folder.with_name(f"{folder.name}-before")
+        yield Job(number, seed, before, [*row.before, *common], before=True)
+        start = ["--model.init_from", str(before)]
+    for fold, args in enumerate(row.folds):
+        own = f"{folder.name}-fold-{fold}" if len(row.folds) > 1 else folder.name
+        yield Job(number, seed, folder.with_name(own), [*row.args, *args, *start, *common])
 
 
 def run_jobs(jobs: list[Job], workers: int) -> None:
     """Run what is not finished yet.
 
     Raises:
-        UserError: a run failed; the others are finished first.
+        UserError: a run failed; those that do not start from its weights are finished first.
     """
-    failed: list[Done] = []
+    failed: dict[tuple[int, int], Done] = {}
     with pool(workers) as processes, tqdm(total=len(jobs), unit="run", smoothing=0) as bar:
-        waiting: list[Future[list[Done]]] = [
-            processes.submit(run_all, {job.folder: job.args}) for job in jobs
-        ]
-        for future in as_completed(waiting):
-            failed += [done for done in future.result() if done.code]
-            bar.update()
-    if failed:
-        raise UserError(f"{failed[0].name}: exit status {failed[0].code}: {failed[0].error}")
+        for before in (True, False):
+            waiting: dict[Future[list[Done]], Job] = {
+                processes.submit(run_all, {job.folder: job.args}): job
+                for job in jobs
+                if job.before == before and (job.row, job.seed) not in failed
+            }
+            for future in as_completed(waiting):
+                job, (done,) = waiting[future], future.result()
+                if done.code:
+                    failed[job.row, job.seed] = done
+                bar.update()
+    for done in failed.values():
+        raise UserError(f"{done.name}: exit status {done.code}: {done.error}")
 
 
 def summaries(jobs: list[Job], row: int) -> dict[int, list[dict[str, Any]]]:
     """Of each seed all of whose folds are finished, their summaries, in the folds' order."""
     of_seeds: dict[int, list[dict[str, Any] | None]] = {}
     for job in jobs:
-        if job.row == row:
+        if job.row == row and not job.before:
             of_seeds.setdefault(job.seed, []).append(finished(job.folder, job.args))
     return {
         seed: [summary for summary in folds if summary is not None]
