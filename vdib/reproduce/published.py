@@ -221,9 +221,9 @@ EXPERIMENTS: Mapping[str, Experiment] = {
         ],
         "the first 1,000 recordings in ten folds of 900 and 100; a tenth of the 900 chooses the "
         "epoch. The first row starts from six epochs of 20,000 simulated recordings of MNIST's "
-        "digits; the simulated camera's settings, which are not labels, were fitted to recordings 1 "
-        "to 900, of which nine tenths of every fold's are. It has the shifts and the gradient of the "
-        "second.",
+        "digits, with the shifts and the gradient of the second; the settings of the simulated "
+        "camera, which knows no labels, were fitted to real recordings 1 to 900, to "
+        "which nine tenths of each fold's test recordings belong.",
         "1,000 recordings to train and 100 others to test; the best epoch is read off the test "
         "set; what is called the gradient of the count loss is another.",
         120,
