@@ -24,8 +24,8 @@ _SHIFTED = [
 ]
 _SIMULATION = [
     *_SHIFTED,
-    *("--data.recordings", "simulated", "--data.fold", "null", "--data.num_train", "20000"),
-    *("--data.batch_size", "32", "--trainer.max_epochs", "6"),
+    *("--data.recordings", "simulated", "--data.fold", "null", "--data.num_train", "48000"),
+    *("--data.batch_size", "32", "--trainer.max_epochs", "5"),
 ]
 _FOLDS = [["--data.fold", str(fold)] for fold in range(10)]
 
@@ -198,7 +198,7 @@ EXPERIMENTS: Mapping[str, Experiment] = {
         [
             Row(
                 "2312-512-10, ten folds, simulated recordings first",
-                [*_SHIFTED, "--trainer.max_epochs", "10", "--model.lr", "0.003"],
+                [*_SHIFTED, "--trainer.max_epochs", "5", "--model.lr", "0.001"],
                 "class_accuracy",
                 "",
                 _FOLDS,
@@ -220,7 +220,7 @@ EXPERIMENTS: Mapping[str, Experiment] = {
             ),
         ],
         "the first 1,000 recordings in ten folds of 900 and 100; a tenth of the 900 chooses the "
-        "epoch. The first row starts from six epochs of 20,000 simulated recordings of MNIST's "
+        "epoch. The first row starts from five epochs of 48,000 simulated recordings of MNIST's "
         "digits, with the shifts and the gradient of the second; the settings of the simulated "
         "camera, which knows no labels, were fitted to real recordings 1 to 900, to "
         "which nine tenths of each fold's test recordings belong.",
