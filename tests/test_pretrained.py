@@ -54,6 +54,17 @@ def test_what_ships_can_be_loaded():
         assert vdib.load(name).encoder.num_readout > 0
 
 
+def test_a_misspelt_name_is_told_which_ship(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert naturalise(["--run", "nmnst", "--out", "out", "x.bin"]) == 2
+    told = capsys.readouterr().err
+    assert "nmnst: no such folder, nor a run that ships: those are " in told
+    assert "digits-dvs128, nmnist" in told
+    (tmp_path / "nmnist").mkdir()  # a folder of the user's goes first
+    assert naturalise(["--run", "nmnist", "--out", "out", "x.bin"]) == 2
+    assert "ships" not in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("words", "made"),
     [

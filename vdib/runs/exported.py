@@ -88,8 +88,16 @@ class ExportedRun(Run):
 
 
 def run_at(path: Path) -> Run:
-    """The run in a folder, as `vdib.fit` left it or exported; or one that ships, by its name."""
-    if not path.exists() and str(path) in shipped():
+    """The run in a folder, as `vdib.fit` left it or exported; or one that ships, by its name.
+
+    Raises:
+        UserError: a name alone that is neither a folder nor a run that ships.
+    """
+    names = shipped()
+    if not path.exists() and path.name == str(path) and names:
+        if path.name not in names:
+            there = ", ".join(names)
+            raise UserError(f"{path}: no such folder, nor a run that ships: those are {there}")
         path = SHIPPED / path
     exported = ExportedRun(path)
     return exported if exported.config_file.is_file() else Run(path)
