@@ -107,7 +107,7 @@ def test_runs_that_ship_go_by_their_names(folder, copy, tmp_path, monkeypatch, c
     assert said(capsys).endswith(
         "digits-dvs128 was not trained on recordings: see --config mnist_dvs"
     )
-    with pytest.raises(UserError, match=r"^nothing: no such folder, nor a run that ships: those are digits-dvs128"):
+    with pytest.raises(UserError, match=r"^nothing: no such folder, nor a run that ships: "):
         vdib.load("nothing")
 
 
