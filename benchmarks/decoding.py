@@ -46,10 +46,12 @@ DATA = {
         *("--data.recordings", "real", "--data.batch_size", "32"),
     ],
 }
-EPOCHS = {"digits": 4, "nmnist": 15}
+EPOCHS = {"digits": 4, "nmnist": 10}
 RATES = ("0.002", "0.006")
 WEIGHTS = ("0", "0.01", "0.03", "0.1", "0.3")
 BUDGETS = (10, 30, 100)
+NOT_THERE = {("spiking_lstm", "membrane")}
+"""Cells whose readout has no distance from threshold."""
 NEURON_SETTINGS: Mapping[str, list[str]] = {}
 
 
@@ -136,7 +138,13 @@ def main() -> None:
     parser.add_argument("--neurons", nargs="+", default=list(NEURONS), choices=NEURONS)
     parser.add_argument("--out", type=Path, default=Path("decoding.csv"))
     asked = parser.parse_args()
-    cells = [Cell(d, n, how) for d in asked.data for n in asked.neurons for how in DECODINGS]
+    cells = [
+        Cell(d, n, how)
+        for d in asked.data
+        for n in asked.neurons
+        for how in DECODINGS
+        if (n, how) not in NOT_THERE
+    ]
     tried = {(c, rate): c.run(asked.runs, rate, "0", 0) for c in cells for rate in RATES}
     told = sweep(dict(tried.values()), asked.workers)
     best = {
