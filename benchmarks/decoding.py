@@ -52,7 +52,6 @@ WEIGHTS = ("0", "0.01", "0.03", "0.1", "0.3")
 BUDGETS = (10, 30, 100)
 NOT_THERE = {("spiking_lstm", "membrane")}
 """Cells whose readout has no distance from threshold."""
-NEURON_SETTINGS: Mapping[str, list[str]] = {}
 
 
 @dataclass(frozen=True)
@@ -67,7 +66,7 @@ class Cell:
         """Folder and arguments of one of its runs."""
         folder, epochs = self._folder(runs, rate, weight, seed), EPOCHS[self.data]
         args = [*DATA[self.data], "--model.neuron", self.neuron, "--model.hidden", "[100]"]
-        args += [*DECODINGS[self.decoding], *NEURON_SETTINGS.get(self.neuron, [])]
+        args += DECODINGS[self.decoding]
         args += ["--model.lr", rate, "--seed", str(seed)]
         if self.data == "nmnist":
             args += ["--data.fold", str(seed % 5)]
