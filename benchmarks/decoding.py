@@ -24,8 +24,12 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 from sweep import sweep
 
+from vdib.figures.style import INK, PALETTE, save, tidy
 from vdib.metrics import wilson_interval
 
 NEURONS = ("srm", "lif", "plif", "spiking_lstm")
@@ -124,8 +128,38 @@ def row(cell: Cell, table: Mapping[str, list[Mapping[str, Any]]]) -> list[str]:
     return out
 
 
+AXES = ("data", "neuron")
 HEAD = ["neuron", "decoding", "class accuracy [95 %]", "spikes", "bits", "steps until decided"]
 HEAD += [f"within {budget} spikes" for budget in BUDGETS]
+
+
+def figure(tables: Mapping[Cell, Mapping[str, list[Mapping[str, Any]]]]) -> Figure:
+    """Accuracy against spikes a sample, a panel per data set and neuron: means over seeds are
+    joined in the order of their prices, each seed's value is a dot.
+    """
+    data, neurons = (list(dict.fromkeys(getattr(c, of) for c in tables)) for of in AXES)
+    drawn = Figure((3 * len(neurons), 2.9 * len(data)), layout="constrained")
+    panels = drawn.subplots(len(data), len(neurons), sharex=True, sharey=True, squeeze=False)
+    colours = dict(zip(DECODINGS, PALETTE, strict=False))
+    for c, table in tables.items():
+        axes = panels[data.index(c.data), neurons.index(c.neuron)]
+        dots = np.array(
+            [[(all_spikes(run), run["class_accuracy"]) for run in runs] for runs in table.values()]
+        )
+        dots[..., 0] = dots[..., 0].clip(1)
+        style = {"color": colours[c.decoding], "label": c.decoding}
+        axes.plot(*dots.mean(1).T, linewidth=1.5, **style)
+        axes.scatter(*dots.reshape(-1, 2).T, s=10, linewidths=0, color=style["color"])
+    for (i, j), axes in np.ndenumerate(panels):
+        axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 3)))
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.xaxis.set_minor_formatter(NullFormatter())
+        below = "hidden and readout spikes" if i == len(data) - 1 else ""
+        tidy(axes, below, "class accuracy" if j == 0 else "", f"{data[i]}, {neurons[j]}")
+    handles = panels[0, 0].get_legend_handles_labels()
+    drawn.legend(*handles, loc="outside upper center", ncols=5, frameon=False, labelcolor=INK)
+    return drawn
 
 
 def main() -> None:
@@ -136,6 +170,7 @@ def main() -> None:
     parser.add_argument("--data", nargs="+", default=list(DATA), choices=DATA)
     parser.add_argument("--neurons", nargs="+", default=list(NEURONS), choices=NEURONS)
     parser.add_argument("--out", type=Path, default=Path("decoding.csv"))
+    parser.add_argument("--figure", type=Path, help="accuracy against spikes")
     asked = parser.parse_args()
     cells = [
         Cell(d, n, how)
@@ -158,13 +193,18 @@ def main() -> None:
     }
     for weight in WEIGHTS:  # each goes on from the one before
         told |= sweep(dict(job for key, job in jobs.items() if key[1] == weight), asked.workers)
+    tables = {
+        c: {w: [told[jobs[c, w, seed][0]] for seed in range(asked.seeds)] for w in WEIGHTS}
+        for c in cells
+    }
     with asked.out.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["data", "lr", *HEAD])
-        for c in cells:
-            table = {w: [told[jobs[c, w, seed][0]] for seed in range(asked.seeds)] for w in WEIGHTS}
+        for c, table in tables.items():
             writer.writerow([c.data, best[c], *row(c, table)])
             print(" | ".join(row(c, table)))
+    if asked.figure is not None:
+        save(figure(tables), asked.figure)
 
 
 if __name__ == "__main__":

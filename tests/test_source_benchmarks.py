@@ -2,8 +2,10 @@
 
 import json
 import sys
+from pathlib import Path
 
 import pytest
+from PIL import Image
 from test_benchmarks import script as script
 from test_benchmarks import setting
 
@@ -20,7 +22,8 @@ def run(accuracy, validation, spikes, hidden, test_spikes=0.0):
         "validation_hidden_spikes_per_sample": hidden,
         "spikes_per_sample": test_spikes,
         "hidden_spikes_per_sample": 1.0,
-        "rate_bits": 8.0,
+        "rate_bits": 9.0,
+        "rate_bits_best": 8.0,
         "decision_step": 4.0,
         "test_samples": 100,
     }
@@ -51,22 +54,54 @@ def test_a_cell_is_run_on_its_own_fold_and_with_its_price(script, tmp_path):
     assert "--model.penalties" not in cell.run(tmp_path, "0.002", "0", 2)[1]
 
 
-def test_slayers_folds_are_ten_and_their_mean_is_printed(script, monkeypatch, tmp_path):
-    slayer, asked = script("slayer"), {}
+def test_prices_rise_from_the_weights_of_the_one_before(script, monkeypatch, tmp_path):
+    decoding, asked = script("decoding"), {}
 
     def sweep(jobs, workers):
-        asked.update(jobs)
-        found = {}
         for folder, args in jobs.items():
-            fold = int(setting(args, "data.fold", "0"))
-            found[folder] = {**run(0.9 + 0.01 * fold, 0, 0, 0, 150.0), "train_seconds": 60.0 * fold}
-        return found
+            start = setting(args, "model.init_from", "")
+            assert not start or Path(start) in asked, f"{folder} goes on from what is not there"
+        asked.update(jobs)
+        made = {}
+        for folder, args in jobs.items():
+            price = float(folder.name.rsplit("-w", 1)[1].split("-")[0])
+            lr = float(setting(args, "model.lr", ""))
+            # Of two rates validation data choose the lower, test data would the higher.
+            made[folder] = run(0.5 + lr, 0.9 - lr, 50 - 100 * price, 2.0, test_spikes=9.0)
+        return made
 
-    monkeypatch.setattr(slayer, "sweep", sweep)
-    printed = slayer.row("shifted", slayer.folds("shifted", tmp_path, 0, 1))
-    assert [setting(args, "data.fold", "") for args in asked.values()] == [*map(str, range(10))]
-    low, high = wilson_interval(945, 1000)
-    assert f"0.945 ± 0.030 [{low:.3f}, {high:.3f}] | 1000 | 150 + 1 | 4.5 |" in printed
+    monkeypatch.setattr(decoding, "sweep", sweep)
+    words = ["--data", "digits", "--neurons", "spiking_lstm", "--seeds", "2"]
+    words += ["--runs", str(tmp_path), "--out", "table.csv", "--figure", "figure.png"]
+    monkeypatch.setattr(sys, "argv", ["decoding.py", *words])
+    decoding.main()
+    rows = [line.split(",") for line in Path("table.csv").read_text().splitlines()]
+    assert len(rows) == 1 + 4  # no row of a membrane
+    low = min(decoding.RATES, key=float)
+    assert {row[1] for row in rows[1:]} == {low}
+    penalised = [args for folder, args in asked.items() if "-w0-" not in folder.name]
+    assert len(penalised) == 4 * 2 * (len(decoding.WEIGHTS) - 1)
+    for args in penalised:
+        prices = setting(args, "model.penalties", "")
+        assert setting(args, "model.lr", "") == low
+        before = setting(args, "model.init_from", "")
+        price = prices.removesuffix("}").rsplit(" ", 1)[-1]
+        cheaper = decoding.WEIGHTS[decoding.WEIGHTS.index(price) - 1]
+        assert f"-w{cheaper}-{setting(args, 'seed', '')}" in before
+    assert Image.open("figure.png").size[0] > 300
+
+
+def test_a_figure_shows_every_seed_and_the_means(script):
+    decoding = script("decoding")
+    cell = decoding.Cell("nmnist", "lif", "counts")
+    table = {"0": [run(0.9, 0, 0, 0, 99.0), run(0.7, 0, 0, 0, 79.0)], "0.1": [run(0.5, 0, 0, 0)]}
+    table["0.1"] *= 2
+    (axes,) = decoding.figure({cell: table}).axes
+    assert axes.get_title(loc="left") == "nmnist, lif"
+    (line,) = axes.get_lines()
+    assert line.get_xydata().tolist() == [[90.0, 0.8], [1.0, 0.5]]
+    dots = axes.collections[0].get_offsets().tolist()
+    assert dots == [[100.0, 0.9], [80.0, 0.7], [1.0, 0.5], [1.0, 0.5]]
 
 
 def test_learning_rates_of_sequences_are_chosen_on_validation_data(script, monkeypatch, tmp_path):
