@@ -88,7 +88,8 @@ def test_prices_rise_from_the_weights_of_the_one_before(script, monkeypatch, tmp
         price = prices.removesuffix("}").rsplit(" ", 1)[-1]
         cheaper = decoding.WEIGHTS[decoding.WEIGHTS.index(price) - 1]
         assert f"-w{cheaper}-{setting(args, 'seed', '')}" in before
-    assert Image.open("figure.png").size[0] > 300
+    with Image.open("figure.png") as image:
+        assert image.size[0] > 300
 
 
 def test_a_figure_shows_every_seed_and_the_means(script):
