@@ -97,7 +97,7 @@ def test_a_row_may_start_from_weights_of_a_training_before(tiny, capsys):
     finish(own, mse=0.5, train_seconds=60)
     out = tiny / "page.md"
     assert main([*words, "--write", str(out)]) == 0
-    assert re.search(r"goes on, mse +0\.5 +1 +1\.0", capsys.readouterr().out)
+    assert re.search(r"goes on, mse +0\.5 +1 +2\.0", capsys.readouterr().out)
     made = "python -m vdib.fit --w 4 --experiment reproduce --name before\n"
     own = "python -m vdib.fit --z 3 --model.init_from runs/reproduce/before\n"
     assert f"    {made}    {own}" in out.read_text("utf-8")

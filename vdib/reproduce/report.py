@@ -19,7 +19,7 @@ Published experiments, run by this package. This page is made by
 ± is the standard deviation over seeds, brackets are 95 % Wilson intervals on the number of test
 examples of one seed (folds together). Weights are chosen on validation data, which is part of what
 the originals train on; the test split is read once, at the end of a run. Minutes are those of one
-training on one core, folds together, mean over seeds.
+training on one core, folds and what they start from together, mean over seeds.
 """
 
 
@@ -40,8 +40,8 @@ def figure(row: Row, of_seeds: Mapping[int, Sequence[Mapping[str, Any]]]) -> str
 
 
 def minutes(of_seeds: Mapping[int, Sequence[Mapping[str, Any]]]) -> str:
-    """How long a seed trained, all folds together."""
-    each = [sum(float(fold["train_seconds"]) for fold in folds) for folds in of_seeds.values()]
+    """How long a seed trained, all its runs together."""
+    each = [sum(float(run["train_seconds"]) for run in runs) for runs in of_seeds.values()]
     return f"{statistics.mean(each) / 60:.1f}"
 
 
@@ -52,7 +52,11 @@ def lines(experiment: Experiment, jobs: list[Job]) -> list[tuple[str, ...]]:
         of_seeds = summaries(jobs, number)
         ours = ("not run", "", "")
         if of_seeds:
-            ours = (figure(row, of_seeds), str(len(of_seeds)), minutes(of_seeds))
+            with_before = {
+                seed: [*runs, *summaries(jobs, number, before=True).get(seed, [])]
+                for seed, runs in of_seeds.items()
+            }
+            ours = (figure(row, of_seeds), str(len(of_seeds)), minutes(with_before))
         table.append((f"{row.words}, {row.figure.replace('_', ' ')}", row.published, *ours))
     return table
 

@@ -90,11 +90,17 @@ def run_jobs(jobs: list[Job], workers: int) -> None:
         raise UserError(f"{done.name}: exit status {done.code}: {done.error}")
 
 
-def summaries(jobs: list[Job], row: int) -> dict[int, list[dict[str, Any]]]:
-    """Of each seed all of whose folds are finished, their summaries, in the folds' order."""
+def summaries(jobs: list[Job], row: int, before: bool = False) -> dict[int, list[dict[str, Any]]]:
+    """Of each seed all of whose folds are finished, their summaries, in the folds' order.
+
+    Args:
+        jobs: of an experiment.
+        row: whose.
+        before: of what the folds start from, instead.
+    """
     of_seeds: dict[int, list[dict[str, Any] | None]] = {}
     for job in jobs:
-        if job.row == row and not job.before:
+        if job.row == row and job.before == before:
             of_seeds.setdefault(job.seed, []).append(finished(job.folder, job.args))
     return {
         seed: [summary for summary in folds if summary is not None]
