@@ -157,9 +157,16 @@ MUTANTS = [
     ),
     Mutant(
         "vdib/network_prior.py",
-        "single(linear(spikes, self.same_step.tril(-1)))",
-        "single(linear(spikes, self.same_step.tril(0)))",
+        "return self.direct.tril(-1),",
+        "return self.direct.tril(0),",
         "in an ordered prior a neuron sees its own spike",
+        f"{CHOICES}::TestPriors::test_the_probabilities_of_all_codes_add_up_to_1",
+    ),
+    Mutant(
+        "vdib/network_prior.py",
+        "seen <= neuron[:, None]",
+        "seen <= neuron[:, None] + 1",
+        "in an ordered prior a neuron sees hidden units that see itself",
         f"{CHOICES}::TestPriors::test_the_probabilities_of_all_codes_add_up_to_1",
     ),
     Mutant(
