@@ -32,8 +32,8 @@ BASES = {
 }
 """SRM neurons under a sampled readout; and LIF neurons throughout, trained by surrogates alone."""
 
-DENSE = ["--model.hidden", "[200]", "--trainer.max_epochs", "10"]
-CONV = ["--model.conv", "[6]", "--model.hidden", "[64]", "--trainer.max_epochs", "10"]
+DENSE = ["--model.hidden", "[200]", "--trainer.max_epochs", "8"]
+CONV = ["--model.conv", "[6]", "--model.hidden", "[64]", "--trainer.max_epochs", "8"]
 
 
 @dataclass(frozen=True)
