@@ -362,7 +362,7 @@ def test_complaints_are_one_line(capsys):
     capsys.readouterr()
     for words, complaint in [
         ([str(folder), "--prompt", "a#y"], "--prompt: the text of this run has no '#'"),
-        (["nothing"], "nothing is not a finished run"),
+        (["nothing"], "nothing: no such folder, nor a run that ships"),
     ]:
         assert sample(words) == 2
         (line,) = capsys.readouterr().err.splitlines()
