@@ -77,11 +77,11 @@ def fit_prior(
         order = torch.Generator().manual_seed(seed)
     for _ in range(max_epochs if parameters else 0):
         shuffled = torch.randperm(len(fired), generator=order).to(fired.device)
-        for rows in shuffled.split(BATCH):
+        for rows in torch.split(shuffled, BATCH):
             # the rate, less the code's own entropy, which moves no prior
-            nats = code_length(fired[rows], fitted(train.spikes[rows]))
+            cross = code_length(fired[rows], fitted(train.spikes[rows]))
             optimizer.zero_grad()
-            torch.autograd.backward(_weighted(nats, weights).mean())
+            torch.autograd.backward(_weighted(cross, weights).mean())
             optimizer.step()
         nats, since = mean_nats(fitted, validation, weights), since + 1
         if nats < best_nats:
