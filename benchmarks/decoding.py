@@ -115,7 +115,7 @@ def spread(values: list[float], digits: int) -> str:
 def row(cell: Cell, table: Mapping[str, list[Mapping[str, Any]]]) -> list[str]:
     """A row of the table, from the runs of each weight, one a seed."""
     free = table["0"]
-    bits = [run.get("rate_bits_best", run.get("code_length_bits")) for run in free]
+    bits = [run.get("rate_bits_best", run.get("code_length_bits_best")) for run in free]
     out = [cell.neuron, cell.decoding, accuracy(free)]
     out += [spread([all_spikes(run) for run in free], 0), spread(bits, 0)]
     out.append(spread([run["decision_step"] for run in free], 1))

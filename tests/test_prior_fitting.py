@@ -75,6 +75,21 @@ def test_costs_are_means_over_codes_of_sums_over_weighted_steps():
     assert mean_nats(prior, drawn) == pytest.approx(float(nats))
 
 
+def test_sampled_codes_move_a_prior_as_their_rate_does():
+    """What is minimised leaves out the code's own entropy: the updates are the rate's."""
+    code, weights = sampled(80), torch.linspace(0.5, 1, STEPS, dtype=torch.float64)
+    fitted = fit_prior(fresh(), code, code, 0, weights, max_epochs=5, lr=0.01)
+    expected = fresh()
+    expected.start_from(code.logits.sigmoid().mean(0))
+    optimizer = torch.optim.Adam(expected.parameters(), 0.01)
+    for _ in range(5):
+        optimizer.zero_grad()
+        (weights * rate(code.logits, expected(code.spikes))).sum(1).mean().backward()
+        optimizer.step()
+    for got, wanted in zip(fitted.parameters(), expected.parameters(), strict=True):
+        torch.testing.assert_close(got, wanted.detach(), rtol=1e-6, atol=1e-9)
+
+
 def test_only_weighted_steps_are_fitted():
     """The first half of every code is silent, the second is loud; only the first counts."""
     spikes = torch.zeros(200, STEPS, NEURONS, dtype=torch.float64)

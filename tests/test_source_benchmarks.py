@@ -45,6 +45,14 @@ def test_a_budget_of_spikes_is_kept_and_chosen_by_on_validation_data(script):
                        "0.990 ± 0.000"]  # fmt: skip
 
 
+def test_bits_of_a_deterministic_code_are_those_of_the_best_prior_too(script):
+    decoding, free = script("decoding"), run(0.9, 0.9, 5, 5)
+    del free["rate_bits_best"], free["rate_bits"]
+    free |= {"code_length_bits": 90.0, "code_length_bits_best": 60.0}
+    row = decoding.row(decoding.Cell("digits", "lif", "counts"), {"0": [free]})
+    assert row[4] == "60"
+
+
 def test_a_cell_is_run_on_its_own_fold_and_with_its_price(script, tmp_path):
     cell = script("decoding").Cell("nmnist", "plif", "first spike")
     folder, args = cell.run(tmp_path, "0.002", "0.03", 2)

@@ -86,7 +86,8 @@ def run_jobs(jobs: list[Job], workers: int) -> None:
                 if done.code:
                     failed[job.row, job.seed] = done
                 bar.update()
-    for done in failed.values():
+    if failed:
+        done = next(iter(failed.values()))
         raise UserError(f"{done.name}: exit status {done.code}: {done.error}")
 
 
