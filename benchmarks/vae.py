@@ -10,7 +10,8 @@ where the spiking one sees the time of one spike a pixel, in six steps.
     q(z | x) = N(m(x), s(x)^2),    p(z) = N(0, 1),    -ELBO = -log q(r | z) + KL(q(z | x) || p(z))
 
 Bounds by several codes, binary targets and distances are those of a run (`vdib.importance`,
-`vdib.fad`). Test data are read once a seed, under the settings that validation data chose.
+`vdib.fad`). Test data are read once a seed, under the settings that validation data chose. Trials
+are shorter than what is measured, those of both by the same share (`--trial_share`).
 """
 
 import argparse
@@ -196,32 +197,62 @@ def _one(job: tuple[Settings, float, int, tuple[int, int] | None]) -> dict[str, 
 
 
 def gaussian(
-    trials: list[Settings], seconds: float, seeds: int, workers: int, codes: int, drawn: int
+    trials: list[Settings],
+    seconds: tuple[float, float],
+    seeds: int,
+    workers: int,
+    codes: int,
+    drawn: int,
 ) -> tuple[Settings, list[dict[str, float]]]:
-    """The settings that validation data choose, by seed 0, and every seed's test figures."""
+    """The settings that validation data choose, by seed 0, and every seed's test figures.
+
+    Args:
+        trials: of which one is chosen.
+        seconds: of a core, for a trial and for what is measured.
+        seeds: of what is measured.
+        workers: processes.
+        codes: an image, of the tighter bound.
+        drawn: images, for the Frechet distance.
+    """
     os.environ["OMP_NUM_THREADS"] = "1"
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, mp_context=spawn) as pool:
-        tried = list(pool.map(_one, [(some, seconds, 0, None) for some in trials]))
+        tried = list(pool.map(_one, [(some, seconds[0], 0, None) for some in trials]))
         nats = [figures["validation"] for figures in tried]
         for some, value in zip(trials, nats, strict=True):
             print(f"Gaussian, {some.latents} latents, lr {some.lr}: {value:.2f} nats (validation)")
         best = trials[nats.index(min(nats))]
-        jobs = [(best, seconds, seed, (codes, drawn)) for seed in range(seeds)]
+        jobs = [(best, seconds[1], seed, (codes, drawn)) for seed in range(seeds)]
         return best, list(pool.map(_one, jobs))
 
 
 def spiking(
-    common: list[str], trials: list[list[str]], seeds: int, workers: int, runs: Path
+    common: list[str],
+    trials: list[list[str]],
+    epochs: tuple[int, int],
+    seeds: int,
+    workers: int,
+    runs: Path,
 ) -> list[dict[str, Any]]:
-    """Every seed's summary under the settings that validation data choose, by seed 0."""
+    """Every seed's summary under the settings that validation data choose, by seed 0.
+
+    Args:
+        common: settings of all runs.
+        trials: further settings, of which one is chosen.
+        epochs: of a trial, and of what is measured.
+        seeds: of what is measured.
+        workers: processes.
+        runs: folder of the runs.
+    """
     quick = ["--model.importance_codes", "0", "--model.drawn_images", "0"]
-    jobs = {runs / f"trial-{i}": [*common, *some, *quick] for i, some in enumerate(trials)}
+    short, whole = (["--trainer.max_epochs", str(number)] for number in epochs)
+    jobs = {runs / f"trial-{i}": [*common, *some, *short, *quick] for i, some in enumerate(trials)}
     tried = [done["validation_loss_nats"] for done in sweep(jobs, workers).values()]
     for some, value in zip(trials, tried, strict=True):
         print(f"spiking, {' '.join(some)}: {value:.2f} nats (validation)")
     best = trials[tried.index(min(tried))]
-    jobs = {runs / f"s{seed}": [*common, *best, "--seed", str(seed)] for seed in range(seeds)}
+    best = [*common, *best, *whole]
+    jobs = {runs / f"s{seed}": [*best, "--seed", str(seed)] for seed in range(seeds)}
     return list(sweep(jobs, workers).values())
 
 
@@ -230,17 +261,25 @@ def main(words: list[str] | None = None) -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--trials", type=int, default=len(SPIKING), help="of each (%(default)s)")
+    parser.add_argument(
+        "--trial_share", type=float, default=0.2, help="length of a trial (%(default)s)"
+    )
+    parser.add_argument("--epochs", type=int, default=50, help="of the spiking (%(default)s)")
+    parser.add_argument(
+        "--seconds", type=float, help="of a core, for a Gaussian one; else the mean of the spiking"
+    )
     parser.add_argument("--drawn", type=int, default=10_000, help="images, for the FAD")
     parser.add_argument("--runs", type=Path, default=Path("runs"))
     parser.add_argument("rest", nargs="*", help="more settings of `vdib.fit`")
     args = parser.parse_args(words)
     common = ["--config", "mnist_vae", "--model.drawn_images", str(args.drawn), *args.rest]
-    found = spiking(
-        common, SPIKING[: args.trials], args.seeds, args.workers, args.runs / "mnist_vae_table"
-    )
-    seconds = statistics.mean(one["train_seconds"] for one in found)
+    epochs = max(1, round(args.trial_share * args.epochs)), args.epochs
+    folder = args.runs / "mnist_vae_table"
+    found = spiking(common, SPIKING[: args.trials], epochs, args.seeds, args.workers, folder)
+    seconds = args.seconds or statistics.mean(one["train_seconds"] for one in found)
+    lengths = (seconds * epochs[0] / epochs[1], seconds)
     trials = [Settings(latents, lr) for latents, lr in GAUSSIAN[: args.trials]]
-    best, others = gaussian(trials, seconds, args.seeds, args.workers, 500, args.drawn)
+    best, others = gaussian(trials, lengths, args.seeds, args.workers, 500, args.drawn)
     print(f"\n{seconds:.0f} s of training each; Gaussian: {asdict(best)}\n")
     print(f"| autoencoder | {' | '.join(KEYS)} |\n|{' --- |' * (len(KEYS) + 1)}")
     for name, rows in (("spiking", found), ("Gaussian", others)):
