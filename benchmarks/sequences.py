@@ -50,8 +50,8 @@ def left_out(speaker: str) -> Experiment:
 EXPERIMENTS = {
     "speech": Experiment(["--config", "speech_digits"], "class_accuracy", (0.002, 0.005, 0.01)),
     "sine": Experiment(["--config", "sine"], "mse", (0.005, 0.01, 0.02)),
-    "char-alice": Experiment(["--config", "char_lm"], "perplexity", (0.002, 0.005, 0.01)),
-    "word-alice": Experiment(["--config", "word_lm"], "perplexity", (0.0005, 0.001, 0.002)),
+    "char-alice": Experiment(["--config", "char_lm"], "perplexity", (0.002, 0.005, 0.01, 0.02)),
+    "word-alice": Experiment(["--config", "word_lm"], "perplexity", (0.0005, 0.001, 0.002, 0.005)),
     "sine-random": Experiment(
         ["--config", "sine", "--data.phase", "random"], "mse", (0.005, 0.01, 0.02)
     ),
@@ -60,10 +60,10 @@ EXPERIMENTS = {
     "speech-nicolas": left_out("nicolas"),
     "speech-yweweler": left_out("yweweler"),
     "char-wiki": Experiment(
-        ["--config", "char_lm", "--data.path", "wiki"], "perplexity", (0.002, 0.005, 0.01)
+        ["--config", "char_lm", "--data.path", "wiki"], "perplexity", (0.002, 0.005, 0.01, 0.02)
     ),
     "word-wiki": Experiment(
-        ["--config", "word_lm", "--data.path", "wiki"], "perplexity", (0.0005, 0.001, 0.002)
+        ["--config", "word_lm", "--data.path", "wiki"], "perplexity", (0.0005, 0.001, 0.002, 0.005)
     ),
 }
 
