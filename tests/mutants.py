@@ -209,8 +209,8 @@ MUTANTS = [
     ),
     Mutant(
         "vdib/tradeoff/curves.py",
-        "+ (beta - float(job.beta)) * nats",
-        "+ beta * nats",
+        "+ (beta - float(job.beta)) * summary",
+        "+ beta * summary",
         "a frozen encoder pays twice for its bits where its gain is chosen",
         "tests/test_tradeoff.py::"
         "test_a_frozen_encoder_has_the_gain_that_costs_least_on_validation_data",
@@ -1191,6 +1191,13 @@ MUTANTS = [
         "        if figures:\n",
         "whoever measures a twin draws its figures over the run's",
         "tests/test_export.py::test_whoever_measures_a_twin_leaves_the_figures_of_the_run",
+    ),
+    Mutant(
+        "vdib/runs/measuring.py",
+        "summary = {**_added(earlier, summary, cli.model), **summary}",
+        "summary = {**earlier, **summary}",
+        "a summary keeps the fits of other weights",
+        "tests/test_fitted_priors.py::test_priors_are_added_to_a_finished_run",
     ),
     Mutant(
         "vdib/tradeoff/curves.py",

@@ -1,5 +1,6 @@
 """Rates under priors fitted to the code of a finished run: which examples decide what."""
 
+import json
 import math
 from pathlib import Path
 
@@ -166,6 +167,17 @@ def test_priors_are_added_to_a_finished_run(capsys):
     assert once["rate_bits_fitted_network"] != after["rate_bits_fitted_past"]
     assert evaluate.main([str(folder), "--prior", "network"]) == 0
     assert summary(folder) == once  # what is drawn follows from the run's seed
+    # Measured anew for something else, the fits are still there, and so is the best of them.
+    assert evaluate.main([str(folder), "--importance", "2"]) == 0
+    anew = summary(folder)
+    assert anew.pop("negative_elbo_nats_2") > 0
+    assert anew == pytest.approx(once)
+    assert evaluate.main([str(folder)]) == 0
+    assert "negative_elbo_nats_2" in summary(folder)
+    # Of other weights they are not.
+    (folder / "summary.json").write_text(json.dumps(once | {"loss_nats": 1.1 * once["loss_nats"]}))
+    assert evaluate.main([str(folder)]) == 0
+    assert not any("fitted" in name for name in summary(folder))
 
 
 def test_a_fit_begins_where_training_left_the_same_prior(monkeypatch):

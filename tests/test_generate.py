@@ -93,10 +93,11 @@ def test_images_of_spikes_from_the_prior(runs, capsys):
     np.testing.assert_array_equal(sheet[30:, 30:58], np.rint(images[4] * 255))
     with Image.open("out/forming.gif") as animation:
         assert animation.n_frames == 7  # silence, and six steps
-    # Fewer images are the first of these, and nothing is left of the others.
+    # Fewer images are the first of these, and nothing is left of the others but what is not ours.
+    Path("out/image_of_mine.png").write_text("mine")
     assert generate.main([str(runs / "digits"), "--out", "out", "--num", "2", "--seed", "3"]) == 0
     names, some, _ = drawn(Path("out"))
-    assert names == FILES | {"image_000.png", "image_001.png"}
+    assert names == FILES | {"image_000.png", "image_001.png", "image_of_mine.png"}
     np.testing.assert_array_equal(some, spikes[:2])
 
 
@@ -162,6 +163,7 @@ def test_images_between_two_recordings(runs, capsys):
         ("labels", [], "makes labels, and no images"),
         ("threshold", [], "its readout is deterministic: it has no distribution of codes"),
         ("nothing", [], "is not a finished run"),
+        ("events", ["--label", "1"], "--label 1: the prior of this run is the same for every"),
         ("digits", ["--label", "12"], "--label 12: none of the train examples are of it, they are"),
     ],
 )

@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 import tiny_runs
@@ -90,21 +91,30 @@ def module_of(signal, **settings):
 
 
 @pytest.mark.parametrize(
-    ("module", "asked", "told"),
+    ("module", "told"),
     [
-        (lambda: module_of(Label(3)), (5, 0), "importance_codes: only of runs of images"),
-        (lambda: module_of(Label(3)), (0, 5), "drawn_images: only of runs of images"),
-        (lambda: module_of(Image((4, 4))), (0, 5), "drawn_images: only of runs of digits"),
         (
-            lambda: module_of(Image((4, 4)), readout="threshold"),
-            (5, 0),
+            lambda: module_of(Label(3), importance_codes=5),
+            "importance_codes: only of runs of images",
+        ),
+        (lambda: module_of(Label(3), drawn_images=5), "drawn_images: only of runs of images"),
+        (lambda: module_of(Image((4, 4)), drawn_images=5), "drawn_images: only of runs of digits"),
+        (
+            lambda: module_of(Image((4, 4)), readout="threshold", importance_codes=5),
             "importance_codes: of this run there is none: its readout is deterministic",
         ),
     ],
 )
-def test_other_runs_have_no_such_figures(module, asked, told):
+def test_other_runs_have_no_such_figures(module, told):
     with pytest.raises(UserError, match=told):
-        generative.generative_figures(module(), ImageData(), 10, *asked, False)
+        generative.check_generative(module())
+
+
+def test_what_cannot_be_is_refused_before_training(capsys):
+    words = ["--data.target", "label", "--model.importance_codes", "3"]
+    tiny_runs.run("refused", *words, status=2)
+    assert tiny_runs.said(capsys) == "importance_codes: only of runs of images"
+    assert not Path("runs").exists()
 
 
 def test_numbers_out_of_range(run, capsys):

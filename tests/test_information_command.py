@@ -104,6 +104,7 @@ def test_entropies_are_of_each_step():
         (["r", "--priors", "pest"], "--priors: got 'pest', expected bernoulli, marginal, past"),
         (["none.npz"], "none.npz: no such file"),
         (["bad.npz"], "bad.npz is damaged, or no .npz of plain arrays"),
+        (["one.npy"], "one.npy is damaged, or no .npz of plain arrays"),
         (["own.npz", "--y", "z"], "own.npz: has x, y, half, other, expected z: name it with"),
         (["own.npz", "--y", "half"], "own.npz: half holds other numbers than 0 and 1"),
         (["own.npz", "--y", "other"], "own.npz: x (20, 30, 2) and other (20, 29, 2), expected the"),
@@ -114,6 +115,7 @@ def test_errors_are_one_line(words, line, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "bad.npz").write_bytes(b"PK\x03\x04 no archive")
     ones = np.ones((20, 30, 2))
+    np.save("one.npy", ones)
     np.savez("own.npz", x=ones, y=ones, half=ones / 2, other=ones[:, 1:])
     assert command.main(words) == 2
     assert tiny_runs.said(capsys).startswith(line)

@@ -75,7 +75,8 @@ def test_a_frozen_encoder_has_the_gain_that_costs_least_on_validation_data():
             runs[Job("frozen", "0.1", gain, seed)] = {
                 "validation_rate_bits": bits,
                 "validation_loss_nats": nats + off + 0.1 * bits * nat,
-                "loss_nats": -100.0 * float(gain),
+                "rate_bits": 2 * bits,
+                "loss_nats": 100.0 / float(gain) + 0.1 * 2 * bits * nat,
                 "seed": seed,
             }
     # distortion + beta rate: they are equal where beta 10 bits are 5 nats, at 0.72.
@@ -84,6 +85,13 @@ def test_a_frozen_encoder_has_the_gain_that_costs_least_on_validation_data():
         assert [(row["curve"], row["beta"], row["gain"]) for row in points] == [
             ("frozen", beta, gain)
         ] * 2
+        # Losses are of the row's beta: test figures, which would have chosen otherwise, and others.
+        bits, nats = (10, 9) if gain == "1" else (20, 4)
+        for row, off in zip(points, (-0.1, 0.1), strict=True):
+            test = 100 / float(gain) + float(beta) * 2 * bits * nat
+            assert row["loss_nats"] == pytest.approx(test)
+            validation = nats + off + float(beta) * bits * nat
+            assert row["validation_loss_nats"] == pytest.approx(validation)
 
 
 def test_points_hold_their_own_beta():

@@ -32,7 +32,7 @@ def write_samples(run: Drawable, num: int, label: int | None, seed: int, out: Pa
         out: folder for the images.
 
     Raises:
-        UserError: there is no such class (one line).
+        UserError: there is no such class, or no prior that knows classes (one line).
     """
     prior, words = (None, "") if label is None else _prior_of(run, label, seed)
     noise = Noise(seed, EVALUATION, torch.arange(num))
@@ -43,7 +43,16 @@ def write_samples(run: Drawable, num: int, label: int | None, seed: int, out: Pa
 
 
 def _prior_of(run: Drawable, label: int, seed: int) -> tuple[Prior, str]:
-    """The model's prior, fitted to the training codes of a class."""
+    """The model's prior, fitted to the training codes of a class.
+
+    Raises:
+        UserError: it has nothing to fit, or there are no such codes (one line).
+    """
+    if next(run.model.prior.parameters(), None) is None:
+        raise UserError(
+            f"--label {label}: the prior of this run is the same for every class, as nothing of it "
+            "is learned: train with another, as --model.prior past"
+        )
     run.find_data()
     train, validation = (_codes(run, split, label) for split in ("train", "validation"))
     fitted = fit_prior(run.model.prior, train, validation, seed)

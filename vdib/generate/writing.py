@@ -7,6 +7,7 @@
 <out>/spikes.npz           `spikes` (B, T, N) and `images` (B, H, W)
 """
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -42,7 +43,8 @@ def write(
     """
     out.mkdir(parents=True, exist_ok=True)
     for path in out.glob("image_*.png"):  # there may be fewer this time
-        path.unlink()
+        if re.fullmatch(r"image_\d+\.png", path.name):  # others are the user's
+            path.unlink()
     digits = max(3, len(str(len(images) - 1)))
     for i, image in enumerate(images):
         save_image(image, out / f"image_{i:0{digits}}.png")

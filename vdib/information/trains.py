@@ -22,6 +22,8 @@ from vdib.runs.command import UserError
 MOST_NUMBERS = 200_000_000
 """Numbers of an array that are read at most: a file may promise more than it holds."""
 
+_DAMAGED = (ValueError, BadZipFile, EOFError, AttributeError, OSError, KeyError, TypeError)
+
 
 def read(path: Path, x: str, y: str) -> tuple[Tensor, Tensor]:
     """Both arrays as float32, with as many axes as they came with.
@@ -46,7 +48,7 @@ def read(path: Path, x: str, y: str) -> tuple[Tensor, Tensor]:
                 arrays.append(file[name])
     except UserError:
         raise
-    except (ValueError, BadZipFile, EOFError, AttributeError, OSError, KeyError) as error:
+    except _DAMAGED as error:
         raise UserError(f"{path} is damaged, or no .npz of plain arrays") from error
     if missing:
         held = ", ".join(has) or "nothing"

@@ -39,26 +39,35 @@ def generative_figures(
         `negative_elbo_nats_K`, `fad`, `fad_published`; neither of the latter, and one line on
         stderr, where the data they need are absent.
 
-    Raises:
-        UserError: the run has no such figures (one line).
     """
     figures: dict[str, float] = {}
     if codes:
-        _check(module, "importance_codes")
         figures[f"{ELBO}_{codes}"] = importance_nats(module, data, count, codes, bar)
     if images:
-        _check(module, "drawn_images")
         figures |= distances(module, data, images, bar)
     return figures
 
 
-def _check(module: Any, setting: str) -> None:
-    if not isinstance(module, NaturalisationModule) or not isinstance(module.signal, Image):
-        raise UserError(f"{setting}: only of runs of images")
-    try:
-        check_drawable(module.vdib)
-    except ValueError as error:
-        raise UserError(f"{setting}: of this run there is none: {error}") from error
+def check_generative(module: Any) -> None:
+    """Refuse, before anything takes long, figures that are asked for and cannot be.
+
+    Args:
+        module: of a run; `importance_codes` and `drawn_images` say what it is asked for.
+
+    Raises:
+        UserError: the run has no such figures (one line).
+    """
+    for setting in ("importance_codes", "drawn_images"):
+        if not getattr(module, setting, 0):
+            continue
+        if not isinstance(module, NaturalisationModule) or not isinstance(module.signal, Image):
+            raise UserError(f"{setting}: only of runs of images")
+        try:
+            check_drawable(module.vdib)
+        except ValueError as error:
+            raise UserError(f"{setting}: of this run there is none: {error}") from error
+        if setting == "drawn_images" and not module.signal.digits:
+            raise UserError(f"{setting}: only of runs of digits, which are compared with MNIST's")
 
 
 @torch.no_grad()
@@ -88,8 +97,6 @@ def distances(
 
     assert isinstance(module.signal, Image)
     path = fad_file()
-    if not module.signal.digits:
-        raise UserError("drawn_images: only of runs of digits, which are compared with MNIST's")
     if path is None:
         tell("no fad: $VDIB_DATA/fad/mnist_autoencoder.safetensors is not there")
         return {}

@@ -4,7 +4,10 @@ The code's marginal is fitted on validation data, other priors on training data 
 validation data; only then is the test set touched.
 """
 
+import math
+import re
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from pytorch_lightning import Trainer
@@ -15,7 +18,7 @@ from vdib.runs.cli import VDIBCLI, prepare
 from vdib.runs.command import UserError, line_of
 from vdib.runs.fitted_priors import with_fitted
 from vdib.runs.folder import Run
-from vdib.runs.generative import ELBO, generative_figures
+from vdib.runs.generative import ELBO, check_generative, generative_figures
 from vdib.runs.loading import rebuild, take_best
 
 CHOOSING = (
@@ -32,6 +35,8 @@ CHOOSING = (
 def evaluate(run: Run, generative: Mapping[str, int]) -> int:
     """Measure a finished run again, and rewrite its summary and its final figures.
 
+    What was added to the summary before, and is not asked for again, stays there.
+
     Args:
         run: a finished one.
         generative: settings of its module that say what else is measured, changed for now:
@@ -45,17 +50,24 @@ def evaluate(run: Run, generative: Mapping[str, int]) -> int:
         if not hasattr(cli.model, name):
             raise UserError(f"{name}: only of runs of images")
         setattr(cli.model, name, number)
+    check_generative(cli.model)
     prepare(cli)
     _, state = run.newest()
     trainer = cli.evaluator(figures=True)
     for callback in getattr(trainer, "callbacks", []):
         if isinstance(callback, Figures) and "Figures" in state["callbacks"]:
             callback.load_state_dict(state["callbacks"]["Figures"])  # all the epochs
-    print(report(cli, measure(cli, trainer, run)))
+    try:
+        earlier = run.summary()
+    except UserError:  # none, or a damaged one: it is written anew
+        earlier = {}
+    print(report(cli, measure(cli, trainer, run, earlier)))
     return 0
 
 
-def measure(cli: VDIBCLI, trainer: Trainer, run: Run) -> dict[str, Any]:
+def measure(
+    cli: VDIBCLI, trainer: Trainer, run: Run, earlier: Mapping[str, Any] = MappingProxyType({})
+) -> dict[str, Any]:
     """Evaluate a run's best weights and write `summary.json` and the final figures.
 
     Args:
@@ -63,6 +75,7 @@ def measure(cli: VDIBCLI, trainer: Trainer, run: Run) -> dict[str, Any]:
         trainer: that trained it, or another.
         run: with `best.ckpt`, chosen on validation data, and `last.ckpt`, which knows how long
             training took.
+        earlier: summary of the same weights: what was added to it on request is kept.
 
     Returns:
         The summary, flat.
@@ -107,9 +120,26 @@ def measure(cli: VDIBCLI, trainer: Trainer, run: Run) -> dict[str, Any]:
         "test_samples": count,
     }
     if trainer.is_global_zero:
+        summary = {**_added(earlier, summary, cli.model), **summary}
         summary = with_fitted(cli, trainer, summary, cli.config.fit_priors)
         run.write_summary(summary)
     return summary
+
+
+def _added(earlier: Mapping[str, Any], now: Mapping[str, Any], module: Any) -> dict[str, Any]:
+    """Bounds, distances and fits of an earlier summary, unless it is of other weights or examples.
+
+    A distance that is asked for again is not kept: it may be of another number of images.
+    """
+    figures = "loss_nats", "validation_loss_nats", "test_samples", "validation_samples"
+    if not all(
+        math.isclose(earlier.get(name, math.nan), now[name], rel_tol=1e-5) for name in figures
+    ):
+        return {}
+    kinds = [rf"{ELBO}_\d+", r".*_fitted_.*"]
+    if not getattr(module, "drawn_images", 0):
+        kinds.append("fad(_published)?")
+    return {k: v for k, v in earlier.items() if any(re.fullmatch(kind, k) for kind in kinds)}
 
 
 def add_priors(run: Run, names: Sequence[str]) -> int:

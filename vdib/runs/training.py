@@ -17,6 +17,7 @@ from vdib.runs.checkpoint import read_checkpoint, take_weights
 from vdib.runs.cli import VDIBCLI, build, prepare
 from vdib.runs.command import Interrupted, UserError, line_of, tell
 from vdib.runs.folder import Run
+from vdib.runs.generative import check_generative
 from vdib.runs.measuring import measure, report
 
 
@@ -27,6 +28,7 @@ def train(args: list[str]) -> int:
     path, state, own = _checkpoint(cli, run)
     if path is not None:
         take_weights(cli.model, state, path)
+    check_generative(cli.model)
     prepare(cli)
     if cli.config.trainer.fast_dev_run:
         return _rehearse(cli, path)

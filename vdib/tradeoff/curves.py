@@ -118,7 +118,11 @@ class Plan:
             for beta in self.betas:
                 if curve == FROZEN:
                     gain = _gain(own, float(beta), cost)
-                    at = {job: own[job] for job in own if job.gain == gain}
+                    at = {
+                        job: {**summary, **_losses(job, summary, float(beta), cost)}
+                        for job, summary in own.items()
+                        if job.gain == gain
+                    }
                 else:
                     at = {job: own[job] for job in own if job.beta == beta}
                 rows += [
@@ -128,11 +132,19 @@ class Plan:
         return rows
 
 
+def _losses(job: Job, summary: Mapping[str, Any], beta: float, cost: str) -> dict[str, float]:
+    """The losses of a run, had it been charged beta for its rate."""
+    return {
+        f"{split}loss_nats": summary[f"{split}loss_nats"]
+        + (beta - float(job.beta)) * summary[f"{split}{cost}"] / BITS_PER_NAT
+        for split in ("", "validation_")
+    }
+
+
 def _gain(runs: Mapping[Job, Mapping[str, Any]], beta: float, cost: str) -> str | None:
     """The gain of the least mean validation loss, had its runs been charged beta."""
     losses: dict[str | None, list[float]] = {}
     for job, summary in runs.items():
-        nats = summary[f"validation_{cost}"] / BITS_PER_NAT
-        loss = summary["validation_loss_nats"] + (beta - float(job.beta)) * nats
+        loss = _losses(job, summary, beta, cost)["validation_loss_nats"]
         losses.setdefault(job.gain, []).append(loss)
     return min(losses, key=lambda gain: sum(losses[gain]) / len(losses[gain]), default=None)
