@@ -116,6 +116,7 @@ class Plan:
         for curve in self.curves:
             own = {job: summary for job, summary in summaries.items() if job.curve == curve}
             for beta in self.betas:
+                at: dict[Job, Mapping[str, Any]]
                 if curve == FROZEN:
                     gain = _gain(own, float(beta), cost)
                     at = {
