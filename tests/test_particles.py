@@ -3,6 +3,7 @@
 import itertools
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch.nn.functional import softplus
@@ -10,10 +11,11 @@ from torch.nn.functional import softplus
 from vdib.datasets.drifting_blobs import PUBLISHED, DriftingBlobs
 from vdib.dynamics.filters import RaisedCosines
 from vdib.encoder import SpikingEncoder
-from vdib.information.bounds import filters
+from vdib.information.bounds import FLATTENED, Filters, filters, guide_of
 from vdib.information.encoder_state import Given, batch_axes, take
 from vdib.information.particles import ancestors_of, log_marginal
-from vdib.information.processes import Blobs, simulate, symmetric_chain
+from vdib.information.point_process import PointProcess, cosines, lags
+from vdib.information.processes import Blobs, MarkovChain, simulate, symmetric_chain
 from vdib.neurons.srm import srm, stochastic_srm
 from vdib.neurons.synapses import dense
 from vdib.noise import Noise
@@ -99,6 +101,37 @@ def test_estimates_are_without_bias_where_they_claim_it():
         assert wrong > 1.02  # few particles: the other one is far off
 
 
+def test_rows_of_filters_lie_on_their_sides_of_the_truth():
+    """With three particles both miss what the same codes tell, each its own way; 4 sigma."""
+    network, count = encoder(seed=1), 300
+    x, y = drawn(network, CHAIN, count, 5)
+    with torch.no_grad():
+        code = network(x.spikes, Noise(0, -3, torch.arange(count)), drive=True)
+    codes, which = torch.unique(y.flatten(1), dim=0, return_inverse=True)
+    marginal = torch.tensor([forward_algorithm(network, one.view(5, 2)) for one in codes])
+    exact = (code.log_prob().sum(1) - marginal[which]).numpy()
+    both = Filters(network, CHAIN, 3, seed=0)
+    ones = np.ones((1, count))
+    for row, terms, side in zip(both.rows(x, code), both.terms(x, code), (1, -1), strict=True):
+        away = side * (terms.numpy() - exact)
+        assert away.mean() > 4 * away.std() / math.sqrt(count)
+        assert row.side == ("above" if side == 1 else "below")
+        assert float(row.statistic(ones)[0]) == pytest.approx(float(terms.mean()))
+
+
+def test_sequences_are_filtered_alike_in_parts(monkeypatch):
+    """Whatever goes through the encoder at a time: inputs, codes and noise stay together."""
+    network = encoder(seed=1)
+    x, _ = drawn(network, CHAIN, 7, 5)
+    with torch.no_grad():
+        code = network(x.spikes, Noise(0, -3, torch.arange(7)), drive=True)
+    both = Filters(network, CHAIN, 4, seed=0)
+    whole = both.terms(x, code)
+    monkeypatch.setattr("vdib.information.bounds.ROWS", 12)  # three sequences of four particles
+    for found, expected in zip(both.terms(x, code), whole, strict=True):
+        torch.testing.assert_close(found, expected)
+
+
 def test_a_particle_that_is_kept_is_kept():
     w = torch.tensor([[1e-9, 0.5, 0.5], [0.2, 0.8, 0.0]])
     u = torch.tensor([[0.9, 0.9, 0.1], [0.1, 0.1, 0.99]])
@@ -170,6 +203,22 @@ def test_guides_and_fresh_starts_leave_distributions():
     assert ((plain - renewed).abs() > 4 * (error.square() + third.square()).sqrt()).any()
 
 
+def test_a_guide_is_a_point_process_of_each_pattern_in_turn():
+    generator = torch.Generator().manual_seed(0)
+    history = cosines(2, 4)
+    weight = torch.randn(6 + 2 * len(history), 2, generator=generator).double()
+    model = PointProcess(weight, torch.tensor([-1.0, 0.5]).double(), lags(1), history)
+    y = (torch.rand(3, 5, 2, generator=generator) < 0.5).double()
+    patterns = BLOBS.patterns.double()
+    for neurons in (None, torch.tensor([False, True])):
+        found = guide_of(model, patterns)(y, neurons)
+        for at, pattern in enumerate(patterns):
+            v = model.logits(pattern.expand(3, 5, -1), y)
+            p = torch.where(y > 0.5, torch.sigmoid(v), 1 - torch.sigmoid(v))
+            log_g = p.log().sum(2) if neurons is None else p[..., 1].log()
+            torch.testing.assert_close(found[..., at], FLATTENED * log_g)
+
+
 def test_filters_of_blobs_enclose_each_other():
     """Guided by a fitted point process, as the command does; the kept input has its own weight."""
     network = encoder(6, seed=3).float()
@@ -183,6 +232,32 @@ def test_filters_of_blobs_enclose_each_other():
     assert few[1].mean() < below.mean() < above.mean() < few[0].mean()
     part, _ = both.terms(x, code, torch.tensor([True, False]))
     assert part.mean() < above.mean()
+
+
+def test_chains_walk_as_often_as_they_say():
+    """Paths of three steps over three states that are not alike; 4 sigma of 20,000."""
+    start = torch.tensor([0.5, 0.3, 0.2]).double()
+    transition = torch.tensor([[0.1, 0.6, 0.3], [0.0, 0.2, 0.8], [0.7, 0.1, 0.2]]).double()
+    patterns = torch.tensor([[0.0, 0], [1, 0], [1, 1]]).double()
+    chain, count = MarkovChain(start, transition, patterns), 20_000
+    x = simulate(chain, Noise(0, -2, torch.arange(count)), 3)
+    states = torch.cat([hidden[0] for hidden in x.hidden], 1)
+    torch.testing.assert_close(x.spikes, patterns[states])
+    for path in itertools.product(range(3), repeat=3):
+        p = float(start[path[0]] * transition[path[0], path[1]] * transition[path[1], path[2]])
+        often = float((states == torch.tensor(path)).all(1).double().mean())
+        assert abs(often - p) <= 4 * math.sqrt(p * (1 - p) / count)
+        log_p = float(chain.log_prob(torch.tensor([path])))
+        assert math.exp(log_p) == pytest.approx(p)
+
+
+def test_chains_of_neurons_that_go_their_own_ways():
+    """Each of two neurons changes with probability 0.2, whatever the other does."""
+    chain = symmetric_chain(2, 0.8, torch.float64)
+    torch.testing.assert_close(chain.transition.sum(1), torch.ones(4).double())
+    for a, b in itertools.product(range(4), repeat=2):
+        changed = int((chain.patterns[a] != chain.patterns[b]).sum())
+        assert float(chain.transition[a, b]) == pytest.approx(0.2**changed * 0.8 ** (2 - changed))
 
 
 def test_chains_refuse_what_is_no_chain():
