@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import safetensors.torch
 import scipy.linalg
 import torch
 from PIL import Image
@@ -107,6 +108,20 @@ def test_where_the_weights_are_looked_for(monkeypatch, tmp_path):
     assert fad_file() == path
     with pytest.raises(ValueError, match="does not hold the encoder"):
         FAD.load(path)
+
+
+def test_weights_and_the_reference_come_as_they_were_stored(tmp_path):
+    """The mean is stored in single precision, distances are in double."""
+    encoder, own = drawn_encoder(), gaussian(3, 64)
+    stored = {"mnist_test.mean": own.mean.float(), "mnist_test.covariance": own.covariance}
+    path = tmp_path / "weights.safetensors"
+    safetensors.torch.save_file({**encoder.state_dict(), **stored}, path)
+    fad = FAD.load(path)
+    images = torch.rand(3, 32, 32)
+    torch.testing.assert_close(fad.encoder(images), encoder(images))
+    assert torch.equal(fad.reference.mean, own.mean.float().double())
+    assert torch.equal(fad.reference.covariance, own.covariance)
+    assert not any(weight.requires_grad for weight in fad.encoder.parameters())
 
 
 @real
