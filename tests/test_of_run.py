@@ -64,7 +64,7 @@ def data(signal, target):
 
 def labels(count, number):
     """Of three classes, whose shares are the splits' own."""
-    return torch.arange(count) ** (1 + number) % 5 % 3
+    return (torch.arange(count) % (4 + number)).clamp(max=2)
 
 
 def a_run():

@@ -13,8 +13,8 @@ import pytest
 import torch
 from tiny import spike_train
 
-from vdib.information.of_trains import BLOCKS, _of_pairs, _over_folds, of_trains
-from vdib.information.point_process import fit, lags
+from vdib.information.of_trains import BLOCKS, FILTERS, _of_pairs, _over_folds, of_trains
+from vdib.information.point_process import cosines, fit, lags
 
 FITTED = "fitted with and without the other"
 
@@ -103,6 +103,21 @@ def test_likelihoods_of_pairs_are_those_of_each_code_under_each_input():
         for j in range(4):
             expected = model.log_prob(x[j : j + 1], y[i : i + 1]).sum()
             assert float(table[i, j]) == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_critics_have_seen_no_sequence_of_their_fold():
+    """Each y among the inputs of its own fold, by the point process of all other folds."""
+    x, y = at_the_end(20, 2, [0.5], 4), at_the_end(20, 2, [0.5], 5)
+    _, said, _ = measured(x, y)
+    bank, nats = cosines(FILTERS, 2), 0.0
+    for held in folds_of(0):
+        rest = [i for i in range(20) if i not in held]
+        model = fit(x[rest], y[rest], bank, bank)
+        for i in held:
+            own = [float(model.log_prob(x[j : j + 1], y[i : i + 1]).sum()) for j in held]
+            mixture = sum(map(math.exp, own)) / len(held)
+            nats += own[held.index(i)] - math.log(mixture)
+    assert said["I(x; y)", "multi-sample bound"] == pytest.approx(nats / 20, abs=1e-5)
 
 
 def test_the_bound_over_folds_is_one_within_each():

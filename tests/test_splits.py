@@ -4,6 +4,7 @@ N sequences, T steps.
 """
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -54,6 +55,19 @@ def test_what_populations_say_alone_together_and_either(case):
     found = values(between_populations(code, torch.tensor([True, False]), seed=0))
     assert list(found) == ["a alone", "b alone", "only a", "only b", "either"]
     assert list(found.values()) == pytest.approx(list(expected), abs=1e-9)
+
+
+def test_where_inputs_can_be_simulated_populations_say_the_middle_between_filters():
+    bounds = {(True, False): (5.0, 3.0), (False, True): (4.0, 1.0), (True, True): (9.0, 6.0)}
+
+    def terms(x, code, neurons):
+        return tuple(torch.full((4,), nats) for nats in bounds[tuple(neurons.tolist())])
+
+    code, x = copying(torch.zeros(4, 1, 2)), torch.zeros(4, 1, 1)
+    first, both = torch.tensor([True, False]), SimpleNamespace(terms=terms)
+    found = values(between_populations(code, first, 0, both, x))
+    # Middles are 4, 2.5 and 7.5.
+    assert list(found.values()) == pytest.approx([4, 2.5, 5, 3.5, -1])
 
 
 @pytest.mark.parametrize(("lag", "name"), [(0, "lag 0"), (1, "lag 1"), (3, "lags 2 to 3")])
