@@ -224,8 +224,8 @@ def mnist_dvs(runs: Path, seeds: int, workers: int) -> None:
         results |= sweep(jobs, workers)
     follow = Follow((28, 28))
     print("\nSimulated MNIST-DVS, 1,000 test recordings of all classes\n")
-    print("| target | decoding | judge accuracy [95 %] | SSIM | distortion (nats) | "
-          "rate, marginal (bits) |\n| --- | --- | --- | --- | --- | --- |")  # fmt: skip
+    print("| target | decoding | judge accuracy [95 %] | SSIM | distortion (nats) | bits | spikes |\n"
+          "| --- | --- | --- | --- | --- | --- | --- |")  # fmt: skip
     for target in TARGETS:
         for window in WINDOWS["mnist_dvs"]:
             group = [results[folders[target, window, seed]] for seed in range(seeds)]
@@ -236,13 +236,14 @@ def mnist_dvs(runs: Path, seeds: int, workers: int) -> None:
                 f"{spread(accuracy, 3)} [{low:.3f}, {high:.3f}]",
                 spread([run["ssim"] for run in group], 3),
                 spread([run["distortion_nats"] for run in group], 1),
-                spread([run["rate_bits_marginal"] for run in group], 0),
+                spread([run["rate_bits"] for run in group], 0),
+                spread([run["spikes_per_sample"] for run in group], 0),
             ]
             print(f"| {target} | {window} | {' | '.join(cells)} |")
     test = SimulatedMNISTDVS("test", 1_000)
     for name, picture in (("summed events", summed_events), ("time surface", time_surface)):
         scores = [pictured(test, picture, follow)]
-        print(f"| source | {name} (no training) | {words(scores)} | | |")
+        print(f"| source | {name} (no training) | {words(scores)} | | | |")
 
     fresh = Held(SimulatedMNISTDVS("test", 3_000), first=1_000)
     print("\nThe same runs on 2,000 simulated test recordings that came after all choices\n")

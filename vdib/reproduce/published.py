@@ -67,10 +67,10 @@ EXPERIMENTS: Mapping[str, Experiment] = {
         "VDIB, MNIST-DVS to images",
         _VDIB,
         [
-            Row("temporal basis", ["--config", "mnist_dvs"], "judge_accuracy"),
+            Row("temporal basis", ["--config", "mnist_dvs_paper"], "judge_accuracy"),
             Row(
                 "rate decoding",
-                ["--config", "mnist_dvs", "--model.window", "rate"],
+                ["--config", "mnist_dvs_paper", "--model.window", "rate"],
                 "judge_accuracy",
             ),
         ],
