@@ -224,8 +224,8 @@ def mnist_dvs(runs: Path, seeds: int, workers: int) -> None:
         results |= sweep(jobs, workers)
     follow = Follow((28, 28))
     print("\nSimulated MNIST-DVS, 1,000 test recordings of all classes\n")
-    print("| target | decoding | judge accuracy [95 %] | SSIM | distortion (nats) | bits | spikes |\n"
-          "| --- | --- | --- | --- | --- | --- | --- |")  # fmt: skip
+    print("| target | decoding | judge accuracy [95 %] | SSIM | nats | bits | spikes |")
+    print("| --- | --- | --- | --- | --- | --- | --- |")
     for target in TARGETS:
         for window in WINDOWS["mnist_dvs"]:
             group = [results[folders[target, window, seed]] for seed in range(seeds)]

@@ -108,10 +108,6 @@ class Figures(Callback):
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.is_global_zero:
             self._write(trainer, pl_module, "test", self.folder)
-            assert isinstance(pl_module, VDIBModule)
-            for name, text in pl_module.tables().items():
-                with replacing(self.folder / f"{name}.csv") as file:
-                    file.write(text.encode())
 
     @torch.no_grad()
     def _write(self, trainer: Trainer, module: LightningModule, split: Any, folder: Path) -> None:

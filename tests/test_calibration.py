@@ -7,7 +7,9 @@ import torch
 from vdib.figures.calibration import calibration
 from vdib.figures.confusion import confusion
 from vdib.figures.vectors import scatter
-from vdib.metrics import calibration_error, reliability
+from vdib.lightning_modules.verdicts import Verdicts
+from vdib.metrics import calibration_error, confusions, reliability
+from vdib.signal import Label
 
 
 def test_bins_hold_their_upper_end_and_add_up_over_batches():
@@ -46,11 +48,32 @@ def test_the_reliability_diagram_holds_the_bins():
 
 def test_confusions_are_counted_and_named():
     decided, labels = torch.tensor([0, 1, 1, 2]), torch.tensor([0, 0, 1, 2])
-    (axes,) = confusion(decided, labels, 3, ["cat", "dog", "cow"]).axes
+    (axes,) = confusion(confusions(decided, labels, 3), ["cat", "dog", "cow"]).axes
     counts = {tuple(map(int, text.get_position())): text.get_text() for text in axes.texts}
     assert counts == {(0, 0): "1", (1, 0): "1", (1, 1): "1", (2, 2): "1"}
     assert [label.get_text() for label in axes.get_yticklabels()] == ["cat", "dog", "cow"]
     assert axes.get_title("left") == "3 of 4 right"
+
+
+def test_tables_hold_all_decisions_of_all_batches():
+    verdicts = Verdicts(Label(3, ("cat", "dog", "cow")))
+    label, target = torch.tensor([0, 1, 1, 2, 1]), torch.tensor([0, 0, 1, 2, 0])
+    probability = torch.tensor([0.5, 0.99, 0.98, 0.38, 0.95])
+    for part in (slice(2), slice(2, None)):
+        verdicts.add(label[part], probability[part], target[part])
+    tables = verdicts.tables()
+    assert tables["confusion"] == "class,cat,dog,cow\ncat,1,2,0\ndog,0,1,0\ncow,0,0,1\n"
+    assert tables["calibration"].splitlines() == [
+        "from,to,decisions,mean_probability,share_right",
+        "0.3333,0.4000,1,0.3800,1.0000",
+        "0.4667,0.5333,1,0.5000,1.0000",
+        "0.9333,1.0000,3,0.9733,0.3333",
+    ]
+    assert verdicts.error == pytest.approx((0.62 + 0.5 + 2.92 - 1) / 5)
+    assert set(verdicts.figures()) == {"confusion", "calibration"}
+    words = Verdicts(Label(1_000))
+    words.add(label, probability, target)
+    assert set(words.tables()) == set(words.figures()) == {"calibration"}
 
 
 def test_vectors_lie_over_their_targets():

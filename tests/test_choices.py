@@ -60,6 +60,18 @@ DECODINGS = {
 }
 
 
+DECODINGS |= {
+    f"{word}, {decision}": suites.DecoderCase(
+        word,
+        partial(choices.DECODERS[word].part, decision=decision),
+        partial(seen, choices.WINDOWS["full"].part),
+        *suites.SIGNALS["label"],
+    )
+    for word in ("counts", "membrane")
+    for decision in ("count", "first_spike", "likeliest")
+}
+
+
 class TestDecoders(suites.DecoderSuite):
     @pytest.fixture(params=DECODINGS.values(), ids=list(DECODINGS))
     def part(self, request):

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from pathlib import Path
 
 import numpy as np
@@ -151,8 +152,12 @@ def test_priors_are_added_to_a_finished_run(capsys):
     kept = {path: path.read_bytes() for path in (folder / "checkpoints").iterdir()}
     capsys.readouterr()
     assert evaluate.main([str(folder), "--prior", "marginal", "past"]) == 0
-    assert "best prior" in capsys.readouterr().out
-    after = summary(folder)
+    after, told = summary(folder), capsys.readouterr().out
+    best, other = sorted(
+        ("marginal", "past"), key=lambda name: after[f"validation_rate_bits_fitted_{name}"]
+    )
+    assert f"best prior fitted to the code: {best} (bits/sample)" in told
+    assert re.search(rf"under {other}, fitted +{after[f'rate_bits_fitted_{other}']:.4g}\n", told)
     changed = {name for name in before if after[name] != before[name]}
     assert changed == {"rate_bits_best", "rate_prior_best"}
     added = {"rate_bits_fitted_past", "rate_bits_fitted_marginal"}

@@ -11,11 +11,12 @@ import torch
 from PIL import Image
 
 import vdib
-from vdib import fit
+from vdib import evaluate, fit
 from vdib.generate import __main__ as generate
 from vdib.lightning_modules.naturalisation.image_data import ImageData
 from vdib.noise import EVALUATION, Noise
 from vdib.prior import draw_spikes
+from vdib.runs.exported import SHIPPED, left_by, run_at
 
 # Lightning calls what jsonargparse has deprecated.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -138,6 +139,8 @@ def test_images_between_two_examples(runs, capsys):
     assert len(images) == 3
     assert generate.main([run, "--out", "out", "--between", "4", "500"]) == 2
     assert tiny_runs.said(capsys) == "--between: no test example 500, there are 0 to 499"
+    assert generate.main([run, "--out", "out", "--between", "-1", "3"]) == 2
+    assert tiny_runs.said(capsys) == "--between: no test example -1, there are 0 to 499"
     assert generate.main([run, "--out", "out", "--between", "4", "b.aedat"]) == 2
     assert "was not trained on recordings" in tiny_runs.said(capsys)
 
@@ -179,6 +182,17 @@ def test_what_is_refused_in_a_line(runs, capsys, run, words, told):
 def test_numbers_out_of_range(runs, capsys, words):
     assert generate.main([str(runs / "digits"), "--out", "out", *words]) == 2
     assert "expected" in capsys.readouterr().err
+
+
+def test_a_run_that_ships_draws_and_keeps_its_folder(capsys):
+    before = sorted(SHIPPED.rglob("*"))
+    assert generate.main(["nmnist", "--out", "out", "--num", "2"]) == 0
+    assert drawn(Path("out"))[2].shape == (2, 28, 28)
+    assert evaluate.main(["nmnist"]) == 2
+    assert "nmnist: an exported run is not measured again" in capsys.readouterr().err
+    assert left_by(run_at(Path("nmnist"))) == Path("nmnist")
+    assert left_by(run_at(Path("x") / "mine")) == Path("x") / "mine"
+    assert sorted(SHIPPED.rglob("*")) == before
 
 
 def test_a_file_is_no_folder(runs, capsys):

@@ -217,6 +217,29 @@ def test_the_membrane_is_snntorchs_cross_entropy_at_every_step():
         decoder(SpikeCode(spikes, None))
 
 
+def test_decisions_by_count_by_the_membrane_and_by_who_fires_first():
+    """Of one code, three answers; in silence the likeliest, at the end."""
+    spikes, v = torch.zeros(3, 4, 3), torch.zeros(3, 4, 3)
+    spikes[0, 1, 0] = spikes[0, 2, 1] = spikes[0, 3, 1] = 1
+    v[0, :, 2] = 1
+    spikes[1, 2, [0, 2]] = 1  # of two at once, the one with the larger v
+    v[1, 2] = torch.tensor([0.5, 3.0, 0.75])
+    v[2, :, 1] = 1
+    code = SpikeCode(spikes, v)
+    expected = {
+        "count": ([1, 0, 0], [4, 4, 4]),
+        "likeliest": ([2, 1, 1], [4, 4, 4]),
+        "first_spike": ([0, 2, 1], [2, 3, 4]),
+    }
+    for decision, (labels, steps) in expected.items():
+        label, step = MembraneDecoder(FullWindow(4), 3, Label(3), decision).decide(code)
+        assert (label.tolist(), step.tolist()) == (labels, steps)
+    first = CountDecoder(FullWindow(4), 3, Label(3), decision="first_spike")
+    assert first.decide(SpikeCode(spikes, None))[1].tolist() == [2, 3, 4]
+    with pytest.raises(ValueError, match="decision: got last, expected likeliest, count, first"):
+        CountDecoder(FullWindow(4), 3, Label(3), decision="last")
+
+
 @pytest.mark.parametrize(
     "kind", [CountDecoder, VanRossumDecoder, MembraneDecoder, FirstSpikeDecoder]
 )

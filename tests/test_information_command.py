@@ -80,7 +80,7 @@ def test_a_run_of_simulated_inputs(runs, capsys):
 
 
 def test_a_run_of_labels(runs, capsys):
-    assert command.main([str(runs["labels"]), "--num", "40", "--priors", ""]) == 0
+    assert command.main([str(runs["labels"]), "--num", "40", "--priors"]) == 0
     _, found = sections(runs["labels"])
     (row,) = found["I(y -> r)"]["rows"]
     assert row["side"] == "below"
@@ -98,7 +98,7 @@ def test_entropies_are_of_each_step():
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        (["nowhere"], "nowhere is not a finished run: nowhere/config.yaml is missing"),
+        (["nowhere"], "nowhere: no such folder, nor a run that ships: those are"),
         (["r", "--num", "3"], "--num: got 3, expected 10 or more"),
         (["r", "--particles", "1"], "--particles: got 1, expected 2 or more"),
         (["r", "--priors", "pest"], "--priors: got 'pest', expected bernoulli, marginal, past"),

@@ -58,7 +58,9 @@ def test_figures_are_means_over_folds_then_over_seeds(tiny, capsys):
             value = accuracies[job.seed, fold]
             finish(job, class_accuracy=value, train_seconds=30 + 60 * job.seed, test_samples=50)
     assert main(["--report-only", "--runs", str(tiny), "--seeds", "3"]) == 0
-    said = [re.split(r"\s{2,}", line) for line in capsys.readouterr().out.splitlines()]
+    told = capsys.readouterr().out
+    assert f"  run here: {TINY.ours}\n  the original: {TINY.differs}\n" in told
+    said = [re.split(r"\s{2,}", line) for line in told.splitlines()]
     mean, spread = statistics.mean([0.9, 0.8]), statistics.stdev([0.9, 0.8])
     # 85 of 100: both folds of a seed are the test examples
     ours = f"{mean:.3f} ± {spread:.3f} [0.767, 0.907]"

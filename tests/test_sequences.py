@@ -1,5 +1,6 @@
 """Sequences that are decoded at every step: curves, texts, and spoken digits."""
 
+import csv
 import json
 import math
 import os
@@ -296,6 +297,11 @@ def test_perplexity_is_that_of_the_held_out_text(words):
     log_q = decoded.log_prob(batch.target)[:, 8:]
     assert said["nats_per_step"] == pytest.approx(-float(log_q.mean()), abs=1e-4)
     assert said["test_symbols"] == log_q.numel()
+    label, r = decoded.logits.argmax(-1)[:, 8:], batch.target[:, 8:]
+    with (folder / "figures" / "confusion.csv").open(newline="") as file:
+        counts = torch.tensor([[int(n) for n in row[1:]] for row in [*csv.reader(file)][1:]])
+    assert counts.sum() == log_q.numel()
+    assert int(counts.trace()) == int((label == r).sum())
     assert ("spikes_per_step" in said) == ("lstm" not in words)
     assert ("rate_bits_marginal_per_step" in said) == ("sampled" in words)
 

@@ -357,6 +357,9 @@ def test_a_run_over_labels_and_its_evaluation(capsys: pytest.CaptureFixture[str]
     assert 0 <= first["calibration_error"] < 0.5
     for name in ("confusion", "calibration", "raster"):
         assert (run / "figures" / f"{name}.png").is_file()
+    table = (run / "figures" / "confusion.csv").read_text().splitlines()
+    assert table[0] == "class,cat,dog"
+    assert sum(int(n) for row in table[1:] for n in row.split(",")[1:]) == 6
     assert evaluate.main([str(run)]) == 0
     assert summary(run) == first
     capsys.readouterr()

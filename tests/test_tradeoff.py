@@ -1,5 +1,6 @@
 """Trade-off curves: which runs there are, which are points, and what is left behind."""
 
+import argparse
 import csv
 import json
 import math
@@ -9,8 +10,10 @@ import numpy as np
 import pytest
 
 from vdib.figures.tradeoff import band, tradeoff
+from vdib.runs.command import UserError
 from vdib.tradeoff import __main__ as command
 from vdib.tradeoff.curves import Job, Plan
+from vdib.tradeoff.planning import planned
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
@@ -168,6 +171,21 @@ def test_a_mistake_is_one_line(words, capsys):
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"vdib: {WRONG[words]}")
     assert list(Path().iterdir()) == []
+
+
+def test_what_a_config_cannot_have_is_left_out_unless_it_is_asked_for(capsys):
+    asked = argparse.Namespace(
+        name="n", betas=["0.1"], curves=None, gains=["1", "2"], seeds=1, anneal_epochs=1
+    )
+    made, _ = planned(asked, ["--config", "lif_mnist"])
+    assert {"time", "rate", "counts", "membrane"} <= set(made.curves)
+    assert not {"frozen", "first_spike"} & set(made.curves)
+    assert made.gains == ()
+    told = capsys.readouterr().err.splitlines()
+    assert [line.split(":")[1] for line in told] == [" no curve frozen", " no curve first_spike"]
+    asked.curves = ["time", "frozen"]
+    with pytest.raises(UserError, match="encoder_gain: weights that are not calibrated have none"):
+        planned(asked, ["--config", "lif_mnist"])
 
 
 def test_runs_become_a_table_and_a_figure_and_are_not_run_again(capsys):

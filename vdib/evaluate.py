@@ -8,7 +8,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from vdib.runs.command import run, words_of
+from vdib.runs.command import UserError, run, words_of
 
 
 def main(args: list[str] | None = None) -> int:
@@ -39,10 +39,12 @@ def _evaluate(args: list[str]) -> int:
             options.error(f"--{name}: got {number}, expected {least} or more")
         if number is not None and given.prior is not None:
             options.error(f"--{name}: --prior measures nothing else")
-    from vdib.runs.folder import Run
+    from vdib.runs.exported import ExportedRun, run_at
     from vdib.runs.measuring import add_priors, evaluate  # takes seconds to import
 
-    run_ = Run(given.run)
+    run_ = run_at(given.run)
+    if isinstance(run_, ExportedRun):
+        raise UserError(f"{given.run}: an exported run is not measured again, only one of vdib.fit")
     if given.prior is not None:
         return add_priors(run_, given.prior)
     generative = {"importance_codes": given.importance, "drawn_images": given.drawn}

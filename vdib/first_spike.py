@@ -13,6 +13,8 @@ from torch.nn.functional import logsigmoid
 from vdib.encoder import SpikeCode
 from vdib.handmade import HandmadeDecoder, Memory, Reading
 from vdib.precision import single
+from vdib.signal import Signal
+from vdib.window import Window
 
 
 class FirstSpikeDecoder(HandmadeDecoder):
@@ -31,20 +33,17 @@ class FirstSpikeDecoder(HandmadeDecoder):
     """
 
     SAMPLES: ClassVar = False
+    decision = "first_spike"
+
+    def __init__(self, window: Window, num_neurons: int, signal: Signal) -> None:
+        super().__init__(window, num_neurons, signal)
 
     def scores(self, code: SpikeCode, every_step: bool) -> Tensor:
         alone, _ = _alone(_drive(code))
         return alone.logcumsumexp(1) if every_step else alone.logsumexp(1, keepdim=True)
 
-    def decide(self, code: SpikeCode) -> tuple[Tensor, Tensor]:
-        label, step = self._at_the_end(code, self.scores(code, False)[:, 0])
-        spikes, drive = code.spikes > 0.5, _drive(code)
-        fires = spikes.any(-1)  # B T
-        first = fires.int().argmax(1)
-        rows = torch.arange(len(first), device=first.device)
-        among = _of_those(spikes[rows, first], drive[rows, first])
-        ever = fires.any(1)
-        return torch.where(ever, among, label), torch.where(ever, first + 1, step)
+    def evidence(self, code: SpikeCode) -> Tensor:
+        return _drive(code)
 
     def memory(self, like: Tensor) -> Memory:
         """Scores, what silence up to now has cost, time, and the decision: label and step."""
@@ -58,12 +57,9 @@ class FirstSpikeDecoder(HandmadeDecoder):
         scores[t] = log(exp scores[t - 1] + exp(drive[t] + silent[t] + sum_{t' < t} silent[t']))
         """
         scores, before, time, label, decided = memory
-        drive, spikes = _drive(code), code.spikes > 0.5
-        alone, silent = _alone(drive[:, None], before[:, None])
+        alone, silent = _alone(_drive(code)[:, None], before[:, None])
         scores, time = torch.logaddexp(scores, alone[:, 0]), time + 1
-        now = (decided == 0) & spikes.any(-1)
-        label = torch.where(now, _of_those(spikes, drive), label)
-        decided = torch.where(now, time, decided)
+        label, decided = self.first_to_fire(code, time, label, decided)
         taken_for = torch.where(decided > 0, label, scores.argmax(-1))
         reading = Reading(scores, taken_for, decided)
         return reading, (scores, before + silent[:, 0], time, label, decided)
@@ -78,11 +74,6 @@ def _alone(drive: Tensor, before: Tensor | float = 0.0) -> tuple[Tensor, Tensor]
     silent = logsigmoid(-drive).sum(-1, keepdim=True)
     # log g_c - log(1 - g_c) is the drive itself.
     return drive + silent + (silent.cumsum(1) - silent + before), silent
-
-
-def _of_those(spikes: Tensor, drive: Tensor) -> Tensor:
-    """Of the neurons that fire, the one with the largest drive, `(B, N)` to `(B,)`."""
-    return drive.masked_fill(~spikes, -math.inf).argmax(-1)
 
 
 def _drive(code: SpikeCode) -> Tensor:

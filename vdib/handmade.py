@@ -9,7 +9,7 @@ Legend: B batch, S decodings per sequence, T steps, L steps of the window, N rea
 
 import math
 from abc import abstractmethod
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor
@@ -58,6 +58,9 @@ class Reading(NamedTuple):
     decided: Tensor
 
 
+Decision = Literal["likeliest", "count", "first_spike"]
+"""How a label is decided: by `log_prob`, by most spikes, or by who fires first."""
+
 Memory = tuple[Tensor, ...]
 """What a decoder keeps of a stream: tensors whose shapes never change."""
 
@@ -65,19 +68,36 @@ Memory = tuple[Tensor, ...]
 class HandmadeDecoder(Decoder):
     """One neuron a class.
 
+    The decision is, in the window (`first_spike`: in all steps so far),
+
+        likeliest      argmax_c log_prob(c), at the end
+        count          the neuron with most spikes, the first of several, at the end
+        first_spike    the first neuron to fire, and when it does; of several the one with the
+                       largest v; in silence, the likeliest, at the end
+
     Args:
         window: how far back the decoder looks.
         num_neurons: N_y, the number of classes.
         signal: the labels.
 
     Raises:
-        ValueError: no labels, or another number of neurons than of classes.
+        ValueError: no labels, another number of neurons than of classes, or no such decision.
+
+    Attributes:
+        decision: how labels are decided.
     """
 
     DECODES: ClassVar = (Label,)
+    decision: Decision = "likeliest"
 
-    def __init__(self, window: Window, num_neurons: int, signal: Signal) -> None:
+    def __init__(
+        self, window: Window, num_neurons: int, signal: Signal, decision: Decision | None = None
+    ) -> None:
         super().__init__(signal)
+        if decision is not None and decision not in get_args(Decision):
+            expected = ", ".join(get_args(Decision))
+            raise ValueError(f"decision: got {decision}, expected {expected}")
+        self.decision = decision or self.decision
         if num_neurons != signal.num_outputs:
             raise ValueError(
                 f"{type(self).__name__} has one readout neuron a class: got num_readout "
@@ -96,10 +116,45 @@ class HandmadeDecoder(Decoder):
     def forward(self, code: SpikeCode, every_step: bool = False) -> Distribution:
         return Scores(self.scores(code, every_step))
 
+    def decide(self, code: SpikeCode) -> tuple[Tensor, Tensor]:
+        if self.decision == "count":
+            return self._at_the_end(code, self.counts(code)[:, 0])
+        label, step = self._at_the_end(code, self.scores(code, False)[:, 0])
+        if self.decision == "likeliest":
+            return label, step
+        spikes, evidence = code.spikes > 0.5, self.evidence(code)
+        fires = spikes.any(-1)  # B T
+        first = fires.int().argmax(1)
+        rows = torch.arange(len(first), device=first.device)
+        among = _of_those(spikes[rows, first], evidence[rows, first])
+        ever = fires.any(1)
+        return torch.where(ever, among, label), torch.where(ever, first + 1, step)
+
+    def evidence(self, code: SpikeCode) -> Tensor:
+        """By which one of several neurons that fire at once is taken, `(..., N)`."""
+        return single(code.spikes if code.v is None else code.v)
+
     def memory(self, like: Tensor) -> Memory:
         """Before the first step; `like` has B rows, a device and a kind of numbers."""
         silence = like.new_zeros(len(like), self.length, self.num_neurons)
-        return silence, silence.clone(), torch.zeros((), dtype=torch.int64, device=like.device)
+        none = torch.zeros(len(like), dtype=torch.int64, device=like.device)
+        return silence, silence.clone(), none[:1].sum(), none, none.clone()
+
+    def first_to_fire(
+        self, code: SpikeCode, time: Tensor, label: Tensor, decided: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Label and step of a decision by the first spike, one step later; step 0 in silence.
+
+        Args:
+            code: of this step, without a time axis.
+            time: how many steps there have been, with this one.
+            label: as the last step left it, `(B,)`.
+            decided: likewise.
+        """
+        spikes = code.spikes > 0.5
+        now = (decided == 0) & spikes.any(-1)
+        label = torch.where(now, _of_those(spikes, self.evidence(code)), label)
+        return label, torch.where(now, time, decided)
 
     def step(self, code: SpikeCode, memory: Memory) -> tuple[Reading, Memory]:
         """One step of `forward(code, every_step=True)`, for a stream, from the window alone.
@@ -112,13 +167,21 @@ class HandmadeDecoder(Decoder):
         spikes, v = (
             past if now is None else torch.cat([past[:, 1:], now[:, None]], 1) for past, now in last
         )
-        time = memory[2] + 1
+        time, first, decided = memory[2] + 1, *memory[3:]
         seen = slice(max(0, self.length - int(time)), None)  # what there is of the window
         recent_v = None if code.v is None else v[:, seen]
         whole = SpikeCode(spikes[:, seen], recent_v, stochastic=code.stochastic)
         label, _ = self.decide(whole)
+        if self.decision == "first_spike":
+            first, decided = self.first_to_fire(code, time, first, decided)
+            label = torch.where(decided > 0, first, label)
         scores = self.scores(whole, False)[:, 0]
-        return Reading(scores, label, torch.zeros_like(label)), (spikes, v, time)
+        return Reading(scores, label, decided), (spikes, v, time, first, decided)
+
+
+def _of_those(spikes: Tensor, evidence: Tensor) -> Tensor:
+    """Of the neurons that fire, the one with the most evidence, `(B, N)` to `(B,)`."""
+    return evidence.masked_fill(~spikes, -math.inf).argmax(-1)
 
 
 def check_targets(target_true: float, target_false: float) -> None:
@@ -141,8 +204,7 @@ class CountDecoder(HandmadeDecoder):
 
     A density over counts and no probability. With sigma^2 = L steps it is the loss of Shrestha &
     Orchard, "SLAYER: Spike Layer Error Reassignment in Time", 2018, https://arxiv.org/abs/1810.08646,
-    whose example has targets of 60 and 10 spikes in 300 steps: 0.2 and 0.033. The decision is the
-    most likely label, at the end.
+    whose example has targets of 60 and 10 spikes in 300 steps: 0.2 and 0.033.
 
     Args:
         window: of which the spikes are counted.
@@ -151,6 +213,7 @@ class CountDecoder(HandmadeDecoder):
         target_true: spikes per step of the label's neuron, in [0, 1].
         target_false: of the others.
         sigma: deviation in spikes; the square root of the window's steps by default.
+        decision: see `HandmadeDecoder`.
 
     Raises:
         ValueError: targets outside [0, 1] or not in this order, or a deviation that is not
@@ -167,8 +230,9 @@ class CountDecoder(HandmadeDecoder):
         target_true: float = 0.2,
         target_false: float = 0.03,
         sigma: float | None = None,
+        decision: Decision = "likeliest",
     ) -> None:
-        super().__init__(window, num_neurons, signal)
+        super().__init__(window, num_neurons, signal, decision)
         check_targets(target_true, target_false)
         self.sigma = math.sqrt(window.length) if sigma is None else sigma
         if not self.sigma > 0:
@@ -192,15 +256,24 @@ class MembraneDecoder(HandmadeDecoder):
 
     The cross-entropy of the membrane of snnTorch's fifth tutorial. Their U is v + theta; a shift
     that all classes share changes nothing. A sum over steps and no probability of the label. The
-    decision is theirs as well: the neuron with most spikes, the first of several.
+    decision is theirs as well, by spikes: the label's probability, of the membrane, need not be the
+    largest. `likeliest` decides by the membrane.
+
+    Args:
+        window: of which the spikes are counted, and v is summed.
+        num_neurons: N_y, the number of classes.
+        signal: the labels.
+        decision: see `HandmadeDecoder`.
     """
 
     PROBABILITY: ClassVar = False
+
+    def __init__(
+        self, window: Window, num_neurons: int, signal: Signal, decision: Decision = "count"
+    ) -> None:
+        super().__init__(window, num_neurons, signal, decision)
 
     def scores(self, code: SpikeCode, every_step: bool) -> Tensor:
         if code.v is None:
             raise ValueError("MembraneDecoder needs a readout that has a distance from threshold")
         return recent(log_softmax(single(code.v), -1), self.length, every_step).sum(2)
-
-    def decide(self, code: SpikeCode) -> tuple[Tensor, Tensor]:
-        return self._at_the_end(code, self.counts(code)[:, 0])

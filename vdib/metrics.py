@@ -60,6 +60,28 @@ def reliability(confidence: Tensor, right: Tensor, num_bins: int = 15) -> Tensor
     return sums.index_add_(0, which, each.double())
 
 
+def confusions(decided: Tensor, labels: Tensor, num_classes: int) -> Tensor:
+    """How often which class (rows) is taken for which (columns), `(O, O)` int64.
+
+    >>> confusions(torch.tensor([0, 1, 1]), torch.tensor([0, 0, 1]), 2)
+    tensor([[1, 1],
+            [0, 1]])
+
+    Args:
+        decided: `(R,)` int64 classes.
+        labels: `(R,)` int64, the true ones.
+        num_classes: O.
+
+    Raises:
+        ValueError: not one decision for each label.
+    """
+    if decided.shape != labels.shape or decided.dim() != 1:
+        got = f"{tuple(decided.shape)} and {tuple(labels.shape)}"
+        raise ValueError(f"got {got}, expected two equal shapes (R,)")
+    pairs = torch.bincount(labels * num_classes + decided, minlength=num_classes**2)
+    return pairs.view(num_classes, num_classes)
+
+
 def calibration_error(bins: Tensor) -> float:
     """How far confidence and accuracy are apart, on average over decisions.
 

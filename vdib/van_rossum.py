@@ -11,7 +11,7 @@ from torch import Tensor
 
 from vdib.dynamics.filters import ExponentialPair
 from vdib.encoder import SpikeCode
-from vdib.handmade import HandmadeDecoder, check_targets
+from vdib.handmade import Decision, HandmadeDecoder, check_targets
 from vdib.precision import single
 from vdib.signal import Signal
 from vdib.window import Window, recent
@@ -34,8 +34,7 @@ class VanRossumDecoder(HandmadeDecoder):
     **Targets.** In L steps the label's neuron is to fire `target_true` L times (rounded, and at
     least once), evenly spaced, the others `target_false` L times: of n spikes one comes at every
     step t at which `(t + 1) n / L` has reached another whole number. At 0.2 these are steps 4, 9,
-    14, ... The trains begin with the window, before which there is silence. The decision is the
-    most likely label, at the end.
+    14, ... The trains begin with the window, before which there is silence.
 
     Args:
         window: of which the spikes are filtered.
@@ -46,6 +45,7 @@ class VanRossumDecoder(HandmadeDecoder):
         tau: time constant of the filter, in steps.
         sigma: deviation of a filtered train from its target at a step, in spikes; the square root
             of tau by default.
+        decision: see `HandmadeDecoder`.
 
     Raises:
         ValueError: targets outside [0, 1], not in this order, or as many spikes for all; a tau or
@@ -65,8 +65,9 @@ class VanRossumDecoder(HandmadeDecoder):
         target_false: float = 0.03,
         tau: float = 5.0,
         sigma: float | None = None,
+        decision: Decision = "likeliest",
     ) -> None:
-        super().__init__(window, num_neurons, signal)
+        super().__init__(window, num_neurons, signal, decision)
         check_targets(target_true, target_false)
         if not 0 < tau < math.inf or not (sigma is None or 0 < sigma < math.inf):
             raise ValueError(f"tau and sigma: got {tau} and {sigma}, expected numbers above 0")

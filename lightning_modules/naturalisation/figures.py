@@ -8,14 +8,12 @@ from torch import Tensor
 
 from vdib.decoder import Decoder, WindowDecoder
 from vdib.encoder import SpikeCode
-from vdib.figures.calibration import calibration
 from vdib.figures.codes import tsne
-from vdib.figures.confusion import confusion
 from vdib.figures.images import reconstructions
 from vdib.figures.spikes import raster
 from vdib.figures.vectors import scatter
 from vdib.lightning_modules.data_module import SpikeBatch
-from vdib.metrics import reliability
+from vdib.lightning_modules.verdicts import Verdicts
 from vdib.signal import Curve, Label
 from vdib.sparse import SparseSpikes
 from vdib.window import recent
@@ -31,6 +29,7 @@ def draw(
     natural: Tensor,
     first: SpikeCode,
     judged: Tensor | None,
+    verdicts: Verdicts | None = None,
 ) -> dict[str, Figure]:
     """The figures of some examples, by name.
 
@@ -42,6 +41,7 @@ def draw(
             probability of each, `(B, 2)`.
         first: the first code, with its hidden spikes.
         judged: classes of the first `SHOWN` images, where there is a judge.
+        verdicts: on all test examples, where they have been tested; of the batch by default.
     """
     signal, target, x = decoder.signal, batch.target.cpu(), batch.spikes[:1]
     dense = x.dense() if isinstance(x, SparseSpikes) else x
@@ -52,9 +52,10 @@ def draw(
         features = decoder.window(recent(spikes, decoder.window.length)).flatten(1)
     figures["code_tsne"] = tsne(features.cpu(), batch.label.cpu())
     if isinstance(signal, Label):
-        labels, sure = natural[:, 0].long(), natural[:, 1]
-        figures["confusion"] = confusion(labels, target, signal.num_classes, signal.names)
-        figures["calibration"] = calibration(reliability(sure, labels == target))
+        verdicts = verdicts or Verdicts(signal)
+        if not verdicts.bins.any():
+            verdicts.add(natural[:, 0].long(), natural[:, 1], target)
+        figures |= verdicts.figures()
     elif isinstance(signal, Curve):
         figures["decoded"] = scatter(natural, target)
     else:

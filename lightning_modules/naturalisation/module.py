@@ -17,7 +17,8 @@ from vdib.lightning_modules.data_module import SpikeBatch
 from vdib.lightning_modules.naturalisation.anytime import AnyTime
 from vdib.lightning_modules.naturalisation.figures import SHOWN, draw
 from vdib.lightning_modules.vdib_module import VDIBModule
-from vdib.metrics import SSIM_SIDE, calibration_error, reliability, ssim
+from vdib.lightning_modules.verdicts import Verdicts
+from vdib.metrics import SSIM_SIDE, ssim
 from vdib.noise import EVALUATION, Noise
 from vdib.objective import BITS_PER_NAT, distortion
 from vdib.precision import single
@@ -70,6 +71,7 @@ class NaturalisationModule(VDIBModule):
         "negative_elbo_nats": "negative ELBO of binary images (nats/sample)",
         "fad": "FAD of drawn images",
         "fad_published": "FAD as published",
+        "fad_images": "images drawn for it",
         "spikes_per_sample": "readout spikes per sample",
         "hidden_spikes_per_sample": "hidden spikes per sample",
         "hidden_rate": "hidden spikes per neuron and step",
@@ -94,7 +96,7 @@ class NaturalisationModule(VDIBModule):
         # In a list: no part of the model, nor of its checkpoints.
         judged = isinstance(self.signal, Image) and self.signal.digits
         self._judge = [load_judge()] if judged else []
-        self._reliability = torch.zeros(())  # of the decisions on test examples so far
+        self._verdicts: Verdicts | None = None  # on the test examples so far
         self._anytime: AnyTime | None = None  # the same, of a run that looks at any time
 
     def judge(self, images: Tensor) -> Tensor | None:
@@ -163,9 +165,8 @@ class NaturalisationModule(VDIBModule):
         if isinstance(self.signal, Label):
             label, probability, step = self._decided(out.code, out.decoded)
             right = (label == batch.target).float()
-            if stage == "test":
-                some = reliability(probability, right)
-                self._reliability = self._reliability.to(some) + some
+            if stage == "test" and self._verdicts is not None:
+                self._verdicts.add(label, probability, batch.target)
             return {"class_accuracy": right.mean(), "decision_step": step.float().mean()}
         figures, natural = {}, self._natural(out.decoded)
         if isinstance(self.signal, Curve):
@@ -180,7 +181,7 @@ class NaturalisationModule(VDIBModule):
         return figures
 
     def on_test_epoch_start(self) -> None:
-        self._reliability = torch.zeros(())
+        self._verdicts = Verdicts(self.signal) if isinstance(self.signal, Label) else None
         data: Any = self.data
         if getattr(data, "looks", 0):
             self._anytime = AnyTime(data.num_steps, data.prepare.binning.dt)
@@ -191,9 +192,9 @@ class NaturalisationModule(VDIBModule):
             self._anytime.sums = self.trainer.strategy.reduce(sums, reduce_op="sum").cpu()
             if self._anytime.judged:
                 self.log_dict({f"test/{k}": v for k, v in self._anytime.figures().items()})
-        if isinstance(self.signal, Label):
-            bins = self.trainer.strategy.reduce(self._reliability, reduce_op="sum")
-            self.log("test/calibration_error", calibration_error(bins))
+        if self._verdicts is not None:
+            self._verdicts.reduce(self.trainer.strategy, self.device)
+            self.log("test/calibration_error", self._verdicts.error)
 
     def constant(self, data: Any) -> tuple[str, float] | None:
         """The best constant answer: mean of images or values, or the frequencies of labels."""
@@ -205,7 +206,8 @@ class NaturalisationModule(VDIBModule):
         return f"best constant {name}", float(distortion(answer.expand(r.shape[:1]), r).mean())
 
     def tables(self) -> dict[str, str]:
-        return {} if self._anytime is None else {"anytime": self._anytime.table()}
+        tables = {} if self._verdicts is None else self._verdicts.tables()
+        return tables if self._anytime is None else {**tables, "anytime": self._anytime.table()}
 
     def _code(self, batch: SpikeBatch, part: slice) -> SpikeCode:
         return self.vdib.encode(batch.spikes[part], Noise(self.seed, EVALUATION, batch.id[part]))
@@ -227,5 +229,6 @@ class NaturalisationModule(VDIBModule):
         if isinstance(self.signal, Image):
             judged = self.judge(natural[:SHOWN].to(self.device))
         first = self._code(batch, slice(1))
-        figures = draw(self.vdib.decoder, batch, torch.cat(spikes), natural, first, judged)
+        codes = torch.cat(spikes)
+        figures = draw(self.vdib.decoder, batch, codes, natural, first, judged, self._verdicts)
         return figures if self._anytime is None else figures | self._anytime.drawn(self.signal)

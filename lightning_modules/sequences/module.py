@@ -18,6 +18,7 @@ from vdib.figures.decoded_curve import curve_over_training, decoded_curve
 from vdib.figures.spikes import raster
 from vdib.lightning_modules.data_module import SpikeBatch
 from vdib.lightning_modules.vdib_module import VDIBModule
+from vdib.lightning_modules.verdicts import Verdicts
 from vdib.neurons.layer import spiking
 from vdib.noise import EVALUATION, Noise
 from vdib.objective import BITS_PER_NAT, distortion
@@ -44,6 +45,7 @@ class SequenceModule(VDIBModule):
         "perplexity": "perplexity on test symbols",
         "bits_per_step": "distortion (bits/symbol)",
         "symbol_accuracy": "share of test symbols foretold",
+        "calibration_error": "expected calibration error of what is foretold",
         "nats_per_step": "distortion (nats/step)",
         "constant_nats_per_step": "distortion without spikes (nats/step)",
         "rate_bits_per_step": "rate (bits/step)",
@@ -104,7 +106,14 @@ class SequenceModule(VDIBModule):
         }
         decoded: Any = out.decoded
         if isinstance(self.signal, Label):
-            right = (decoded.logits.argmax(-1) == batch.target).float()
+            label = decoded.logits.argmax(-1)
+            right = (label == batch.target).float()
+            if stage == "test" and self._verdicts is not None:
+                probability = decoded.probs.gather(-1, label[..., None])[..., 0]
+                scored = (
+                    x[:, self.unscored :].flatten() for x in (label, probability, batch.target)
+                )
+                self._verdicts.add(*scored)
             figures["symbol_accuracy"] = (weights * right).sum(1).mean()
             figures["bits_per_step"] = figures["nats_per_step"] * BITS_PER_NAT
         else:
@@ -120,6 +129,7 @@ class SequenceModule(VDIBModule):
         return torch.logit(per_step, 1e-6)[:, None]
 
     _seen: Tensor | None = None
+    _verdicts: Verdicts | None = None  # on the test symbols so far
 
     def on_validation_epoch_start(self) -> None:
         super().on_validation_epoch_start()
@@ -133,8 +143,17 @@ class SequenceModule(VDIBModule):
         if fitting and self._seen is not None and epoch == 2**moment and moment < MOMENTS:
             self.curves[moment], self.epochs[moment] = self._seen, epoch
 
+    def on_test_epoch_start(self) -> None:
+        self._verdicts = Verdicts(self.signal) if isinstance(self.signal, Label) else None
+
+    def tables(self) -> dict[str, str]:
+        return {} if self._verdicts is None else self._verdicts.tables()
+
     def on_test_epoch_end(self) -> None:
         figures = {"constant_nats_per_step": self._constant_nats(self.data, "test")}
+        if self._verdicts is not None:
+            self._verdicts.reduce(self.trainer.strategy, self.device)
+            figures["calibration_error"] = self._verdicts.error
         if isinstance(self.signal, Label):
             nats = self.trainer.callback_metrics["test/nats_per_step"]
             figures["perplexity"] = math.exp(float(nats))
@@ -167,4 +186,6 @@ class SequenceModule(VDIBModule):
             figures["curve"] = decoded_curve(*now)
             if kept.any():
                 figures["curve_over_training"] = curve_over_training(*then)
+        if self._verdicts is not None and self._verdicts.bins.any():
+            figures |= self._verdicts.figures()
         return figures

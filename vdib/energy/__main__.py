@@ -3,7 +3,8 @@
     python -m vdib.energy runs/naturalise_digits/mine
     python -m vdib.energy RUN --costs my_chip.yaml --examples 100 --check
 
-Writes energy.json and figures/energy.png into the run's folder.
+Writes energy.json and figures/energy.png into the run's folder, or, of a run that ships, into one
+of its name.
 """
 
 import argparse
@@ -20,7 +21,8 @@ def main(args: list[str] | None = None) -> int:
 
 def _energy(args: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m vdib.energy", description=_ABOUT)
-    parser.add_argument("run", metavar="RUN", type=Path, help="the folder of a run of vdib.fit")
+    help = "the folder of a run, or the name of one that ships"
+    parser.add_argument("run", metavar="RUN", type=Path, help=help)
     parser.add_argument("--examples", type=int, help="of the test split, from its first on (all)")
     parser.add_argument(
         "--costs", type=Path, metavar="FILE", help="more cost models, in pJ: a YAML or JSON file"
@@ -39,7 +41,8 @@ def _energy(args: list[str]) -> int:
     from vdib.figures.energy import energy
     from vdib.figures.style import save
     from vdib.runs.cli import prepare
-    from vdib.runs.exported import run_at
+    from vdib.runs.exported import left_by, run_at
+    from vdib.runs.folder import Run
     from vdib.runs.loading import rebuild, take_best
 
     costs = {**COSTS, **(read_costs(options.costs) if options.costs else {})}
@@ -55,11 +58,13 @@ def _energy(args: list[str]) -> int:
             print(check(cli))
     except ValueError as error:  # a part that is of no known kind
         raise UserError(str(error)) from error
-    report.write(folder, found)
-    figure = folder.figures / "energy.png"
+    out = Run(left_by(folder))
+    out.folder.mkdir(exist_ok=True)
+    report.write(out, found)
+    figure = out.figures / "energy.png"
     save(energy(found["joules"]), figure)
     print(report.table(found))
-    print(f"  {folder.energy_file}\n  {figure}")
+    print(f"  {out.energy_file}\n  {figure}")
     return 0
 
 

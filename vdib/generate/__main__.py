@@ -22,7 +22,7 @@ def parser() -> argparse.ArgumentParser:
         description="Draw images from a trained model: spikes from its prior, then its decoder.",
     )
     add = options.add_argument
-    add("run", metavar="RUN", type=Path, help="the folder of a run of vdib.fit, of images")
+    add("run", metavar="RUN", type=Path, help="the folder of a run of images, or one that ships")
     add("--out", type=Path, required=True, help="folder for the images")
     add("--num", type=int, help=f"images to draw ({NUM}; between two examples {STEPS})")
     add("--seed", type=int, default=0, help="of what is drawn (%(default)s)")

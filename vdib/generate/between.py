@@ -30,7 +30,7 @@ def write_between(run: Drawable, ends: list[str], num: int, seed: int, out: Path
     Raises:
         UserError: there is no such example or recording, or the readout takes no drive (one line).
     """
-    x = _numbered(run, ends) if all(map(str.isdecimal, ends)) else _recorded(run, ends)
+    x = _numbered(run, ends) if all(map(_whole, ends)) else _recorded(run, ends)
     shares = torch.linspace(0, 1, num)
     noise = Noise(seed, EVALUATION, torch.zeros(1, dtype=torch.int64))
     try:
@@ -43,12 +43,16 @@ def write_between(run: Drawable, ends: list[str], num: int, seed: int, out: Path
     return f"{num} images from {ends[0]} to {ends[1]} in {out}"
 
 
+def _whole(word: str) -> bool:
+    return word.removeprefix("-").isdecimal()
+
+
 def _numbered(run: Drawable, ends: list[str]) -> Spikes:
     """Test examples by their numbers."""
     run.find_data()
     examples = run.data.split("test")
     rows = [int(end) for end in ends]
-    if wrong := [row for row in rows if row >= len(examples)]:
+    if wrong := [row for row in rows if not 0 <= row < len(examples)]:
         raise UserError(
             f"--between: no test example {wrong[0]}, there are 0 to {len(examples) - 1}"
         )

@@ -14,7 +14,7 @@ from vdib.lightning_modules.naturalisation.module import NaturalisationModule
 from vdib.model import VDIB
 from vdib.runs.cli import prepare
 from vdib.runs.command import UserError
-from vdib.runs.folder import Run
+from vdib.runs.exported import run_at
 from vdib.runs.loading import rebuild, take_best
 from vdib.signal import Image
 
@@ -63,7 +63,8 @@ def drawable(folder: Path) -> Drawable:
         UserError: no finished run, or not one of images; or its model says nothing about which
             codes there are (one line).
     """
-    cli = rebuild(Run(folder))
+    run = run_at(folder)
+    cli = rebuild(run)
     signal = cli.datamodule.signal
     if not isinstance(cli.model, NaturalisationModule) or not isinstance(signal, Image):
         raise UserError(f"{folder} makes {signal.noun}, and no images")
@@ -71,5 +72,5 @@ def drawable(folder: Path) -> Drawable:
         check_drawable(cli.model.vdib)
     except ValueError as error:
         raise UserError(f"{folder}: {error}") from error
-    take_best(cli, Run(folder))
-    return Drawable(folder, cli)
+    take_best(cli, run)
+    return Drawable(run.folder, cli)

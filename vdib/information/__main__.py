@@ -20,7 +20,7 @@ from vdib.runs.command import UserError, run, words_of
 if TYPE_CHECKING:
     from vdib.information.rows import Report
 
-PRIORS = "marginal,past,network"
+PRIORS = ("marginal", "past", "network")
 
 
 def main(args: list[str] | None = None) -> int:
@@ -45,7 +45,11 @@ def _parse(args: list[str]) -> argparse.Namespace:
         help="of a run whose input is simulated (%(default)s)",
     )
     parser.add_argument(
-        "--priors", default=PRIORS, help="that are fitted, words of --model.prior (%(default)s)"
+        "--priors",
+        nargs="*",
+        default=PRIORS,
+        metavar="NAME",
+        help=f"that are fitted, words of --model.prior ({' '.join(PRIORS)})",
     )
     parser.add_argument("--seed", type=int, default=0, help="of all that is drawn (%(default)s)")
     parser.add_argument("--x", default="x", help="array of a .npz: the input (%(default)s)")
@@ -54,7 +58,7 @@ def _parse(args: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--memory", type=int, default=20, help="steps that models of a .npz look back (%(default)s)"
     )
-    parser.add_argument("--out", type=Path, help="folder for a .npz (default: its name)")
+    parser.add_argument("--out", type=Path, help="folder (default: the run's; of a .npz its name)")
     options = parser.parse_args(args)
     for name, least in (("num", 10), ("particles", 2), ("folds", 2), ("memory", 1)):
         if getattr(options, name) < least:
@@ -85,15 +89,17 @@ def _information(args: list[str]) -> int:
         return _write(report, folder / "information.json", folder / "information.png")
     from vdib.information.of_run import of_run
     from vdib.lightning_modules.choices import PRIORS as KNOWN
-    from vdib.runs.folder import Run
+    from vdib.runs.exported import left_by, run_at
 
-    words = [word for word in options.priors.split(",") if word]
-    for word in words:
+    for word in options.priors:
         if word not in KNOWN:
             raise UserError(f"--priors: got {word!r}, expected {', '.join(KNOWN)}")
-    of = Run(options.path)
-    report = of_run(of, options.num, options.particles, options.seed, words, _progress)
-    return _write(report, of.folder / "information.json", of.figures / "information.png")
+    of = run_at(options.path)
+    report = of_run(of, options.num, options.particles, options.seed, options.priors, _progress)
+    folder = options.out or left_by(of)
+    folder.mkdir(parents=True, exist_ok=True)
+    figures = folder if options.out else folder / "figures"
+    return _write(report, folder / "information.json", figures / "information.png")
 
 
 def _write(report: "Report", file: Path, figure: Path) -> int:
@@ -106,6 +112,8 @@ def _write(report: "Report", file: Path, figure: Path) -> int:
         out.write(f"{json.dumps(report.content(), indent=2)}\n".encode())
     panels = []
     for section in report.sections:
+        if not section.rows:
+            continue
         rows = [
             Measured(row.name, row.side, *row.interval.scaled(report.factor))
             for row in section.rows

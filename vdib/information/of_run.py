@@ -1,7 +1,8 @@
 """What the code of a finished run carries, from above and from below.
 
 Sequences are those of the test split, or new ones where the input can be simulated. Priors are
-fitted to codes of training examples, stopped on codes of validation examples, and read on neither.
+fitted to codes of the first 2,000 training examples, that of training from where it stands and
+others from the start, stopped on codes of 400 validation examples, and read on neither.
 
 Legend: N sequences, T steps, N_y readout neurons.
 """
@@ -26,6 +27,7 @@ from vdib.objective import BITS_PER_NAT
 from vdib.prior_fitting import fit_prior
 from vdib.runs.cli import VDIBCLI, prepare
 from vdib.runs.command import UserError
+from vdib.runs.fitted_priors import start_of_fit
 from vdib.runs.folder import Run
 from vdib.runs.loading import rebuild, take_best
 from vdib.spike_code import SpikeCode
@@ -89,7 +91,7 @@ def _measured(
     count, num_steps, num_readout = code.spikes.shape
     rows = [_prior_row("prior of training", model.prior, code, seed)]
     for word in (priors[i] for i in progress(range(len(priors)), "priors")):
-        start = PRIORS[word].part(num_readout, 0.1)
+        start = start_of_fit(cli, word, PRIORS[word].part, train.spikes)
         with torch.enable_grad():
             fitted = fit_prior(start, train, validation, seed)
         rows.append(_prior_row(f"prior {word}, fitted", fitted, code, seed))
@@ -102,11 +104,16 @@ def _measured(
     sections = [whole, *told(cli, num, seed)]
     low = max(row.interval.estimate for row in rows if row.side == "below")
     first = torch.arange(num_readout) < num_readout // 2
-    if process is not None or low < 0.9 * ceiling(count):
+    if num_readout == 1:
+        pass  # one neuron is no two populations
+    elif process is not None or low < 0.9 * ceiling(count):
         fewer = None if both is None else replace(both, num_particles=max(2, particles // 4))
         parts = between_populations(code, first, seed, fewer, x, bar("populations"))
         words = f"a: neurons 0 to {num_readout // 2 - 1}, b: the rest; {_ESTIMATES}"
         sections.append(Section("populations a and b", tuple(parts), note=words))
+    else:
+        words = f"not told apart: log2 {count} bits, the most that {count} show, are reached"
+        sections.append(Section("populations a and b", (), note=words))
     if isinstance(inputs, Tensor) and inputs.dim() == 3 and inputs.shape[2] <= MOST_INPUTS:
         some = slice(0, 200)
         of_train = SpikeCode(train.spikes[some], train.v[some])  # type: ignore[index]

@@ -2,6 +2,7 @@
 
 import shlex
 import statistics
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -66,7 +67,12 @@ def text(name: str, experiment: Experiment, jobs: list[Job]) -> str:
     table = [HEAD, *lines(experiment, jobs)]
     widths = [max(len(line[i]) for line in table) for i in range(len(HEAD))]
     rows = ["  ".join(map(str.ljust, line, widths)).rstrip() for line in table]
-    return "\n".join([f"{name}: {experiment.title}", *rows])
+    said = (("run here", experiment.ours), ("the original", experiment.differs))
+    notes = [
+        textwrap.fill(f"{who}: {words}", 100, initial_indent="  ", subsequent_indent="    ")
+        for who, words in said
+    ]
+    return "\n".join([f"{name}: {experiment.title}, {experiment.source}", *rows, *notes])
 
 
 def _commands(row: Row) -> list[str]:

@@ -3,8 +3,8 @@
     run.json             settings, shapes, versions, the summary, how it was made
     model.safetensors    weights, and what the data module learned
 
-`vdib.load`, `naturalise`, `energy`, `export` and `sample` take such a folder as a run's. It
-is not trained on, and not measured again.
+`vdib.load`, `naturalise`, `generate`, `information`, `energy`, `export` and `sample` take such a
+folder as a run's. It is not trained on, and its summary is not measured again.
 """
 
 import json
@@ -105,6 +105,14 @@ def run_at(path: Path) -> Run:
 
 SHIPPED = Path(vdib.__file__).parent / "pretrained"
 """Where the runs lie that ship with the package, exported, under their names."""
+
+
+def left_by(run: Run) -> Path:
+    """Where what is measured of a run goes: into its folder, or into one of the name of the run.
+
+    The latter of runs that ship, whose folder is the package's.
+    """
+    return Path(run.folder.name) if run.folder.parent == SHIPPED else run.folder
 
 
 def shipped() -> list[str]:

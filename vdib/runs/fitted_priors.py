@@ -86,7 +86,7 @@ def _fitted(
     priors: dict[str, Prior] = {}
     found: dict[str, float] = {}
     for name, kind in tqdm(kinds.items(), "fitting priors", leave=False, disable=quiet):
-        prior = _start(cli, name, kind, train.spikes)
+        prior = start_of_fit(cli, name, kind, train.spikes)
         priors[name] = fit_prior(prior, train, validation, cli.config.seed, weights)
         nats = mean_nats(priors[name], validation, weights)
         found[f"validation_{module.figure_under(f'fitted_{name}')}"] = nats * BITS_PER_NAT
@@ -99,7 +99,9 @@ def _fitted(
     return found
 
 
-def _start(cli: VDIBCLI, name: str, kind: Callable[[int, float], Prior], like: Tensor) -> Prior:
+def start_of_fit(
+    cli: VDIBCLI, name: str, kind: Callable[[int, float], Prior], like: Tensor
+) -> Prior:
     """Where a fit begins: as freshly drawn; where training had such a prior, as it left it."""
     if cli.config.model.init_args.get("prior") == name:
         trained: Prior = cli.model.vdib.prior

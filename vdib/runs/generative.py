@@ -36,8 +36,8 @@ def generative_figures(
         bar: whether to show how far it is.
 
     Returns:
-        `negative_elbo_nats_K`, `fad`, `fad_published`; neither of the latter, and one line on
-        stderr, where the data they need are absent.
+        `negative_elbo_nats_K`, `fad`, `fad_published`, `fad_images`; none of the latter, and
+        one line on stderr, where the data they need are absent.
 
     """
     figures: dict[str, float] = {}
@@ -111,7 +111,11 @@ def distances(
         noise = Noise(module.seed, EVALUATION, torch.tensor(rows, device=module.device))
         drawn.append(draw(module.vdib, len(rows), data.num_steps, noise)[1].cpu())
     images = torch.cat(drawn).view(-1, *module.signal.shape).float()
-    return {"fad": distance.fad(images, real), "fad_published": distance.published_fad(images)}
+    return {
+        "fad": distance.fad(images, real),
+        "fad_published": distance.published_fad(images),
+        "fad_images": count,
+    }
 
 
 def _parts(count: int, size: int, unit: str, bar: bool) -> Iterator[list[int]]:

@@ -12,7 +12,9 @@ from typing import Any
 
 from pytorch_lightning import Trainer
 
+from vdib.files import replacing
 from vdib.lightning_modules.callbacks import Figures
+from vdib.lightning_modules.choices import PRIORS
 from vdib.metrics import wilson_interval
 from vdib.runs.cli import VDIBCLI, prepare
 from vdib.runs.command import UserError, line_of
@@ -123,6 +125,10 @@ def measure(
         summary = {**_added(earlier, summary, cli.model), **summary}
         summary = with_fitted(cli, trainer, summary, cli.config.fit_priors)
         run.write_summary(summary)
+        run.figures.mkdir(exist_ok=True)
+        for name, text in cli.model.tables().items():
+            with replacing(run.figures / f"{name}.csv") as file:
+                file.write(text.encode())
     return summary
 
 
@@ -138,7 +144,7 @@ def _added(earlier: Mapping[str, Any], now: Mapping[str, Any], module: Any) -> d
         return {}
     kinds = [rf"{ELBO}_\d+", r".*_fitted_.*"]
     if not getattr(module, "drawn_images", 0):
-        kinds.append("fad(_published)?")
+        kinds.append("fad(_published|_images)?")
     return {k: v for k, v in earlier.items() if any(re.fullmatch(kind, k) for kind in kinds)}
 
 
@@ -146,7 +152,8 @@ def add_priors(run: Run, names: Sequence[str]) -> int:
     """Fit priors to the code of a finished run, and add what it costs under them to its summary."""
     cli = rebuild(run)
     summary = run.summary()
-    if "validation_samples" not in summary:
+    own = cli.model.cost_name(cli.model.PLANE[0])
+    if "validation_samples" not in summary or f"validation_{own}" not in summary:
         raise UserError(f"{run.summary_file} is of an earlier version: vdib.evaluate {run.folder}")
     prepare(cli)
     take_best(cli, run)
@@ -192,11 +199,20 @@ def report(cli: VDIBCLI, summary: Mapping[str, Any]) -> str:
 
 
 def _words(cli: VDIBCLI, summary: Mapping[str, Any]) -> dict[str, str]:
-    """Keys of the table and their words, bounds by any number of codes below that by one."""
+    """Keys of the table and their words.
+
+    Bounds by any number of codes are below that by one, the costs under other fitted priors below
+    that under the best, which is named.
+    """
     words: dict[str, str] = {}
     for key, own in cli.model.TABLE.items():
         words[key] = own
         if key == ELBO:
             several = (name for name in summary if name.startswith(f"{ELBO}_"))
             words |= {name: f"the same by {name.rpartition('_')[2]} codes" for name in several}
+        if key == cli.model.figure_under("best"):
+            name = summary.get(f"{key.split('_bits')[0]}_prior_best", "as_trained")
+            words[key] = own.replace(" (bits", f": {name} (bits")
+            others = {other: cli.model.figure_under(f"fitted_{other}") for other in PRIORS}
+            words |= {k: f"under {n}, fitted" for n, k in others.items() if n != name}
     return words

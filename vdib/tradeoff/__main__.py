@@ -19,6 +19,8 @@ from vdib.sweep.trials import Done, run_each
 if TYPE_CHECKING:  # for the command's help, PyTorch takes long to import
     from vdib.tradeoff.curves import Job
 
+OWN = {"--seed": "--seeds", "--model.beta": "--betas"}
+"""What runs are not told otherwise."""
 GAINS = ("1", "2", "4", "8", "16")
 
 
@@ -44,6 +46,10 @@ def _parse(args: list[str]) -> tuple[argparse.Namespace, list[str]]:
     parser.add_argument("--workers", type=int, default=1, help="processes, of one thread each")
     parser.add_argument("--name", help="the folder of the runs (default: the time)")
     known, rest = parser.parse_known_args(args)
+    for word in rest:
+        name = word.partition("=")[0]
+        if name in OWN:
+            raise UserError(f"{name}: each run has its own, as {OWN[name]} says")
     for name in ("anneal_epochs", "seeds", "workers"):
         if getattr(known, name) < 1:
             raise UserError(f"--{name}: got {getattr(known, name)}, expected at least 1")

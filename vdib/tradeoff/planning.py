@@ -8,7 +8,7 @@ from datetime import datetime
 from vdib.handmade import HandmadeDecoder
 from vdib.lightning_modules.choices import DECODERS
 from vdib.runs.cli import VDIBCLI, build
-from vdib.runs.command import UserError
+from vdib.runs.command import UserError, tell
 from vdib.signal import Label
 from vdib.tradeoff.curves import ANNEALED, CURVES, FROZEN, Plan
 
@@ -44,7 +44,8 @@ class Axes:
 def planned(asked: argparse.Namespace, common: Sequence[str]) -> tuple[Plan, Axes]:
     """The runs, and what of them is drawn.
 
-    Every curve's words are tried on the parser before anything runs.
+    Every curve's words are tried on the parser before anything runs; where no curve is named,
+    those that this config cannot have are left out, and said.
 
     Raises:
         UserError: in one line, whatever is wrong with them.
@@ -53,10 +54,18 @@ def planned(asked: argparse.Namespace, common: Sequence[str]) -> tuple[Plan, Axe
     words = [*common, "--name", name, "--model.beta", asked.betas[0]]
     cli = build(words)
     curves = _curves(asked.curves, cli)
-    built = {curve: build([*words, *own]) for curve, own in curves.items()}
+    built = {}
+    for curve, own in curves.items():
+        try:
+            for gain in asked.gains if curve == FROZEN else ():
+                build([*words, *own, "--model.encoder_gain", gain])
+            built[curve] = build([*words, *own])
+        except UserError as error:
+            if asked.curves:
+                raise
+            tell(f"no curve {curve}: {error}")
+    curves = {curve: curves[curve] for curve in built}
     gains = asked.gains if FROZEN in curves else ()
-    for gain in gains:
-        build([*words, *curves[FROZEN], "--model.encoder_gain", gain])
     module = cli.model
     rate, distortion, unit = module.PLANE
     plan = Plan(curves, asked.betas, gains, asked.seeds, common, cli.folder, asked.anneal_epochs)
