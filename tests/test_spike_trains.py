@@ -321,6 +321,8 @@ def test_sessions_that_do_not_fit_are_one_line(session: Callable[..., None]) -> 
     refused(["a.nwb: no trials"])
     session("d/a.nwb", UNITS, [(1.0, 0.5)], label=["x"])
     refused(["a.nwb, trial 0: from 1.0 to 0.5, expected a later stop"])
+    session("d/a.nwb", [[0.1], [0.2, np.nan]], TRIALS, label=["x", "y", "x"])
+    refused(["a.nwb, unit 1: times that are no numbers, expected finite ones"])
     Path("d/a.nwb").write_bytes(b"junk")
     refused(["a.nwb is damaged, or no NWB file"])
 
