@@ -49,6 +49,11 @@ def trials(path: Path, target: Target, column: str, scale: float, split: str) ->
                 "--data.trial_column"
             )
         each = [np.sort(np.asarray(units["spike_times"][i])) for i in range(len(units))]
+        for i, times in enumerate(each):
+            if not np.isfinite(times).all():
+                raise ValueError(
+                    f"{path}, unit {i}: times that are no numbers, expected finite ones"
+                )
         starts, stops = (np.asarray(table[name][:]) for name in ("start_time", "stop_time"))
         found = []
         for i, (start, stop) in enumerate(zip(starts, stops, strict=True)):

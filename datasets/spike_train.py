@@ -68,6 +68,8 @@ def as_target(value: Any, target: Target, where: str) -> Any:
     if target == "curve":
         if array.ndim > 1 or not array.size:
             raise ValueError(f"{where}: curve of shape {array.shape}, expected (D,)")
+        if np.abs(array).max() > np.finfo(np.float32).max:
+            raise ValueError(f"{where}: curve with values beyond float32, up to 3.4e38")
         return array.reshape(1, -1).astype(np.float32)
     if array.ndim != 2 or not array.size:
         raise ValueError(f"{where}: image of shape {array.shape}, expected (H, W)")

@@ -72,11 +72,14 @@ def trains_below(path: Path, target: Target, column: str, scale: float, dt: int)
 def _labels_csv(path: Path) -> dict[str, str]:
     if not path.is_file():
         return {}
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        table = csv.DictReader(file)
-        if not {"file", "label"} <= set(table.fieldnames or ()):
-            raise ValueError(f"{path}: expected columns file and label, got {table.fieldnames}")
-        return {row["file"]: row["label"] for row in table}
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            table = csv.DictReader(file)
+            if not {"file", "label"} <= set(table.fieldnames or ()):
+                raise ValueError(f"{path}: expected columns file and label, got {table.fieldnames}")
+            return {row["file"]: row["label"] for row in table}
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is no text in UTF-8: {error.reason}") from None
 
 
 def _examples(
@@ -102,8 +105,11 @@ def _examples(
         count, duration, num_units = len(dense), dense.shape[1] * dt, dense.shape[2]
         time = step * dt
     else:
-        trial = np.asarray(arrays["trial"] if many else np.zeros(len(arrays["times"]), np.int64))
-        if trial.shape != arrays["times"].shape or trial.dtype.kind not in "iu":
+        time, unit = arrays["times"], arrays["units"]
+        if time.ndim != 1 or time.shape != unit.shape:
+            in_us(time, unit, scale, str(path))
+        trial = np.asarray(arrays["trial"] if many else np.zeros(len(time), np.int64))
+        if trial.shape != time.shape or trial.dtype.kind not in "iu":
             raise ValueError(f"{path}: trial {trial.shape}, expected whole numbers, one a spike")
         count, duration, num_units = len(targets), 0, 0
         if len(trial) and not 0 <= trial.min() <= trial.max() < count:
@@ -111,11 +117,10 @@ def _examples(
                 f"{path}: trials {trial.min()} to {trial.max()}, expected 0 to {count - 1}, "
                 f"as there are {count} targets"
             )
-        time, unit = arrays["times"], arrays["units"]
-        if time.shape != unit.shape:
-            in_us(time, unit, scale, str(path))
     if len(targets) != count:
         raise ValueError(f"{path}: {len(targets)} targets for {count} examples, expected as many")
+    if not count:
+        raise ValueError(f"{path}: no examples, expected 1 or more")
     order = np.argsort(trial, kind="stable")
     bounds = np.searchsorted(trial[order], np.arange(count + 1))
     for i in range(count):

@@ -141,8 +141,10 @@ class SpikeTrainSplits(RecordingSplits):
         said = {"label": class_names, "image": image_shape, "curve": curve_size}[target]
         if num_units is None or num_steps is None or said is None:
             trains = self._trains()
-            num_units = num_units or common(trains)
-            num_steps = num_steps or max(2, -(-max(t.duration for t in trains) // self.dt))
+            if num_units is None:
+                num_units = common(trains)
+            if num_steps is None:
+                num_steps = max(2, -(-max(t.duration for t in trains) // self.dt))
             if target == "label" and class_names is None:
                 class_names = in_order({str(train.target) for train in trains})
             elif said is None:

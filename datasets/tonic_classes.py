@@ -81,6 +81,10 @@ def tonic_part(kind: Any, part: str, root: Path, download: bool, options: Mappin
         return here(str(root), **how)
     except FileNotFoundError:
         raise
+    except SystemExit as error:  # with which DVSLip ends the process where a folder is missing
+        raise FileNotFoundError(
+            f"no files of tonic's {kind.__name__} below {root}: put them there, tonic fetches none"
+        ) from error
     except (OSError, RuntimeError) as error:
         line = (str(error).splitlines() or [type(error).__name__])[0]
         raise OSError(f"tonic's {kind.__name__} could not be opened: {line}") from error

@@ -203,6 +203,11 @@ WRONG: dict[str, tuple[dict[str, Any], list[str]]] = {
     "no times": ({"times": None}, ["has units, label, expected times and units, or spikes"]),
     "counts": ({"spikes": np.full((3, 2), 2)}, ["expected 0 or 1"]),
     "trial": ({"trial": [0, 2], "labels": [0, 1], "label": None}, ["trials 0 to 2, expected 0 to"]),
+    "planes": ({"times": np.zeros((2, 3))}, ["times (2, 3) and units (2,), expected one length"]),
+    "no examples": (
+        {"spikes": np.ones((0, 3, 2)), "labels": [], "label": None},
+        ["no examples, expected 1 or more"],
+    ),
     "targets": (
         {"spikes": np.ones((3, 3, 2)), "labels": [1, 2], "label": None},
         ["2 targets for 3 examples, expected as many"],
@@ -236,6 +241,8 @@ def test_files_that_do_not_go_together_are_one_line() -> None:
     save("d/b.npz", **some(0), label=1, image=np.zeros((3, 3)), curve=[1.0, np.inf])
     refused(["images of one shape expected: ", "a.npz has (2, 3)", "b.npz (3, 3)"], target="image")
     refused(["b.npz: curve with values that are no numbers"], target="curve")
+    save("d/b.npz", **some(0), curve=[1.0, -1e300])
+    refused(["b.npz: curve with values beyond float32"], target="curve")
     save("d/b.npz", spikes=np.ones((3, 2)), label=1)
     save("d/c.npz", spikes=np.ones((3, 4)), label=1)
     refused(["as many units everywhere expected: ", "b.npz has 2, ", "c.npz 4"])
@@ -244,11 +251,15 @@ def test_files_that_do_not_go_together_are_one_line() -> None:
     Path("d/c.npz").unlink()
     Path("d/labels.csv").write_text("name,class\n")
     refused(["labels.csv: expected columns file and label"])
+    Path("d/labels.csv").write_bytes(b"file,label\na.npz,\xff\n")
+    refused(["labels.csv is no text in UTF-8: "])
     Path("d/labels.csv").unlink()
     refused(["target: got 'lable'"], target="lable")
     refused(["validation and test: got 0.1 and 0.0"], test=0.0)
     refused(["step_ms and time_scale"], step_ms=0.0)
     refused(["num_steps and num_units: got 1 and"], num_steps=1)
+    refused(["num_steps and num_units: got 0 and"], num_steps=0)
+    refused(["num_steps and num_units: got", " and 0, expected"], num_units=0)
     splits = SpikeTrainSplits("d", num_units=2, num_steps=4, class_names=["0", "1"])
     with pytest.raises(ValueError, match="2 examples are too few for splits of their own"):
         splits.recordings("train")
@@ -321,6 +332,8 @@ def test_sessions_that_do_not_fit_are_one_line(session: Callable[..., None]) -> 
     refused(["a.nwb: no trials"])
     session("d/a.nwb", UNITS, [(1.0, 0.5)], label=["x"])
     refused(["a.nwb, trial 0: from 1.0 to 0.5, expected a later stop"])
+    session("d/a.nwb", [[0.1], [0.2, np.nan]], TRIALS, label=["x", "y", "x"])
+    refused(["a.nwb, unit 1: times that are no numbers, expected finite ones"])
     Path("d/a.nwb").write_bytes(b"junk")
     refused(["a.nwb is damaged, or no NWB file"])
 

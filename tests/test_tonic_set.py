@@ -102,6 +102,13 @@ class Boxes(Frames):
         return line_of(index), (1, 2)
 
 
+class Leaving(Parted):
+    """Ends the process where its files are missing, as DVSLip does."""
+
+    def download(self) -> None:
+        raise SystemExit
+
+
 class Scenes(Frames):
     def __init__(self, save_to: str, scene: str) -> None:
         super().__init__(save_to)
@@ -111,7 +118,7 @@ class Scenes(Frames):
 def tonic(monkeypatch: pytest.MonkeyPatch) -> None:
     """A package of that name, whether the real one is installed or not."""
     package, module = ModuleType("tonic"), ModuleType("tonic.datasets")
-    for kind in (Parted, InThree, Whole, Frames, Boxes, Scenes):
+    for kind in (Parted, InThree, Whole, Frames, Boxes, Leaving, Scenes):
         setattr(module, kind.__name__, kind)
     package.datasets = module  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "tonic", package)
@@ -219,6 +226,10 @@ def made_before() -> Any:
         ({"downsample": 3}, ["downsample: got 3, expected a divisor of 20 units"]),
         ({"num_steps": 1}, ["num_steps >= 2"]),
         ({"root": "nowhere"}, ["no files of tonic's Parted below ", "--data.download true"]),
+        (
+            {"name": "Leaving", "root": "nowhere", "download": True},
+            ["below ", "put them there"],
+        ),
         ({"root": "nowhere", "download": True}, ["tonic's Parted could not", "the server sleeps"]),
     ],
 )
