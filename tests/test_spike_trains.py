@@ -201,8 +201,12 @@ WRONG: dict[str, tuple[dict[str, Any], list[str]]] = {
     "label": ({"label": 0.5}, ["label '0.5', expected a whole number or word"]),
     "late": ({"times": [0.1, 1e300]}, ["a time of 1e+300: --data.time_scale"]),
     "no times": ({"times": None}, ["has units, label, expected times and units, or spikes"]),
+    "no length": ({"times": 0.1, "units": 0}, ["times () and units (), expected one length"]),
+    "words": ({"spikes": np.full((3, 2), "x")}, ["spikes of shape (3, 2), expected 0 or 1"]),
     "counts": ({"spikes": np.full((3, 2), 2)}, ["expected 0 or 1"]),
     "trial": ({"trial": [0, 2], "labels": [0, 1], "label": None}, ["trials 0 to 2, expected 0 to"]),
+    "late trial": ({"trial": [0, 1 << 60]}, ["expected 0 to 999999"]),
+    "one target": ({"trial": [0, 1]}, ["1 targets for 2 examples, expected as many"]),
     "targets": (
         {"spikes": np.ones((3, 3, 2)), "labels": [1, 2], "label": None},
         ["2 targets for 3 examples, expected as many"],
@@ -241,6 +245,13 @@ def test_files_that_do_not_go_together_are_one_line() -> None:
     refused(["as many units everywhere expected: ", "b.npz has 2, ", "c.npz 4"])
     Path("d/c.npz").write_bytes(b"junk")
     refused(["c.npz is damaged, or no .npz of plain arrays"])
+    np.savez_compressed("d/c.npz", **some(0))
+    whole = Path("d/c.npz").read_bytes()
+    Path("d/c.npz").write_bytes(whole[:60] + b"junk" + whole[64:])
+    refused(["c.npz is damaged, or no .npz of plain arrays"])
+    with Path("d/c.npz").open("wb") as file:
+        np.save(file, np.ones((3, 2)))
+    refused(["c.npz is damaged, or no .npz of plain arrays"])
     Path("d/c.npz").unlink()
     Path("d/labels.csv").write_text("name,class\n")
     refused(["labels.csv: expected columns file and label"])
@@ -258,7 +269,7 @@ def test_files_that_do_not_go_together_are_one_line() -> None:
     with pytest.raises(ValueError, match=r"label '2', expected one of 0, 1"):
         splits.recordings("train")
     splits = SpikeTrainSplits("d", num_units=2, num_steps=4)
-    with pytest.raises(ValueError, match=r"unit \d, expected 0 to 1: --data.num_units"):
+    with pytest.raises(ValueError, match=r"unit \d, expected 0 to 1: --data.num_units of the run"):
         spikes_of(splits)
 
 
