@@ -94,7 +94,8 @@ def in_us(times: Any, units: Any, scale: float, where: str) -> tuple[Any, Any]:
         )
     if times.dtype.kind not in "iuf" or not np.isfinite(times).all():
         raise ValueError(f"{where}: times that are no numbers, expected finite ones")
-    whole = units.astype(np.int64) if units.dtype.kind in "iuf" else units
+    with np.errstate(invalid="ignore"):  # NaN becomes some number, which it is not
+        whole = units.astype(np.int64) if units.dtype.kind in "iuf" else units
     if units.dtype.kind not in "iuf" or (whole != units).any() or (whole < 0).any():
         raise ValueError(f"{where}: units, expected whole numbers from 0")
     if (times < 0).any():

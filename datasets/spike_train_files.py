@@ -25,15 +25,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vdib.datasets.find_recordings import files_below
+from vdib.datasets.find_recordings import FilesBelow, files_below
 from vdib.datasets.nwb import trials
 from vdib.datasets.spike_train import Target, Train, as_target, in_us
 
 SPLITS = {"train": "train", "validation": "validation", "val": "validation", "test": "test"}
 """Folders that say which split their files are of."""
-SUFFIXES = (".npz", ".nwb")
 MOST_TRIALS = 1_000_000
 _TARGETS = ("label", "labels", "image", "images", "curve", "curves")
+
+
+def train_files(folder: Path, exclude: Sequence[str] = ()) -> FilesBelow:
+    """The files below a folder that may hold spike trains, by their names."""
+    return FilesBelow(list(files_below(folder, (".npz", ".nwb"), exclude)), [])
 
 
 def trains_below(
@@ -52,7 +56,7 @@ def trains_below(
         FileNotFoundError: no files (one line).
         ValueError: a file that is none, or whose parts do not fit (one line, which names it).
     """
-    files = [path] if path.is_file() else list(files_below(path, SUFFIXES))
+    files = [path] if path.is_file() else train_files(path).recordings
     if not files:
         raise FileNotFoundError(f"no spike trains (.npz, .nwb) below {path}")
     root = path.parent if path.is_file() else path
@@ -89,7 +93,7 @@ def _examples(
 ) -> Iterator[Train]:
     """Those of a .npz."""
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
     except OSError:
         raise
