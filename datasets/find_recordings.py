@@ -1,6 +1,6 @@
 """Which files below a folder are recordings: by their content where their names do not tell."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import NamedTuple
@@ -29,15 +29,23 @@ def recordings_below(folder: Path, exclude: Sequence[str] = ()) -> FilesBelow:
         exclude: patterns of names, or of paths below the folder: `*_bbox.npy`, `labels/*`.
     """
     below = FilesBelow([], [])
+    for path in files_below(folder, SUFFIXES, exclude):
+        (below.recordings if may_be_recording(path) else below.others).append(path)
+    return below
+
+
+def files_below(
+    folder: Path, suffixes: Sequence[str], exclude: Sequence[str] = ()
+) -> Iterator[Path]:
+    """Files that go by these suffixes, in order, but for hidden and excluded ones."""
     for path in sorted(folder.rglob("*")):
-        if path.suffix.lower() not in SUFFIXES or path.name.startswith("."):
+        if path.suffix.lower() not in suffixes or path.name.startswith("."):
             continue
         names = (path.name, path.relative_to(folder).as_posix())
         if any(fnmatch(name, pattern) for name in names for pattern in exclude):
             continue
         if path.is_file():
-            (below.recordings if may_be_recording(path) else below.others).append(path)
-    return below
+            yield path
 
 
 def may_be_recording(path: Path) -> bool:

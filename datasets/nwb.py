@@ -12,13 +12,13 @@ from vdib.datasets.extras import import_extra
 from vdib.datasets.spike_train import Target, Train, as_target, in_us
 
 
-def trials(path: Path, target: Target, column: str, scale: float, split: str) -> list[Train]:
+def trials(path: Path, target: Target | None, column: str, scale: float, split: str) -> list[Train]:
     """The trials in a file; times count from a trial's start to its stop.
 
     Args:
         path: of the file, with a table of units (`spike_times`) and one of trials (`start_time`,
             `stop_time`).
-        target: what each trial is to become.
+        target: what each trial is to become; None where the table need not say it.
         column: of the table of trials, that holds it.
         scale: us per unit of time; NWB's times are in seconds.
         split: which it is of, where its folder says so.
@@ -42,7 +42,7 @@ def trials(path: Path, target: Target, column: str, scale: float, split: str) ->
             raise ValueError(f"{path}: no units with spike_times")
         if table is None or not len(table):
             raise ValueError(f"{path}: no trials")
-        if column not in table.colnames:
+        if target is not None and column not in table.colnames:
             known = ", ".join(name for name in table.colnames if not name.endswith("_time"))
             raise ValueError(
                 f"{path}: no column {column!r} of trials, which have {known or 'none'}: "
@@ -66,7 +66,7 @@ def trials(path: Path, target: Target, column: str, scale: float, split: str) ->
             time = np.concatenate([*inside, np.zeros(0)]) - start
             order = np.argsort(time, kind="stable")
             us, who = in_us(time[order], unit[order], scale, where)
-            value = as_target(table[column][i], target, where)
+            value = None if target is None else as_target(table[column][i], target, where)
             last = max(1, round((stop - start) * scale))
             found.append(Train(us, who, value, last, len(each), path, where, split))
     return found

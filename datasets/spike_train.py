@@ -21,7 +21,8 @@ class Train:
     Attributes:
         time: `(S,)` int64 us from its beginning, never falling.
         unit: `(S,)` int64.
-        target: the name of a class, an image `(H, W)` uint8, or a vector `(1, D)` float32.
+        target: the name of a class, an image `(H, W)` uint8, or a vector `(1, D)` float32; None
+            where nobody asked for it.
         duration: us, as far as is known: up to and with the last spike where nothing else is.
         num_units: that the file says there are; 0 where it says nothing.
         path: of the file.
@@ -95,7 +96,8 @@ def in_us(times: Any, units: Any, scale: float, where: str) -> tuple[Any, Any]:
         )
     if times.dtype.kind not in "iuf" or not np.isfinite(times).all():
         raise ValueError(f"{where}: times that are no numbers, expected finite ones")
-    whole = units.astype(np.int64) if units.dtype.kind in "iuf" else units
+    with np.errstate(invalid="ignore"):  # NaN becomes some number, which it is not
+        whole = units.astype(np.int64) if units.dtype.kind in "iuf" else units
     if units.dtype.kind not in "iuf" or (whole != units).any() or (whole < 0).any():
         raise ValueError(f"{where}: units, expected whole numbers from 0")
     if (times < 0).any():
@@ -107,5 +109,5 @@ def in_us(times: Any, units: Any, scale: float, where: str) -> tuple[Any, Any]:
         raise ValueError(f"{where}: times fall after spike {falls[0]}: sort them with their units")
     us = np.floor(times.astype(np.float64) * scale + 1e-6)  # 0.3 s are 300,000 us in any notation
     if len(us) and us[-1] > 1e15:
-        raise ValueError(f"{where}: a time of {times[-1]}: --data.time_scale, us per unit of time")
+        raise ValueError(f"{where}: a time of {times[-1]}: --data.time_scale of the run, us a unit")
     return us.astype(np.int64), whole

@@ -66,22 +66,30 @@ class SpikeTrains(RecordingSet):
         self.shown = [Shown(*one) for one in zip(labels, rows, ids, strict=True)]
 
     def recording(self, index: int) -> Recording:
-        train = self.trains[index]
-        beyond = train.unit >= self.num_units
-        if beyond.any():
-            raise ValueError(
-                f"{train.where}: unit {train.unit[beyond][0]}, expected 0 to {self.num_units - 1}: "
-                "--data.num_units"
-            )
-        x, origin = train.unit.astype(np.int16), Origin(train.where, "spike trains")
-        on = np.ones(len(x), np.bool_)
-        return Recording(x, np.zeros_like(x), train.time, on, (self.num_units, 1), origin)
+        return as_recording(self.trains[index], self.num_units)
 
     def identity(self) -> Any:
         content = sha256()
         for train in self.trains:
             content.update(train.time.tobytes() + b"|" + train.unit.tobytes() + b"\n")
         return [self.num_units, [len(train.time) for train in self.trains], content.hexdigest()]
+
+
+def as_recording(train: Train, num_units: int) -> Recording:
+    """A spike train as a recording of a sensor of one row, a unit a pixel.
+
+    Raises:
+        ValueError: a unit that the sensor has no pixel for.
+    """
+    beyond = train.unit >= num_units
+    if beyond.any():
+        raise ValueError(
+            f"{train.where}: unit {train.unit[beyond][0]}, expected 0 to {num_units - 1}: "
+            "--data.num_units of the run"
+        )
+    x, origin = train.unit.astype(np.int16), Origin(train.where, "spike trains")
+    on = np.ones(len(x), np.bool_)
+    return Recording(x, np.zeros_like(x), train.time, on, (num_units, 1), origin)
 
 
 class SpikeTrainSplits(RecordingSplits):
@@ -176,6 +184,17 @@ class SpikeTrainSplits(RecordingSplits):
         if self._read is None:
             self._read = trains_below(self.path, self.target, self.column, self.scale, self.dt)
         return self._read
+
+    def untold(self, path: Path) -> list[Recording]:
+        """The examples in a file, read as those of the folder, whether it holds targets or not.
+
+        Raises:
+            ValueError: a file that is none, or holds no examples (one line, which names it).
+        """
+        trains = trains_below(path, None, self.column, self.scale, self.dt)
+        if not trains:
+            raise ValueError(f"{path}: no examples")
+        return [as_recording(train, self.num_units) for train in trains]
 
     def recordings(self, split: Split) -> Sequence[RecordingSet]:
         trains = self._trains()

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import PIL.Image
 import pytest
 import recordings as make
 import torch
@@ -15,7 +16,9 @@ import vdib
 from vdib import evaluate, fit
 from vdib.datasets.spike_train_files import trains_below
 from vdib.datasets.spike_trains import SpikeTrainSplits
+from vdib.generate import __main__ as generate
 from vdib.lightning_modules.naturalisation.event_data import EVENT_DATA
+from vdib.live import __main__ as live
 from vdib.naturalise import __main__ as naturalise
 from vdib.noise import EVALUATION, Noise
 from vdib.signal import Curve, Image, Label
@@ -198,9 +201,12 @@ WRONG: dict[str, tuple[dict[str, Any], list[str]]] = {
     "lengths": ({"units": [0]}, ["times (2,) and units (1,), expected one length"]),
     "units": ({"units": [0, -1]}, ["units, expected whole numbers from 0"]),
     "halves": ({"units": [0, 0.5]}, ["units, expected whole numbers"]),
+    "no units": ({"units": [0, np.nan]}, ["units, expected whole numbers"]),
     "label": ({"label": 0.5}, ["label '0.5', expected a whole number or word"]),
     "late": ({"times": [0.1, 1e300]}, ["a time of 1e+300: --data.time_scale"]),
     "no times": ({"times": None}, ["has units, label, expected times and units, or spikes"]),
+    "no length": ({"times": 0.1, "units": 0}, ["times () and units (), expected one length"]),
+    "words": ({"spikes": np.full((3, 2), "x")}, ["spikes of shape (3, 2), expected 0 or 1"]),
     "counts": ({"spikes": np.full((3, 2), 2)}, ["expected 0 or 1"]),
     "trial": ({"trial": [0, 2], "labels": [0, 1], "label": None}, ["trials 0 to 2, expected 0 to"]),
     "planes": ({"times": np.zeros((2, 3))}, ["times (2, 3) and units (2,), expected one length"]),
@@ -208,6 +214,8 @@ WRONG: dict[str, tuple[dict[str, Any], list[str]]] = {
         {"spikes": np.ones((0, 3, 2)), "labels": [], "label": None},
         ["no examples, expected 1 or more"],
     ),
+    "late trial": ({"trial": [0, 1 << 60]}, ["expected 0 to 999999"]),
+    "one target": ({"trial": [0, 1]}, ["1 targets for 2 examples, expected as many"]),
     "targets": (
         {"spikes": np.ones((3, 3, 2)), "labels": [1, 2], "label": None},
         ["2 targets for 3 examples, expected as many"],
@@ -248,6 +256,13 @@ def test_files_that_do_not_go_together_are_one_line() -> None:
     refused(["as many units everywhere expected: ", "b.npz has 2, ", "c.npz 4"])
     Path("d/c.npz").write_bytes(b"junk")
     refused(["c.npz is damaged, or no .npz of plain arrays"])
+    np.savez_compressed("d/c.npz", **some(0))
+    whole = Path("d/c.npz").read_bytes()
+    Path("d/c.npz").write_bytes(whole[:60] + b"junk" + whole[64:])
+    refused(["c.npz is damaged, or no .npz of plain arrays"])
+    with Path("d/c.npz").open("wb") as file:
+        np.save(file, np.ones((3, 2)))
+    refused(["c.npz is damaged, or no .npz of plain arrays"])
     Path("d/c.npz").unlink()
     Path("d/labels.csv").write_text("name,class\n")
     refused(["labels.csv: expected columns file and label"])
@@ -269,7 +284,7 @@ def test_files_that_do_not_go_together_are_one_line() -> None:
     with pytest.raises(ValueError, match=r"label '2', expected one of 0, 1"):
         splits.recordings("train")
     splits = SpikeTrainSplits("d", num_units=2, num_steps=4)
-    with pytest.raises(ValueError, match=r"unit \d, expected 0 to 1: --data.num_units"):
+    with pytest.raises(ValueError, match=r"unit \d, expected 0 to 1: --data.num_units of the run"):
         spikes_of(splits)
 
 
@@ -320,6 +335,19 @@ def test_trials_of_a_session(session: Callable[..., None]) -> None:
     by_hand = SpikeTrainSplits("d", "curve", trial_column="hand", step_ms=100)
     (recordings,) = by_hand.recordings("test")
     np.testing.assert_array_equal(recordings.images[:, 0], curves)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_trials_need_no_column_to_be_classified(session: Callable[..., None]) -> None:
+    session("d/a.nwb", UNITS, TRIALS, side=["left", "right", "left"])
+    session("b.nwb", UNITS, TRIALS)
+    splits = SpikeTrainSplits("d", trial_column="side", step_ms=100)
+    found = splits.untold(Path("b.nwb"))
+    trained = [splits.prepare(train) for train in splits.untold(Path("d/a.nwb"))]
+    for one, other in zip(map(splits.prepare, found), trained, strict=True):
+        np.testing.assert_array_equal(one[0], other[0])
+        np.testing.assert_array_equal(one[1], other[1])
+    assert [len(train) for train in found] == [1, 2, 2]
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -375,15 +403,165 @@ def test_a_run_over_labels_and_its_evaluation(capsys: pytest.CaptureFixture[str]
     assert sum(int(n) for row in table[1:] for n in row.split(",")[1:]) == 6
     assert evaluate.main([str(run)]) == 0
     assert summary(run) == first
-    capsys.readouterr()
-    assert naturalise.main(["d/cat/0.npz", "--run", str(run), "--out", "out"]) == 2
-    line = capsys.readouterr().err.splitlines()[-1]
-    make.one_line(line, "vdib: ", str(run), "trained on spike trains, and not on recordings")
     Path("d").rename("gone")
     assert vdib.load(run).decoder.signal == Label(2, ("cat", "dog"))
     capsys.readouterr()
     assert evaluate.main([str(run)]) == 2
     make.one_line(capsys.readouterr().err.strip(), "vdib: no spike trains")
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folders of runs over labels, images and curves, whose examples are no longer there."""
+    root = tmp_path_factory.mktemp("trained")
+    for i in range(30):
+        told = {"label": ("cat", "dog")[i % 2], "image": np.eye(4) * (i % 2), "curve": [1.0, i % 2]}
+        save(str(root / "d" / f"{i}.npz"), **some(i), **told)
+    place = ["--runs", str(root), "--experiment", "x", "--data.path", str(root / "d")]
+    more = ["--data.cache", "false", "--figures_every", "-1", "--fit_priors", "[]"]
+    for target in ("label", "image", "curve"):
+        words = [*TINY, *place, *more, "--data.target", target, "--name", target]
+        assert fit.main(words) == 0
+    (root / "d").rename(root / "gone")
+    return root / "x"
+
+
+def naturalised(run: Path, *words: str) -> int:
+    return naturalise.main([*words, "--run", str(run), "--out", "out"])
+
+
+def rows() -> list[list[str]]:
+    with Path("out/labels.csv").open(newline="") as file:
+        first, *others = csv.reader(file)
+    assert first == ["recording", "end_s", "label", "probability", "decision_ms"]
+    return others
+
+
+def modules_own(run: Path, target: str, path: str) -> tuple[Any, SpikeTrainSplits, Any]:
+    """A run's module and splits, and the spikes of a folder's test examples by its data module."""
+    from vdib.naturalise.naturaliser import naturaliser_of
+
+    model = naturaliser_of(run)
+    assert model.trains is not None
+    settings = {**model.trains.found, "path": path, "target": target, "cache": False}
+    data = EVENT_DATA["SpikeTrainData"](**settings)
+    return model.module, model.trains, data.examples("test", 99).spikes
+
+
+def test_new_trials_are_classified(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As by the model and its data module, for which alone the files of `told` have labels."""
+    rng = np.random.default_rng(0)
+    dense = (rng.random((35, 9, 5)) < 0.3).astype(np.uint8)
+    parts = [some(100 + i) for i in range(3)]
+    times, units = (np.concatenate([part[key] for part in parts]) for key in ("times", "units"))
+    trial = np.repeat([0, 1, 3], 12)  # none fires in the third
+    new = {
+        "a.npz": {"spikes": dense},
+        "b.npz": {"times": times, "units": units, "trial": trial},
+        "c/d.npz": some(7),
+        "c/e,f.npz": {"times": np.zeros(0), "units": np.zeros(0, int)},
+    }
+    counts = (35, 4, 1, 1)
+    for (name, arrays), count in zip(new.items(), counts, strict=True):
+        save(name, **arrays)
+        labels: Any = "dog" if count == 1 else ["dog"] * count
+        save(f"told/test/{name}", **arrays, label=labels)
+    assert naturalised(trained / "label", "a.npz", "b.npz", "c") == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "4 of 4 recordings naturalised in out"
+    module, splits, spikes = modules_own(trained / "label", "label", "told")
+    assert len(spikes) == sum(counts)
+    with torch.no_grad():
+        # Of the same noise for all: what a trial is taken for depends on it alone.
+        code = module.vdib.encode(spikes, Noise(0, EVALUATION, torch.zeros(41, dtype=torch.int64)))
+        shares = module.vdib.decode(code).probs[:, 0]
+        label, step = module.vdib.decoder.decide(code)
+    names = [f"a.npz[{i}]" for i in range(35)] + [f"b.npz[{i}]" for i in range(4)]
+    found = rows()
+    assert [row[0] for row in found] == [*names, "c/d.npz", "c/e,f.npz"]
+    steps = splits.prepare.binning.num_steps
+    assert {row[1] for row in found} == {f"{steps * 0.01:.6f}"}
+    assert [row[2] for row in found] == [("cat", "dog")[each] for each in label.tolist()]
+    expected = shares.gather(1, label[:, None])[:, 0]
+    np.testing.assert_allclose([float(row[3]) for row in found], expected, atol=2e-6)
+    assert [float(row[4]) for row in found] == [10.0 * each for each in step.tolist()]
+
+
+def test_silent_trials_at_the_end_are_seen_by_their_targets(trained: Path) -> None:
+    save("a.npz", **some(0), trial=np.arange(12) // 6, labels=["cat", "no class", "dog"])
+    assert naturalised(trained / "label", "a.npz") == 0
+    assert [row[0] for row in rows()] == [f"a.npz[{i}]" for i in range(3)]
+
+
+def test_bad_files_of_spike_trains_are_told_and_passed_over(
+    trained: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("f/a.npz", "f/g/h.npz", "f/.hidden.npz", "f/x.npz"):
+        save(name, **some(0))
+    save("f/b.npz", times=[0.2, 0.1], units=[0, 1])
+    save("f/c.npz", spikes=np.ones((2, 3, 7)))
+    Path("f/d.npz").write_bytes(b"junk")
+    save("f/e.npz", times=np.zeros(0), units=np.zeros(0, int), trial=np.zeros(0, int))
+    save("f/f.npz", x=[1], y=[1], t=[0], p=[1])
+    assert naturalised(trained / "label", "f", "absent.npz", "--exclude", "x.*") == 1
+    said = capsys.readouterr()
+    assert said.out.splitlines()[-1] == "2 of 8 recordings naturalised in out"
+    for line, words in zip(
+        said.err.splitlines(),
+        (
+            "f/b.npz: times fall after spike 0",
+            "f/c.npz, example 0: unit 5, expected 0 to 4",
+            "f/d.npz is damaged",
+            "f/e.npz: no examples",
+            "f/f.npz: has x, y, t, p, expected times and units",
+            "absent.npz: no such file",
+        ),
+        strict=True,
+    ):
+        make.one_line(line, f"vdib: {words}")
+    assert [row[0] for row in rows()] == ["f/a.npz", "f/g/h.npz"]
+
+
+def test_new_trials_become_images(trained: Path) -> None:
+    arrays = {"spikes": np.random.default_rng(0).integers(0, 2, (3, 9, 5))}
+    save("many.npz", **arrays)
+    save("one.npz", spikes=arrays["spikes"][1])
+    save("told/test/many.npz", **arrays, images=np.zeros((3, 4, 4)))
+    Path("out/many").mkdir(parents=True)
+    Path("out/many/trial_000009.png").touch()  # of an earlier call
+    assert naturalised(trained / "image", "many.npz", "one.npz") == 0
+    files = [f"many/trial_{i:06}.png" for i in range(3)]
+    assert set(make.same_files(Path("out"))) == {*files, "one.png"}
+    module, _, spikes = modules_own(trained / "image", "image", "told")
+    with torch.no_grad():
+        expected = 255 * module(spikes, torch.zeros(3, dtype=torch.int64)).numpy()
+    for name, image in zip([*files, "one.png"], [*expected, expected[1]], strict=True):
+        with PIL.Image.open(Path("out", name)) as found:
+            np.testing.assert_array_equal(np.asarray(found), np.rint(image))
+
+
+def test_what_spike_trains_cannot_become_is_one_line(
+    trained: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save("a.npz", **some(0))
+    Path("empty").mkdir()
+    cases = [
+        ("curve", ["a.npz"], ["curve tells curves, and neither images nor labels"]),
+        ("label", ["empty"], ["no spike trains (.npz, .nwb) in empty"]),
+        *(
+            ("label", ["a.npz", *words], [f"{words[0]}: not with", "was trained on spike trains"])
+            for words in (["--window-ms", "5"], ["--crop", "0,0,1,1"], ["--time-scale", "1000"])
+        ),
+    ]
+    for run, words, message in cases:
+        assert naturalised(trained / run, *words) == 2
+        make.one_line(*capsys.readouterr().err.splitlines(), *message)
+    assert not Path("out").exists()
+    for main, words in (
+        (live.main, ["--run", str(trained / "image"), "--source", "stdin"]),
+        (generate.main, [str(trained / "image"), "--out", "out", "--between", "a.npz", "a.npz"]),
+    ):
+        assert main(words) == 2
+        make.one_line(capsys.readouterr().err.splitlines()[-1], "trained on spike trains, and not")
 
 
 def test_a_run_over_values() -> None:

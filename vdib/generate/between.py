@@ -61,10 +61,10 @@ def _numbered(run: Drawable, ends: list[str]) -> Spikes:
 
 def _recorded(run: Drawable, ends: list[str]) -> Spikes:
     """Recordings by their files, the first T steps of each."""
-    from vdib.naturalise.naturaliser import naturaliser_of
+    from vdib.naturalise.naturaliser import camera_naturaliser_of
     from vdib.naturalise.whole import first_steps
 
-    model = naturaliser_of(run.folder)
+    model = camera_naturaliser_of(run.folder)
     spikes: list[Any] = []
     for end in ends:
         try:

@@ -86,9 +86,9 @@ def _sensor(word: str | None) -> tuple[int, int] | None:
 
 def _model(options: argparse.Namespace, size: tuple[int, int] | None) -> "Naturaliser":
     from vdib.datasets.transforms.place import Zoom
-    from vdib.naturalise.naturaliser import naturaliser_of
+    from vdib.naturalise.naturaliser import camera_naturaliser_of
 
-    model = naturaliser_of(options.run)
+    model = camera_naturaliser_of(options.run)
     if not model.carries:
         raise UserError(
             f"{options.run} cannot follow a live input: it was not trained for any time, or looks "

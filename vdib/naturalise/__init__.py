@@ -1,1 +1,1 @@
-"""`python -m vdib.naturalise`: recordings to images or labels."""
+"""`python -m vdib.naturalise`: recordings, or spike trains, to images or labels."""

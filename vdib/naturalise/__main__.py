@@ -4,27 +4,34 @@ python -m vdib.naturalise a.aedat b.aedat --out images        one image each, by
 python -m vdib.naturalise recordings/ --run RUN --out images --window-ms 100    running
 find . -name '*.aedat4' | python -m vdib.naturalise - --run RUN --out images --crop 40,0,260,260
 
-A run that tells labels writes a table of them, DIR/labels.csv, and no images.
+A run that tells labels writes a table of them, DIR/labels.csv, and no images. One that was trained
+on spike trains (--config spike_trains) reads files of such, .npz and .nwb.
 """
 
 import argparse
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm  # type: ignore[import-untyped]
 
-from vdib.datasets.find_recordings import passed_over, recordings_below
-from vdib.datasets.formats.read_options import add_flags, as_flag, from_flags
+from vdib.datasets.find_recordings import FilesBelow, passed_over, recordings_below
+from vdib.datasets.formats.read_options import ReadOptions, add_flags, as_flag, from_flags
 from vdib.datasets.formats.source import RecordingError
 from vdib.runs.command import UserError, add_run, run, words_of
 
+CAMERA = ("window_ms", "window_events", "crop", "zoom", *(f.name for f in fields(ReadOptions)))
+"""Options that say how recordings of a camera are read and looked at."""
+
 
 def recordings_in(
-    words: Sequence[str], lines: Iterator[str], exclude: Sequence[str] = ()
+    words: Sequence[str],
+    lines: Iterator[str],
+    exclude: Sequence[str] = (),
+    below: Callable[[Path, Sequence[str]], FilesBelow] = recordings_below,
 ) -> list[Path]:
     """A folder stands for the recordings below it, `-` for the files and folders in `lines`."""
     files: list[Path] = []
@@ -33,9 +40,9 @@ def recordings_in(
         if word == "-":
             named = (line.strip() for line in lines)
             listed = [line for line in named if line not in ("", "-")]
-            files += recordings_in(listed, iter(()), exclude)
+            files += recordings_in(listed, iter(()), exclude, below)
         elif path.is_dir():
-            found, others = recordings_below(path, exclude)
+            found, others = below(path, exclude)
             files += found
             if others:
                 print(f"vdib: {passed_over(others, 'no recordings')}", file=sys.stderr)
@@ -75,7 +82,8 @@ def parser() -> argparse.ArgumentParser:
     """The command's options."""
     options = argparse.ArgumentParser(
         prog="python -m vdib.naturalise",
-        description="Turn recordings of an event camera into images or labels, with a trained run.",
+        description="Turn recordings of an event camera, or spike trains, into images or labels, "
+        "with a trained run.",
     )
     add = options.add_argument
     add("recordings", nargs="+", metavar="RECORDING", help="files, folders, or - for a list")
@@ -104,9 +112,6 @@ def main(args: list[str] | None = None) -> int:
 
 
 def _naturalise(options: argparse.Namespace) -> int:
-    files = recordings_in(options.recordings, sys.stdin, options.exclude)
-    if not files:
-        raise UserError(f"no recordings in {', '.join(options.recordings)}")
     if options.window_ms is not None and not 1 <= options.window_ms * 1000 <= 1e15:
         raise UserError(f"--window-ms: got {options.window_ms}, expected 0.001 or more")
     if options.window_events is not None and options.window_events < 1:
@@ -119,13 +124,22 @@ def _naturalise(options: argparse.Namespace) -> int:
         read = vars(from_flags(options))
     except ValueError as error:
         raise UserError(str(error)) from error
+    from vdib.datasets.spike_train_files import train_files
     from vdib.datasets.transforms.place import Crop, Zoom
     from vdib.naturalise import naturaliser  # takes seconds to import
     from vdib.naturalise.labels import Table, labels
     from vdib.naturalise.running import running
+    from vdib.naturalise.trials import trials
     from vdib.naturalise.whole import whole
 
     model = naturaliser.naturaliser_of(options.run)
+    if model.trains is not None and (given := _camera_flags(options)):
+        raise UserError(f"{given[0]}: not with {options.run}, which was trained on spike trains")
+    below = recordings_below if model.trains is None else train_files
+    files = recordings_in(options.recordings, sys.stdin, options.exclude, below)
+    if not files:
+        kind = "recordings" if model.trains is None else "spike trains (.npz, .nwb)"
+        raise UserError(f"no {kind} in {', '.join(options.recordings)}")
     if options.original is not None and model.labels:
         raise UserError(f"--original {options.original}: only with a run that makes images")
     options.out.mkdir(parents=True, exist_ok=True)
@@ -149,7 +163,9 @@ def _naturalise(options: argparse.Namespace) -> int:
             for path, name in bar:
                 out = options.out / name
                 try:
-                    if model.labels:
+                    if model.trains is not None:
+                        trials(model, path, out, table)
+                    elif model.labels:
                         skipped += labels(model, path, read, every, table, bar)
                     elif every:
                         original = _original(options.original, path)
@@ -172,6 +188,13 @@ def _naturalise(options: argparse.Namespace) -> int:
     for words in failed:
         print(f"vdib: {words}", file=sys.stderr)
     return 1 if failed else 0
+
+
+def _camera_flags(options: argparse.Namespace) -> list[str]:
+    """Those of `CAMERA` that were given."""
+    default = parser().get_default
+    given = [name for name in CAMERA if getattr(options, name) != default(name)]
+    return [f"--{name.replace('_', '-')}" for name in given]
 
 
 def _factor(word: str) -> float | None:

@@ -20,7 +20,7 @@ class Table:
 
     | column | of a row |
     |---|---|
-    | recording | its path |
+    | recording | its path; of several spike trains in a file, `path[trial]` |
     | end_s | of what was looked at, in s since the first step; of many looks, the first event |
     | label | the name of its class, or the number where it has no name |
     | probability | of that class, given that it is one of them |
@@ -34,7 +34,7 @@ class Table:
         self.path = path
         self.rows: list[tuple[str, str, str, str, str]] = []
 
-    def add(self, recording: Path, end_s: float, decision: tuple[str, float, float]) -> None:
+    def add(self, recording: Path | str, end_s: float, decision: tuple[str, float, float]) -> None:
         label, probability, ms = decision
         row = (str(recording), f"{end_s:.6f}", label, f"{probability:.6f}", f"{ms:.3f}")
         self.rows.append(row)

@@ -1,4 +1,4 @@
-"""A trained run that turns the spikes of recordings into images or labels.
+"""A trained run that turns the spikes of recordings, or spike trains, into images or labels.
 
 B: recordings; H, W: pixels of an image.
 """
@@ -39,6 +39,8 @@ class Naturaliser:
         place: what brings a recording to the sensor that the model was trained for.
         track: follows what moves, step by step, after recordings have become spikes.
         anytime: whether it was trained to be good after any number of steps.
+        trains: reads files of spike trains, where it was trained on such; it then knows nothing of
+            recordings of a camera.
     """
 
     module: Any
@@ -46,6 +48,7 @@ class Naturaliser:
     place: tuple[Transform, ...] = ()
     track: Track | None = None
     anytime: bool = False
+    trains: SpikeTrainSplits | None = None
 
     @property
     def carries(self) -> bool:
@@ -124,13 +127,24 @@ def naturaliser_of(run: Path) -> Naturaliser:
     """
     found = run_at(run)
     cli = rebuild(found)
-    splits = getattr(cli.datamodule, "recording_splits", None)
-    if isinstance(splits, SpikeTrainSplits):
-        raise UserError(f"{run} was trained on spike trains, and not on recordings of a camera")
     if not isinstance(cli.datamodule, EventData):
         raise UserError(f"{run} was not trained on recordings: see --config mnist_dvs")
     if not isinstance(cli.datamodule.signal, natural.Image | natural.Label):
         raise UserError(f"{run} tells {cli.datamodule.signal.noun}, and neither images nor labels")
     take_best(cli, found)
-    data = cli.datamodule
-    return Naturaliser(cli.model, data.prepare, track=data.track, anytime=data.looks > 0)
+    data, splits = cli.datamodule, cli.datamodule.recording_splits
+    trains = splits if isinstance(splits, SpikeTrainSplits) else None
+    anytime = data.looks > 0
+    return Naturaliser(cli.model, data.prepare, track=data.track, anytime=anytime, trains=trains)
+
+
+def camera_naturaliser_of(run: Path) -> Naturaliser:
+    """The same, of recordings of a camera.
+
+    Raises:
+        UserError: as above, or it was trained on spike trains (one line).
+    """
+    model = naturaliser_of(run)
+    if model.trains is not None:
+        raise UserError(f"{run} was trained on spike trains, and not on recordings of a camera")
+    return model
