@@ -218,6 +218,13 @@ EXPERIMENTS: Mapping[str, Experiment] = {
                 "0.97 at the best test epoch, 0.94 at the last",
                 _FOLDS,
             ),
+            Row(
+                "16c5-2a-32c3-2a-64c3-10, ten folds, as published, 100 epochs",
+                ["--config", "slayer_nmnist_cnn"],
+                "class_accuracy",
+                "0.70 at the best test epoch, 0.59 at the last",
+                _FOLDS,
+            ),
         ],
         "the first 1,000 recordings in ten folds of 900 and 100; a tenth of the 900 chooses the "
         "epoch. The first row starts from five epochs of 48,000 simulated recordings of MNIST's "
