@@ -195,6 +195,7 @@ class MembraneDecoder(HandmadeDecoder):
     decision is theirs as well: the neuron with most spikes, the first of several.
     """
 
+    NEEDS_V: ClassVar = True
     PROBABILITY: ClassVar = False
 
     def scores(self, code: SpikeCode, every_step: bool) -> Tensor:

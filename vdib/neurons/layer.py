@@ -141,9 +141,18 @@ def commuting(layers: Sequence[Layer], rule: str) -> list[CommutingLayer]:
 
 def spiking(layer: Layer) -> bool:
     """Whether what a layer gives is spikes, 0 or 1; of an ordinary LSTM it is real numbers."""
+    return bool(getattr(_innermost(layer), "spiking", True))
+
+
+def has_v(layer: Layer) -> bool:
+    """Whether its neurons have a distance from threshold; cells of several gates have no one v."""
+    return bool(getattr(_innermost(layer), "has_v", True))
+
+
+def _innermost(layer: Layer) -> Layer:
     while hasattr(layer, "inner"):  # what is around another gives what that gives
         layer = layer.inner
-    return bool(getattr(layer, "spiking", True))
+    return layer
 
 
 class Synapses(Protocol):

@@ -39,6 +39,7 @@ class LSTM(nn.Module):
     """
 
     stochastic = False
+    has_v = False
 
     def __init__(
         self,
