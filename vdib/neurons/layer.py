@@ -170,6 +170,12 @@ class Synapses(Protocol):
     def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]: ...
 
 
+UNMOVED = (
+    "cannot calibrate a layer on spikes that move no potential: look whether the first training "
+    "examples have spikes (--data), or set --model.calibrate false"
+)
+"""What layers say that find nothing to calibrate on."""
+
 Connect = Callable[[int], Synapses]
 """From the currents that a neuron needs, K, to synapses from the layer below to K per neuron."""
 
