@@ -3,10 +3,13 @@
 from collections.abc import Mapping
 from typing import Any
 
+import torch
+
 from vdib import penalty
 from vdib.lightning_modules.choices import PENALTIES
 from vdib.lightning_modules.choosing import chosen
 from vdib.penalty import Penalty
+from vdib.spike_code import SpikeCode
 
 
 def penalties_of(
@@ -18,7 +21,7 @@ def penalties_of(
         settings: each with its weight, or with that and settings of its own.
 
     Raises:
-        ValueError: no such penalty or setting, or no weight.
+        ValueError: no such penalty or setting, a setting out of its range, or no weight.
     """
     made = {}
     for name, value in settings.items():
@@ -27,5 +30,6 @@ def penalties_of(
         part = chosen("penalties", name, PENALTIES, own)
         if not isinstance(weight, int | float) or isinstance(weight, bool):
             raise ValueError(f"penalties: the weight of {name} is {weight!r}, expected a number")
+        part(SpikeCode(torch.zeros(1, 1, 1), None))  # which checks its settings
         made[name] = part, float(weight)
     return made, any(PENALTIES[name].part in penalty.NEED_V for name in made)

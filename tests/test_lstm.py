@@ -21,7 +21,7 @@ from vdib.dynamics.lstm import RealCell, SpikingCell, lstm
 from vdib.dynamics.surrogate import arctan
 from vdib.encoder import SpikingEncoder, build_encoder
 from vdib.estimator import StraightThrough
-from vdib.handmade import CountDecoder
+from vdib.handmade import CountDecoder, MembraneDecoder
 from vdib.lightning_modules.choices import ESTIMATORS
 from vdib.lightning_modules.naturalisation.image_data import ImageData
 from vdib.lightning_modules.naturalisation.module import NaturalisationModule
@@ -30,8 +30,9 @@ from vdib.neurons.lstm import lstm as ordinary
 from vdib.neurons.readout import sampled, threshold
 from vdib.neurons.spiking_lstm import spiking_lstm
 from vdib.neurons.synapses import dense, pooled_conv
+from vdib.neurons.techniques import Techniques
 from vdib.noise import EVALUATION, Noise
-from vdib.penalty import hidden_spikes
+from vdib.penalty import hidden_spikes, im_loss
 from vdib.prior import BernoulliPrior
 from vdib.signal import Label
 from vdib.window import FullWindow
@@ -338,6 +339,20 @@ def test_real_numbers_are_not_counted_by_hand():
     decoder = CountDecoder(FullWindow(STEPS), 2, Label(2))
     with pytest.raises(ValueError, match="set beta 0, no penalties, a learned decoder"):
         VDIB(encoder, decoder, BernoulliPrior(0.1), StraightThrough(), 0.0)
+
+
+def test_cells_have_no_distance_from_threshold_to_look_at():
+    """Refused before anything is trained, under a technique as well."""
+    techniques = Techniques(delays=2)
+    encoder = build_encoder(
+        (5,), 2, (3,), neuron=spiking_lstm, readout=threshold, techniques=techniques
+    )
+    window, rest = FullWindow(STEPS), (BernoulliPrior(0.1), StraightThrough(), 0.0)
+    with pytest.raises(ValueError, match=r"^MembraneDecoder needs a readout with a distance"):
+        VDIB(encoder, MembraneDecoder(window, 2, Label(2)), *rest)
+    decoder, penalties = LogisticDecoder(window, 2, Label(2)), {"mine": (im_loss, 1.0)}
+    with pytest.raises(ValueError, match=r"^mine needs hidden neurons with a distance"):
+        VDIB(encoder, decoder, *rest, penalties=penalties, hidden_v=True)
 
 
 @pytest.mark.parametrize("word", ESTIMATORS)

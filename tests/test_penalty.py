@@ -28,9 +28,9 @@ def test_a_rate_is_compared_with_its_target():
     assert (nats == nats[:, :1]).all()
     above = hidden_rate(code_of((first, second)), target=0.25, only_above=True)
     torch.testing.assert_close(above.sum(1), torch.tensor([1.0, 1.0]))
-    for target in (0.0, -1.0, math.nan):
+    for target in (0.0, -1.0, 1.1, math.nan):
         with pytest.raises(
-            ValueError, match=r"^hidden_rate: got a target of .*, expected above 0$"
+            ValueError, match=r"^hidden_rate: got a target of .*, expected above 0, at most 1$"
         ):
             hidden_rate(code_of((first,)), target=target)
 
@@ -82,6 +82,7 @@ def test_penalties_are_asked_for_by_weight_and_by_settings():
             "^penalties_settings of im_loss: it has none; null takes back",
         ),
         ({"hidden_rate": {"weight": 1, "targe": 1}}, r"did you mean target\?$"),
+        ({"hidden_rate": {"weight": 1, "target": 2.0}}, r"^hidden_rate: got a target of 2\.0"),
         ({"hidden_rate": {"target": 0.1}}, "weight of hidden_rate is None, expected a number$"),
         ({"im_loss": "much"}, "weight of im_loss is 'much', expected a number$"),
     ],

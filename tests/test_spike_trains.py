@@ -564,6 +564,17 @@ def test_what_spike_trains_cannot_become_is_one_line(
         make.one_line(capsys.readouterr().err.splitlines()[-1], "trained on spike trains, and not")
 
 
+def test_silence_is_one_line_that_says_where_to_look(capsys: pytest.CaptureFixture[str]) -> None:
+    """Nor is a run to be gone on with that has no checkpoint."""
+    for i in range(20):
+        save(f"d/{i}.npz", spikes=np.zeros((9, 2)), label=i % 2)
+    assert fit.main([*TINY, "--data.path", "d", "--name", "a"]) == 2
+    line = capsys.readouterr().err.splitlines()[-1]
+    words = ["have spikes (--data)", str(Path("runs", "spike_trains", "a")), "has no checkpoint"]
+    make.one_line(line, "vdib: cannot calibrate", *words)
+    assert "--ckpt_path" not in line
+
+
 def test_a_run_over_values() -> None:
     """The squared error is that of the means that are decoded, over all test examples."""
     for i in range(30):

@@ -32,6 +32,7 @@ class Decoder(nn.Module, ABC):
         DECODES: the kinds of signals it is for.
         SAMPLES: whether it looks at the drawn spikes; otherwise at the readout's drive, and the
             readout is a sampled one.
+        NEEDS_V: whether it looks at the readout's distance from threshold.
         PROBABILITY: whether `log_prob` is that of a probability (or density) of r, which may be
             compared with that of an answer without spikes.
 
@@ -41,6 +42,7 @@ class Decoder(nn.Module, ABC):
 
     DECODES: ClassVar[tuple[type[Signal], ...]] = (Signal,)
     SAMPLES: ClassVar[bool] = True
+    NEEDS_V: ClassVar[bool] = False
     PROBABILITY: ClassVar[bool] = True
 
     def __init__(self, signal: Signal | int) -> None:

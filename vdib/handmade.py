@@ -266,6 +266,7 @@ class MembraneDecoder(HandmadeDecoder):
         decision: see `HandmadeDecoder`.
     """
 
+    NEEDS_V: ClassVar = True
     PROBABILITY: ClassVar = False
 
     def __init__(

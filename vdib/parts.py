@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from vdib.decoder import Decoder
 from vdib.encoder import SpikingEncoder
 from vdib.estimator import Estimator
-from vdib.neurons.layer import commuting, spiking
-from vdib.penalty import Penalty
+from vdib.neurons.layer import commuting, has_v, spiking
+from vdib.penalty import NEED_V, Penalty
 from vdib.price import Price
 
 
@@ -23,12 +23,17 @@ def check_parts(
 
     Raises:
         ValueError: a negative beta or weight, a decoder of another number of neurons than the
-            encoder's, or one of the drive over a readout that has none; an estimator that the
-            readout does not suit, free bits of a code without a rate, or a price on real numbers.
+            encoder's, or one of the drive or of v over a readout that has none; a penalty on v of
+            cells without; an estimator that the readout does not suit, free bits of a code without
+            a rate, or a price on real numbers.
     """
     if not beta >= 0:
         raise ValueError(f"beta must not be negative, got {beta}")
-    for name, (_, weight) in penalties.items():
+    for name, (penalty, weight) in penalties.items():
+        if penalty in NEED_V and not all(map(has_v, encoder.layers)):
+            raise ValueError(
+                f"{name} needs hidden neurons with a distance from threshold, LSTM cells have none"
+            )
         if not 0 <= weight < math.inf:
             raise ValueError(f"penalties: the weight of {name} is {weight}, expected 0 or more")
     wanted = getattr(decoder, "num_neurons", encoder.num_readout)
@@ -40,6 +45,11 @@ def check_parts(
         (readout,) = commuting([encoder.readout], type(decoder).__name__)
         if not readout.stochastic:
             raise ValueError(f"{type(decoder).__name__} needs the readout sampled")
+    if decoder.NEEDS_V and not has_v(encoder.readout):
+        raise ValueError(
+            f"{type(decoder).__name__} needs a readout with a distance from threshold, "
+            "LSTM cells have none"
+        )
     by_hand = not hasattr(decoder, "window")
     _check_spikes(encoder, beta > 0 or by_hand, bool(penalties))
     if encoder.readout.stochastic:

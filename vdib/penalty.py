@@ -43,14 +43,14 @@ def hidden_rate(code: SpikeCode, target: float = 0.05, only_above: bool = False)
 
     Args:
         code: of whole sequences.
-        target: spikes per neuron and step, above 0.
+        target: spikes per neuron and step, above 0 and at most 1.
         only_above: whether rates below it are free.
 
     Raises:
-        ValueError: a target that is not positive.
+        ValueError: a target that no neuron can have.
     """
-    if not target > 0:
-        raise ValueError(f"hidden_rate: got a target of {target}, expected above 0")
+    if not 0 < target <= 1:
+        raise ValueError(f"hidden_rate: got a target of {target}, expected above 0, at most 1")
     off = [single(spikes).flatten(1).mean(1) / target - 1 for spikes in code.hidden]
     return _squares([x.relu() if only_above else x for x in off], code)
 

@@ -1,5 +1,6 @@
 """What the spike trains in a file are, by a run that was trained on such files."""
 
+import re
 from pathlib import Path
 
 from vdib.figures.images import save_image
@@ -31,7 +32,8 @@ def trials(model: Naturaliser, path: Path, out: Path, table: Table) -> None:
     if several and not model.labels:
         out.mkdir(parents=True, exist_ok=True)
         for earlier in out.glob("trial_*.png"):  # there may be fewer this time
-            earlier.unlink()
+            if re.fullmatch(r"trial_\d{6,}\.png", earlier.name):  # others are the user's
+                earlier.unlink()
     for first in range(0, len(spikes), TOGETHER):
         some = spikes[first : first + TOGETHER]
         if model.labels:

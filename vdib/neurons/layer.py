@@ -141,9 +141,18 @@ def commuting(layers: Sequence[Layer], rule: str) -> list[CommutingLayer]:
 
 def spiking(layer: Layer) -> bool:
     """Whether what a layer gives is spikes, 0 or 1; of an ordinary LSTM it is real numbers."""
+    return bool(getattr(_innermost(layer), "spiking", True))
+
+
+def has_v(layer: Layer) -> bool:
+    """Whether its neurons have a distance from threshold; cells of several gates have no one v."""
+    return bool(getattr(_innermost(layer), "has_v", True))
+
+
+def _innermost(layer: Layer) -> Layer:
     while hasattr(layer, "inner"):  # what is around another gives what that gives
         layer = layer.inner
-    return bool(getattr(layer, "spiking", True))
+    return layer
 
 
 class Synapses(Protocol):
@@ -160,6 +169,12 @@ class Synapses(Protocol):
 
     def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]: ...
 
+
+UNMOVED = (
+    "cannot calibrate a layer on spikes that move no potential: look whether the first training "
+    "examples have spikes (--data), or set --model.calibrate false"
+)
+"""What layers say that find nothing to calibrate on."""
 
 Connect = Callable[[int], Synapses]
 """From the currents that a neuron needs, K, to synapses from the layer below to K per neuron."""

@@ -29,7 +29,7 @@ from vdib.dynamics.firing import Fire, Threshold
 from vdib.dynamics.integrate_and_fire import Reset, step
 from vdib.dynamics.surrogate import Surrogate, arctan
 from vdib.neurons.constants import Decay, Positive
-from vdib.neurons.layer import Connect, Synapses
+from vdib.neurons.layer import UNMOVED, Connect, Synapses
 from vdib.noise import Draws, check_draws
 from vdib.precision import single
 from vdib.sparse import Spikes
@@ -164,7 +164,7 @@ class Leaky(nn.Module):
             squares.append((potential / theta).square().mean())
         rms = torch.stack(squares).mean().sqrt()
         if not rms > 0:
-            raise ValueError("cannot calibrate a layer on spikes that move no potential")
+            raise ValueError(UNMOVED)
         for _, weight in self.synapses.named_parameters():
             weight.mul_(spread / rms)
 

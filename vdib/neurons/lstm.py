@@ -17,7 +17,7 @@ from vdib.backends.event_linear import product_type
 from vdib.dynamics.firing import Fire
 from vdib.dynamics.lstm import Cell, RealCell
 from vdib.dynamics.surrogate import Surrogate
-from vdib.neurons.layer import Connect, Synapses
+from vdib.neurons.layer import UNMOVED, Connect, Synapses
 from vdib.neurons.synapses import Dense
 from vdib.noise import Draws
 from vdib.precision import single
@@ -39,6 +39,7 @@ class LSTM(nn.Module):
     """
 
     stochastic = False
+    has_v = False
 
     def __init__(
         self,
@@ -124,7 +125,7 @@ class LSTM(nn.Module):
             raise ValueError(f"expected spread > 0 and rate in (0, 1), got {spread} and {rate}")
         rms = single(self.currents(x)).square().mean().sqrt()
         if not rms > 0:
-            raise ValueError("cannot calibrate a layer on spikes that move no potential")
+            raise ValueError(UNMOVED)
         for _, weight in self.synapses.named_parameters():
             weight.mul_(spread / rms)
 

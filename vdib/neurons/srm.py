@@ -21,7 +21,7 @@ from vdib.dynamics.feedback import CosineFeedback, ExponentialFeedback, Feedback
 from vdib.dynamics.filters import ExponentialPair, Filter, RaisedCosines, State
 from vdib.dynamics.firing import Bernoulli, Fire, Threshold
 from vdib.dynamics.surrogate import Surrogate, fast_sigmoid
-from vdib.neurons.layer import Connect, Expansion, Synapses
+from vdib.neurons.layer import UNMOVED, Connect, Expansion, Synapses
 from vdib.neurons.synapses import Dense
 from vdib.noise import Draws, check_draws
 from vdib.precision import single
@@ -226,7 +226,7 @@ class SRM(nn.Module):
         constant = self._distance(torch.zeros_like(self.bias))  # to the last bit as in `drive`
         rms = (self.drive(x) - constant).square().mean().sqrt()
         if not rms > 0:
-            raise ValueError("cannot calibrate a layer on spikes that move no potential")
+            raise ValueError(UNMOVED)
         for _, weight in self.synapses.named_parameters():
             weight.mul_(spread / rms)
         if rate is not None:

@@ -101,8 +101,8 @@ def _check_unchanged(cli: VDIBCLI, run: Run) -> None:
 
 def _what_next(cli: VDIBCLI, run: Run) -> str:
     """How to resume a run that was cut short."""
-    if not run.begun:
-        return f"delete {run.folder}, in which nothing was begun"
+    if not any(run.checkpoints.glob("*.ckpt")):
+        return f"delete {run.folder}, which has no checkpoint"
     config = cli.config
     runs = "" if config.runs == "runs" else f"--runs {config.runs} "
     place = f"{runs}--experiment {config.experiment} --name {config.name}"
