@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
 from test_benchmarks import script as script
 from test_benchmarks import setting
@@ -171,3 +172,19 @@ def test_a_technique_is_compared_seed_by_seed_with_the_baseline_of_its_network(
     ]
     assert cells[1][3:] == ["1 ± 0", "40 ± 0", "6 ± 1", "30 ± 0"]
     assert cells[2][5] == "0 ± 0 (unpruned: 2)"
+
+
+def test_errors_of_images_are_of_greys_from_minus_one_to_one(script):
+    reconstruction = script("reconstruction")
+    targets = torch.rand(3, 28, 28, generator=torch.Generator().manual_seed(0))
+    images = targets + torch.tensor([0.0, 0.1, -0.2])[:, None, None]
+    found = reconstruction.squared_errors(images, targets)
+    expected = torch.tensor([0.0, 0.04, 0.16])  # enlarged, a constant error is what it was
+    torch.testing.assert_close(found, expected[:, None].expand(3, 2))
+    one = torch.zeros(1, 28, 28)
+    one[0, 14, 14] = 1  # a single pixel is spread: 32 / 28 as wide as a triangle
+    small, large = reconstruction.squared_errors(one, torch.zeros_like(one))[0].tolist()
+    assert small == pytest.approx(4 / 784)
+    scale = 28 / 32
+    across = [max(0.0, 1 - abs((i + 0.5) * scale - 0.5 - 14)) for i in range(32)]
+    assert large == pytest.approx(4 * sum(x * x for x in across) ** 2 / 1024)
