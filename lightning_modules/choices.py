@@ -25,10 +25,11 @@ from vdib.dynamics import surrogate
 from vdib.dynamics.surrogate import Surrogate
 from vdib.estimator import Estimator, LeaveOneOut, RelaxedBernoulli, ScoreFunction, StraightThrough
 from vdib.first_spike import FirstSpikeDecoder
-from vdib.handmade import CountDecoder, MembraneDecoder
+from vdib.handmade import CountDecoder
 from vdib.lightning_modules.choosing import Choice, Choices
 from vdib.lightning_modules.optimizers import Optimizing, adam, amsgrad, nadam
 from vdib.lightning_modules.schedule import Schedule, constant, cosine
+from vdib.membrane import MembraneDecoder
 from vdib.network_prior import NetworkPrior
 from vdib.neurons.layer import Neuron
 from vdib.neurons.leaky import leaky

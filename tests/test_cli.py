@@ -153,7 +153,7 @@ def test_a_run_is_never_overwritten(capsys):
 
 def test_evaluate_wants_a_finished_run(capsys):
     assert evaluate.main(["nowhere"]) == 2
-    assert "nowhere is not a finished run: " in said(capsys)
+    assert "nowhere: no such folder, nor a run that ships" in said(capsys)
     for args in ([], ["a", "b"], ["--figures"]):
         assert evaluate.main(args) == 2
     assert evaluate.main(["--help"]) == 0

@@ -10,9 +10,10 @@ from torch.distributions import Normal
 from vdib.encoder import SpikeCode, SpikingEncoder
 from vdib.estimator import ByScore
 from vdib.first_spike import FirstSpikeDecoder
-from vdib.handmade import CountDecoder, MembraneDecoder
+from vdib.handmade import CountDecoder
 from vdib.lightning_modules.naturalisation.image_data import ImageData
 from vdib.lightning_modules.naturalisation.module import NaturalisationModule
+from vdib.membrane import MembraneDecoder
 from vdib.model import VDIB
 from vdib.neurons.srm import srm
 from vdib.neurons.synapses import dense

@@ -16,9 +16,9 @@ from vdib.dynamics.firing import Threshold
 from vdib.dynamics.integrate_and_fire import Reset
 from vdib.dynamics.surrogate import arctan
 from vdib.encoder import SpikingEncoder, build_encoder
-from vdib.handmade import MembraneDecoder
 from vdib.lightning_modules.naturalisation.image_data import ImageData
 from vdib.lightning_modules.naturalisation.module import NaturalisationModule
+from vdib.membrane import MembraneDecoder
 from vdib.neurons.leaky import Leaky, leaky
 from vdib.neurons.lif import lif
 from vdib.neurons.plif import plif

@@ -21,10 +21,11 @@ from vdib.dynamics.lstm import RealCell, SpikingCell, lstm
 from vdib.dynamics.surrogate import arctan
 from vdib.encoder import SpikingEncoder, build_encoder
 from vdib.estimator import StraightThrough
-from vdib.handmade import CountDecoder, MembraneDecoder
+from vdib.handmade import CountDecoder
 from vdib.lightning_modules.choices import ESTIMATORS
 from vdib.lightning_modules.naturalisation.image_data import ImageData
 from vdib.lightning_modules.naturalisation.module import NaturalisationModule
+from vdib.membrane import MembraneDecoder
 from vdib.model import VDIB
 from vdib.neurons.lstm import lstm as ordinary
 from vdib.neurons.readout import sampled, threshold

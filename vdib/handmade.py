@@ -2,7 +2,7 @@
 
 Each owns its map from a label to what the readout should do. `log_prob(label)` is its training
 loss, `decide` its decision; class probabilities follow by normalising over the labels. More of
-them: `vdib.van_rossum`, `vdib.first_spike`.
+them: `vdib.membrane`, `vdib.van_rossum`, `vdib.first_spike`.
 
 Legend: B batch, S decodings per sequence, T steps, L steps of the window, N readout neurons.
 """
@@ -14,7 +14,6 @@ from typing import Any, ClassVar, Literal, NamedTuple, get_args
 import torch
 from torch import Tensor
 from torch.distributions import Distribution
-from torch.nn.functional import log_softmax
 
 from vdib.decoder import Decoder
 from vdib.encoder import SpikeCode
@@ -247,34 +246,3 @@ class CountDecoder(HandmadeDecoder):
         errors = false.sum(-1, keepdim=True) + true - false  # of each label, B S N
         constant = counts.shape[-1] * math.log(self.sigma * math.sqrt(2 * math.pi))
         return -errors / (2 * self.sigma**2) - constant
-
-
-class MembraneDecoder(HandmadeDecoder):
-    """The label is categorical with logits v at every step, and paid for at every step.
-
-        log_prob(label) = sum_t log softmax(v[t])[label]
-
-    The cross-entropy of the membrane of snnTorch's fifth tutorial. Their U is v + theta; a shift
-    that all classes share changes nothing. A sum over steps and no probability of the label. The
-    decision is theirs as well, by spikes: the label's probability, of the membrane, need not be the
-    largest. `likeliest` decides by the membrane.
-
-    Args:
-        window: of which the spikes are counted, and v is summed.
-        num_neurons: N_y, the number of classes.
-        signal: the labels.
-        decision: see `HandmadeDecoder`.
-    """
-
-    NEEDS_V: ClassVar = True
-    PROBABILITY: ClassVar = False
-
-    def __init__(
-        self, window: Window, num_neurons: int, signal: Signal, decision: Decision = "count"
-    ) -> None:
-        super().__init__(window, num_neurons, signal, decision)
-
-    def scores(self, code: SpikeCode, every_step: bool) -> Tensor:
-        if code.v is None:
-            raise ValueError("MembraneDecoder needs a readout that has a distance from threshold")
-        return recent(log_softmax(single(code.v), -1), self.length, every_step).sum(2)
