@@ -77,7 +77,10 @@ def with_settings(who: str, part: Part, settings: Mapping[str, Any]) -> Part:
             none = f"{who}: it has none; null takes back those of a config"
             raise ValueError(expected(who, name, known) if known else none)
         if not _fits(value, known[name].annotation):
-            shown = inspect.formatannotation(known[name].annotation).replace("typing.", "")
+            annotation = known[name].annotation
+            shown = inspect.formatannotation(annotation).replace("typing.", "")
+            if get_origin(annotation) is Literal:
+                shown = ", ".join(map(str, get_args(annotation)))
             raise ValueError(f"{who}: {name}: got {value!r}, expected {shown}")
     bound = {
         name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()

@@ -190,7 +190,7 @@ def test_a_run_that_ships_draws_and_keeps_its_folder(capsys):
     assert drawn(Path("out"))[2].shape == (2, 28, 28)
     assert evaluate.main(["nmnist"]) == 2
     assert "nmnist: an exported run is not measured again" in capsys.readouterr().err
-    assert left_by(run_at(Path("nmnist"))) == Path("nmnist")
+    assert left_by(run_at(Path("nmnist"))) == Path("nmnist_measured")
     assert left_by(run_at(Path("x") / "mine")) == Path("x") / "mine"
     assert sorted(SHIPPED.rglob("*")) == before
 

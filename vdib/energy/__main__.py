@@ -3,8 +3,8 @@
     python -m vdib.energy runs/naturalise_digits/mine
     python -m vdib.energy RUN --costs my_chip.yaml --examples 100 --check
 
-Writes energy.json and figures/energy.png into the run's folder, or, of a run that ships, into one
-of its name.
+Writes energy.json and figures/energy.png into the run's folder, or, of a run that ships, into
+<name>_measured here.
 """
 
 import argparse

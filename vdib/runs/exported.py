@@ -108,11 +108,13 @@ SHIPPED = Path(vdib.__file__).parent / "pretrained"
 
 
 def left_by(run: Run) -> Path:
-    """Where what is measured of a run goes: into its folder, or into one of the name of the run.
+    """Where what is measured of a run goes: into its folder.
 
-    The latter of runs that ship, whose folder is the package's.
+    Of one that ships, whose folder is the package's, into `<name>_measured` here: a folder of its
+    name would be taken for it.
     """
-    return Path(run.folder.name) if run.folder.parent == SHIPPED else run.folder
+    ships = run.folder.parent == SHIPPED
+    return Path(f"{run.folder.name}_measured") if ships else run.folder
 
 
 def shipped() -> list[str]:
