@@ -18,7 +18,7 @@ hardly varies where g is about `p(y_t | x)`.
 
 What bounds H(y) from above is the cross-entropy under any distribution. So the bootstrap filter may
 also take inputs of which each part begins anew with a small probability, as others of the process
-stand by now: `D T` times that probability is what it costs at most, in nats, and particles that
+stand by now: with that probability p it costs `-D T log(1 - p)` nats at most, and particles that
 have lost a part find it again. The conditional filter has to keep to the true process.
 
 Andrieu, Doucet & Holenstein, "Particle Markov chain Monte Carlo methods", 2010,
