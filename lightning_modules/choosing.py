@@ -77,18 +77,22 @@ def with_settings(who: str, part: Part, settings: Mapping[str, Any]) -> Part:
             none = f"{who}: it has none; null takes back those of a config"
             raise ValueError(expected(who, name, known) if known else none)
         if not _fits(value, known[name].annotation):
-            annotation = known[name].annotation
-            shown = inspect.formatannotation(annotation).replace("typing.", "")
-            if get_origin(annotation) is Literal:
-                shown = ", ".join(map(str, get_args(annotation)))
-            raise ValueError(f"{who}: {name}: got {value!r}, expected {shown}")
+            raise ValueError(
+                f"{who}: {name}: got {value!r}, expected {_shown(known[name].annotation)}"
+            )
     bound = {
         name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()
     }
     return cast(Part, partial(function, **bound))
 
 
-_PLAIN = (bool, int, float, str, NoneType)
+_PLAIN = {
+    bool: "true or false",
+    int: "int",
+    float: "float",
+    str: "a word",
+    NoneType: "null",
+}
 
 
 def _plain(hint: Any) -> bool:
@@ -98,6 +102,16 @@ def _plain(hint: Any) -> bool:
     kinds = [kind for kind in get_args(hint) if kind is not Ellipsis]
     made = get_origin(hint) in (Union, UnionType, tuple, Sequence)
     return made and all(_plain(kind) for kind in kinds)
+
+
+def _shown(hint: Any) -> str:
+    """A type that is `_plain`, in words."""
+    origin, kinds = get_origin(hint), get_args(hint)
+    if origin is Literal:
+        return ", ".join(map(str, kinds))
+    if origin in (Union, UnionType):
+        return " or ".join(map(_shown, kinds))
+    return f"a list, each {_shown(kinds[0])}" if kinds else _PLAIN[hint]
 
 
 def _fits(value: Any, hint: Any) -> bool:

@@ -172,7 +172,7 @@ class VDIBModule(TrainedModule):
             estimator,
             signal.beta if beta is None else beta,
             self.EVERY_STEP,
-            *penalties_of(penalties or {}),
+            *penalties_of(penalties or {}, len(encoder.layers)),
             Price(warmup, free_bits),
         )
         self.pruning = None if prune is None else Pruning(encoder, prune)

@@ -86,6 +86,13 @@ MUTANTS = [
         f"{NEURONS}::test_calibration_forgets_the_scale_of_the_weights",
     ),
     Mutant(
+        "vdib/neurons/leaky.py",
+        "self.bias.mul_((1 - decay) * theta)",
+        "pass",
+        "calibration leaves leaky membranes a bias of many thresholds",
+        "tests/test_leaky.py::test_no_drawn_bias_alone_is_many_thresholds_once_calibrated",
+    ),
+    Mutant(
         "vdib/neurons/layer.py",
         'if not hasattr(layer, "from_traces"):',
         "if False:",

@@ -159,6 +159,17 @@ def test_gradients_are_autograds_of_the_equation(neuron, place):
         torch.testing.assert_close(grad, other, rtol=1e-9, atol=1e-9, msg=name)
 
 
+@pytest.mark.parametrize("neuron", VARIANTS.values(), ids=list(VARIANTS))
+def test_no_drawn_bias_alone_is_many_thresholds_once_calibrated(neuron):
+    """Silent, membranes come to the drawn bias, in thresholds: no channel is shut by chance."""
+    torch.manual_seed(0)
+    layer = neuron(*PLACES[1], None)
+    drawn = layer.bias.detach().clone()
+    layer.calibrate(suites.spike_train(3, 20, *layer.input_shape).float(), 1.0)
+    decay, theta, _ = layer.constants()
+    torch.testing.assert_close(layer.bias / (1 - decay) / theta, drawn)
+
+
 class TestSettings(suites.LayerSuite):
     """Every setting under the suite of all neurons."""
 

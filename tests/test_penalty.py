@@ -28,6 +28,10 @@ def test_a_rate_is_compared_with_its_target():
     assert (nats == nats[:, :1]).all()
     above = hidden_rate(code_of((first, second)), target=0.25, only_above=True)
     torch.testing.assert_close(above.sum(1), torch.tensor([1.0, 1.0]))
+    own = hidden_rate(code_of((first, second)), target=(0.25, 0.125))
+    torch.testing.assert_close(own.sum(1), torch.tensor([1.0 + 1.0, 1.0 + 9.0]))
+    with pytest.raises(ValueError, match=r"^hidden_rate: got 3 targets for 2 hidden layers$"):
+        hidden_rate(code_of((first, second)), target=(0.25, 0.125, 0.5))
     for target in (0.0, -1.0, 1.1, math.nan):
         with pytest.raises(
             ValueError, match=r"^hidden_rate: got a target of .*, expected above 0, at most 1$"
@@ -62,13 +66,13 @@ def test_a_code_holds_v_of_hidden_layers_where_it_is_asked_to():
 
 def test_penalties_are_asked_for_by_weight_and_by_settings():
     asked = {"hidden_spikes": 1, "hidden_rate": {"weight": 0.5, "target": 0.25}}
-    made, hidden_v = penalties_of(asked)
+    made, hidden_v = penalties_of(asked, 1)
     assert {name: weight for name, (_, weight) in made.items()} == {
         "hidden_spikes": 1.0,
         "hidden_rate": 0.5,
     }
     assert not hidden_v
-    assert penalties_of({"im_loss": 2.0})[1]
+    assert penalties_of({"im_loss": 2.0}, 1)[1]
     code = code_of((torch.ones(2, 4, 2),))
     torch.testing.assert_close(made["hidden_rate"][0](code).sum(1), torch.full((2,), 9.0))
 
@@ -83,10 +87,15 @@ def test_penalties_are_asked_for_by_weight_and_by_settings():
         ),
         ({"hidden_rate": {"weight": 1, "targe": 1}}, r"did you mean target\?$"),
         ({"hidden_rate": {"weight": 1, "target": 2.0}}, r"^hidden_rate: got a target of 2\.0"),
+        ({"hidden_rate": {"weight": 1, "target": [0.1, 0.2]}}, "^hidden_rate: got 2 targets for 1"),
+        (
+            {"hidden_rate": {"weight": 1, "target": "low"}},
+            "got 'low', expected float or a list, each float$",
+        ),
         ({"hidden_rate": {"target": 0.1}}, "weight of hidden_rate is None, expected a number$"),
         ({"im_loss": "much"}, "weight of im_loss is 'much', expected a number$"),
     ],
 )
 def test_wrong_penalties_are_refused(asked, told):
     with pytest.raises(ValueError, match=told):
-        penalties_of(asked)
+        penalties_of(asked, 1)

@@ -30,10 +30,12 @@ def readout_spikes(code: SpikeCode) -> Tensor:
     return code.spikes.sum(2)
 
 
-def hidden_rate(code: SpikeCode, target: float = 0.05, only_above: bool = False) -> Tensor:
+def hidden_rate(
+    code: SpikeCode, target: float | Sequence[float] = 0.05, only_above: bool = False
+) -> Tensor:
     """How far each hidden layer's firing rate is from a target, `(B, T)`.
 
-        sum over layers of (rate_l / target - 1)^2,    rate_l: mean over neurons and steps
+        sum over layers of (rate_l / target_l - 1)^2,    rate_l: mean over neurons and steps
 
     per example, so that a layer which is silent, or fires twice as often, costs one nat. With
     `only_above` the target is a ceiling: a rate below it costs nothing. Such a term is common in
@@ -43,15 +45,22 @@ def hidden_rate(code: SpikeCode, target: float = 0.05, only_above: bool = False)
 
     Args:
         code: of whole sequences.
-        target: spikes per neuron and step, above 0 and at most 1.
+        target: spikes per neuron and step, above 0 and at most 1: of all layers, or a list, one
+            of each.
         only_above: whether rates below it are free.
 
     Raises:
-        ValueError: a target that no neuron can have.
+        ValueError: a target that no neuron can have, or another number of them than of layers.
     """
-    if not 0 < target <= 1:
-        raise ValueError(f"hidden_rate: got a target of {target}, expected above 0, at most 1")
-    off = [single(spikes).flatten(1).mean(1) / target - 1 for spikes in code.hidden]
+    layers = len(code.hidden)
+    targets = [target] * layers if isinstance(target, int | float) else target
+    if len(targets) != layers:
+        raise ValueError(f"hidden_rate: got {len(targets)} targets for {layers} hidden layers")
+    for one in targets:
+        if not 0 < one <= 1:
+            raise ValueError(f"hidden_rate: got a target of {one}, expected above 0, at most 1")
+    rates = [single(spikes).flatten(1).mean(1) for spikes in code.hidden]
+    off = [rate / one - 1 for rate, one in zip(rates, targets, strict=True)]
     return _squares([x.relu() if only_above else x for x in off], code)
 
 

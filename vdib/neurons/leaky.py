@@ -147,6 +147,10 @@ class Leaky(nn.Module):
     def calibrate(self, x: Spikes, spread: float = 1.0, rate: float | None = None) -> None:
         """Scale the weights so that the spikes `x` make potentials of rms `spread` theta.
 
+        A bias is a current, of which a silent membrane comes to hold `bias / (1 - beta)`: as drawn,
+        many thresholds where the membrane forgets slowly. It is scaled so that this comes to as
+        many thresholds as were drawn.
+
         Args:
             x: `(B, T, *N_in)` spikes, dense or as lists.
             spread: dimensionless.
@@ -167,6 +171,7 @@ class Leaky(nn.Module):
             raise ValueError(UNMOVED)
         for _, weight in self.synapses.named_parameters():
             weight.mul_(spread / rms)
+        self.bias.mul_((1 - decay) * theta)
 
 
 def leaky(
