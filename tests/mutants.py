@@ -1215,6 +1215,13 @@ MUTANTS = [
     ),
     Mutant(
         "vdib/information/of_run.py",
+        "set(range(num_readout // 2) if asked is None else asked)",
+        "set(range(num_readout // 2))",
+        "populations are the halves, whatever neurons are named",
+        "tests/test_information_command.py::test_populations_are_the_neurons_that_are_named",
+    ),
+    Mutant(
+        "vdib/information/of_run.py",
         "fit_prior(start, train, validation, seed)",
         "fit_prior(start, code, validation, seed)",
         "priors are fitted to the codes that they are read on",

@@ -79,6 +79,33 @@ def test_a_run_of_simulated_inputs(runs, capsys):
     assert (run / "information.json").read_text() == before
 
 
+def test_populations_are_the_neurons_that_are_named(runs, capsys, tmp_path):
+    """The second half named, a and b change places; a part of neurons is shown by its spans."""
+
+    def parts(*words):
+        out = tmp_path / "-".join(words or "_")
+        few = ["--num", "20", "--particles", "8", "--priors", "--out", str(out)]
+        assert command.main([str(runs["blobs"]), *few, *words]) == 0
+        section = sections(out)[1]["populations a and b"]
+        return {row["name"]: row["estimate"] for row in section["rows"]}, section["note"]
+
+    halves, note = parts()
+    assert note.startswith("a: neurons 0 to 1, b: the rest")
+    swapped, note = parts("--population", "3", "2")
+    assert note.startswith("a: neurons 2 to 3, b: the rest")
+    for one, other in (("a", "b"), ("b", "a")):
+        for what in ("{} alone", "only {}"):
+            expected = pytest.approx(halves[what.format(one)])
+            assert swapped[what.format(other)] == expected
+    assert halves["a alone"] != pytest.approx(halves["b alone"], rel=1e-3)
+    assert parts("--population", "0", "3", "2")[1].startswith("a: neurons 0, 2 to 3, b")
+    capsys.readouterr()
+    for some in ("4", "-1", "0 1 2 3", "1 1"):
+        assert command.main([str(runs["blobs"]), "--population", *some.split()]) == 2
+        line = f"--population: got {some}, expected some of the neurons 0 to 3, not all, each once"
+        assert tiny_runs.said(capsys) == line
+
+
 def test_a_run_of_labels(runs, capsys):
     assert command.main([str(runs["labels"]), "--num", "40", "--priors"]) == 0
     _, found = sections(runs["labels"])

@@ -51,6 +51,13 @@ def _parse(args: list[str]) -> argparse.Namespace:
         metavar="NAME",
         help=f"that are fitted, words of --model.prior ({' '.join(PRIORS)})",
     )
+    parser.add_argument(
+        "--population",
+        nargs="+",
+        type=int,
+        metavar="NEURON",
+        help="readout neurons of a run, from 0 on, to split from the rest (the first half)",
+    )
     parser.add_argument("--seed", type=int, default=0, help="of all that is drawn (%(default)s)")
     parser.add_argument("--x", default="x", help="array of a .npz: the input (%(default)s)")
     parser.add_argument("--y", default="y", help="array of a .npz: the code (%(default)s)")
@@ -95,7 +102,15 @@ def _information(args: list[str]) -> int:
         if word not in KNOWN:
             raise UserError(f"--priors: got {word!r}, expected {', '.join(KNOWN)}")
     of = run_at(options.path)
-    report = of_run(of, options.num, options.particles, options.seed, options.priors, _progress)
+    report = of_run(
+        of,
+        options.num,
+        options.particles,
+        options.seed,
+        options.priors,
+        _progress,
+        options.population,
+    )
     folder = options.out or left_by(of)
     folder.mkdir(parents=True, exist_ok=True)
     figures = folder if options.out else folder / "figures"

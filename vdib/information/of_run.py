@@ -44,6 +44,7 @@ def of_run(
     seed: int,
     priors: Sequence[str],
     progress: Progress,
+    population: Sequence[int] | None = None,
 ) -> Report:
     """All that is measured of a run.
 
@@ -54,9 +55,11 @@ def of_run(
         seed: of everything that is drawn.
         priors: words of `PRIORS` that are fitted.
         progress: wraps the parts of each piece of work, with its name.
+        population: readout neurons to split from the rest; the first half by default.
 
     Raises:
-        UserError: no finished run, or a code without probabilities (one line).
+        UserError: no finished run, a code without probabilities, or a population that is none
+            (one line).
     """
     cli = rebuild(run)
     if not cli.model.vdib.encoder.readout.stochastic:
@@ -64,14 +67,34 @@ def of_run(
             f"{run.folder}: its readout is a threshold: a code without log p(y || x) has no "
             "information to bound"
         )
+    first = _population(cli.model.vdib.encoder.num_readout, population)
     prepare(cli)
     take_best(cli, run)
     with torch.no_grad():
-        return _measured(cli, num, particles, seed, priors, progress)
+        return _measured(cli, num, particles, seed, priors, progress, first)
+
+
+def _population(num_readout: int, asked: Sequence[int] | None) -> Tensor:
+    """Which neurons are of population a, `(N_y,)` bool."""
+    neurons = set(range(num_readout // 2) if asked is None else asked)
+    if asked is not None and not (
+        neurons < set(range(num_readout)) and len(neurons) == len(asked) > 0
+    ):
+        raise UserError(
+            f"--population: got {' '.join(map(str, asked))}, expected some of the neurons 0 to "
+            f"{num_readout - 1}, not all, each once"
+        )
+    return torch.tensor([i in neurons for i in range(num_readout)])
 
 
 def _measured(
-    cli: VDIBCLI, num: int, particles: int, seed: int, priors: Sequence[str], progress: Progress
+    cli: VDIBCLI,
+    num: int,
+    particles: int,
+    seed: int,
+    priors: Sequence[str],
+    progress: Progress,
+    first: Tensor,
 ) -> Report:
     model, data = cli.model.vdib, cli.datamodule
     process = Blobs(data.process) if isinstance(data, BlobData) else None
@@ -103,13 +126,12 @@ def _measured(
     whole = Section("I(x -> y)", tuple(rows), ceiling(count), combined(rows))
     sections = [whole, *told(cli, num, seed)]
     low = max(row.interval.estimate for row in rows if row.side == "below")
-    first = torch.arange(num_readout) < num_readout // 2
     if num_readout == 1:
         pass  # one neuron is no two populations
     elif process is not None or low < 0.9 * ceiling(count):
         fewer = None if both is None else replace(both, num_particles=max(2, particles // 4))
         parts = between_populations(code, first, seed, fewer, x, bar("populations"))
-        words = f"a: neurons 0 to {num_readout // 2 - 1}, b: the rest; {_ESTIMATES}"
+        words = f"a: neurons {_listed(first)}, b: the rest; {_ESTIMATES}"
         sections.append(Section("populations a and b", tuple(parts), note=words))
     else:
         words = f"not told apart: log2 {count} bits, the most that {count} show, are reached"
@@ -136,6 +158,17 @@ def _measured(
         tuple(sections),
         facts,
     )
+
+
+def _listed(some: Tensor) -> str:
+    """Which of them, runs of neighbours as such: `0 to 3, 7`."""
+    spans: list[list[int]] = []
+    for i in some.nonzero().flatten().tolist():
+        if spans and spans[-1][-1] == i - 1:
+            spans[-1][1:] = [i]
+        else:
+            spans.append([i])
+    return ", ".join(" to ".join(map(str, span)) for span in spans)
 
 
 _ESTIMATES = "estimates: differences of bounds bound nothing"
