@@ -45,12 +45,14 @@ class Row:
         network: layers and epochs.
         changes: settings beside those of the baseline.
         bases: whose neurons know them.
+        beside: the row of the baseline.
     """
 
     words: str
     network: list[str]
     changes: list[str]
     bases: tuple[str, ...] = tuple(BASES)
+    beside: str = "dense"
 
 
 def around(settings: str) -> list[str]:
@@ -76,16 +78,28 @@ ROWS = {
     "im_loss": Row("IM-loss", DENSE, ["--model.penalties", "{im_loss: 1}"]),
     "teacher": Row("a teacher of 256 units", DENSE, ["--model.teacher", "{units: 256}"]),
     "prune": Row("80 % of the weights pruned", DENSE, ["--model.prune", "0.8"]),
-    "learn": Row("learned decays", DENSE, learned("beta"), ("direct",)),
-    "learn_theta": Row("learned thresholds", DENSE, learned("theta"), ("direct",)),
-    "learn_width": Row("learned surrogate width", DENSE, learned("width"), ("direct",)),
-    "plif": Row("PLIF", DENSE, ["--model.neuron", "plif"], ("direct",)),
-    "conv": Row("6 channels, 64 hidden neurons", CONV, []),
-    "conv_norm": Row("batch norm (tdBN)", CONV, around("norm: true")),
-    "conv_add": Row("residual block, ADD", CONV, around("residual: add")),
-    "conv_and": Row("residual block, AND", CONV, around("residual: and")),
-    "conv_norm_add": Row("batch norm and ADD", CONV, around("norm: true, residual: add")),
-    "conv_norm_and": Row("batch norm and AND", CONV, around("norm: true, residual: and")),
+    # Neurons that learn a constant have a bias current: those that learn none beside them.
+    "leaky": Row(
+        "200, a bias current each",
+        DENSE,
+        ["--model.neuron", "leaky", "--model.neuron_settings", "{detach: false}"],
+        ("direct",),
+        "leaky",
+    ),
+    "learn": Row("learned decays", DENSE, learned("beta"), ("direct",), "leaky"),
+    "learn_theta": Row("learned thresholds", DENSE, learned("theta"), ("direct",), "leaky"),
+    "learn_width": Row("learned surrogate width", DENSE, learned("width"), ("direct",), "leaky"),
+    "plif": Row("PLIF", DENSE, ["--model.neuron", "plif"], ("direct",), "leaky"),
+    "conv": Row("6 channels, 64 hidden neurons", CONV, [], beside="conv"),
+    "conv_norm": Row("batch norm (tdBN)", CONV, around("norm: true"), beside="conv"),
+    "conv_add": Row("residual block, ADD", CONV, around("residual: add"), beside="conv"),
+    "conv_and": Row("residual block, AND", CONV, around("residual: and"), beside="conv"),
+    "conv_norm_add": Row(
+        "batch norm and ADD", CONV, around("norm: true, residual: add"), beside="conv"
+    ),
+    "conv_norm_and": Row(
+        "batch norm and AND", CONV, around("norm: true, residual: and"), beside="conv"
+    ),
 }
 
 
@@ -119,8 +133,7 @@ def table(base: str, runs: dict[tuple[str, int], dict[str, Any]], seeds: int) ->
     print("|---|---|---|---|---|---|---|")
     for name, row in ROWS.items():
         group = [runs.get((name, seed)) for seed in range(seeds)]
-        beside = "conv" if row.network is CONV else "dense"
-        plain = [runs.get((beside, seed)) for seed in range(seeds)]
+        plain = [runs.get((row.beside, seed)) for seed in range(seeds)]
         if None in group or None in plain:
             continue
         columns = {key: [run[key] for run in group if run] for key in group[0] or {}}
@@ -128,9 +141,9 @@ def table(base: str, runs: dict[tuple[str, int], dict[str, Any]], seeds: int) ->
         gained = [a - run["class_accuracy"] for a, run in zip(accuracy, plain, strict=True) if run]
         operations = [count / 1000 for count in columns["synops"]]
         cells = [
-            row.words if name != beside else f"**{row.words}**",
+            row.words if name != row.beside else f"**{row.words}**",
             spread(accuracy, 3),
-            spread(gained, 3, "+") if name != beside else "",
+            spread(gained, 3, "+") if name != row.beside else "",
             spread(columns["hidden_spikes_per_sample"], 0),
             spread(columns["spikes_per_sample"], 0),
             spread(operations, 0),

@@ -49,6 +49,7 @@ def left_out(speaker: str) -> Experiment:
 
 EXPERIMENTS = {
     "speech": Experiment(["--config", "speech_digits"], "class_accuracy", (0.002, 0.005, 0.01)),
+    "mnist": Experiment(["--config", "sequential_mnist"], "class_accuracy", (0.002, 0.004, 0.008)),
     "sine": Experiment(["--config", "sine"], "mse", (0.005, 0.01, 0.02)),
     "char-alice": Experiment(["--config", "char_lm"], "perplexity", (0.002, 0.005, 0.01, 0.02)),
     "word-alice": Experiment(["--config", "word_lm"], "perplexity", (0.0005, 0.001, 0.002, 0.005)),

@@ -178,6 +178,8 @@ class VDIBModule(TrainedModule):
         self.pruning = None if prune is None else Pruning(encoder, prune)
         if teacher is not None:
             check_signal(signal, (Label,), "a teacher")
+            if self.EVERY_STEP:
+                raise ValueError("a teacher knows one label a sequence, and here each step has one")
             make = with_settings("teacher", Teacher, teacher)
             self.teacher = make(math.prod(input_shape), signal.num_outputs)
         self.signal = signal

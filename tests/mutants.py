@@ -86,6 +86,13 @@ MUTANTS = [
         f"{NEURONS}::test_calibration_forgets_the_scale_of_the_weights",
     ),
     Mutant(
+        "vdib/neurons/slayer.py",
+        "connections = connections.synapses",
+        "pass",
+        "batch norm before SLAYER neurons starts at ten times its gamma",
+        "tests/test_slayer.py::test_batch_norm_leaves_what_is_drawn_to_the_connections",
+    ),
+    Mutant(
         "vdib/neurons/leaky.py",
         "self.bias.mul_((1 - decay) * theta)",
         "pass",

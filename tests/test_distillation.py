@@ -15,6 +15,8 @@ from vdib.lightning_modules.naturalisation.module import NaturalisationModule
 from vdib.model import VDIB
 from vdib.noise import Noise
 from vdib.prior import BernoulliPrior
+from vdib.runs.cli import build
+from vdib.runs.command import UserError
 from vdib.signal import Image, Label
 from vdib.sparse import SparseSpikes
 from vdib.window import FullWindow
@@ -35,6 +37,13 @@ def test_rates_are_those_of_lists_and_of_dense_spikes():
     torch.testing.assert_close(rates(SparseSpikes.of(x)), x.sum(1) / 10)
     images = x.view(7, 10, 2, 3, 1)
     torch.testing.assert_close(rates(SparseSpikes.of(images)), x.sum(1) / 10)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_symbols_of_every_step_have_no_teacher():
+    """As the command refuses it, in a line and before there is a folder."""
+    with pytest.raises(UserError, match="a teacher knows one label a sequence"):
+        build(["--config", "char_lm", "--model.teacher", "{units: 4}"])
 
 
 def test_a_teacher_learns_from_one_split_and_is_chosen_by_the_other():

@@ -18,6 +18,7 @@ from vdib.dynamics.surrogate import arctan
 from vdib.encoder import SpikingEncoder, build_encoder
 from vdib.lightning_modules.naturalisation.image_data import ImageData
 from vdib.lightning_modules.naturalisation.module import NaturalisationModule
+from vdib.lightning_modules.optimizers import adam
 from vdib.membrane import MembraneDecoder
 from vdib.neurons.leaky import Leaky, leaky
 from vdib.neurons.lif import lif
@@ -256,6 +257,25 @@ def test_lif_is_an_srm_layer_where_that_is_exact():
         assert type(lif(*dense((5,), 4), **given)) is Leaky
 
 
+def test_the_bias_of_lif_is_a_current_that_has_always_flowed():
+    """Of (1 - beta) b: the potential then stands at b before the first step."""
+    torch.manual_seed(0)
+    exact = lif(*dense((5,), 30), beta=0.8).double()
+    x = suites.spike_train(3, 20, 5)
+    exact.calibrate(x, 3.0)
+    exact.bias.data.copy_(suites.uniform(30) - 0.3)
+    same = leaky(*dense((5,), 30), beta=0.8, detach=False).double()
+    same.synapses.load_state_dict(exact.synapses.state_dict())
+    same.bias.data.copy_(0.2 * exact.bias.detach())
+    state = exact.bias.detach().expand(3, 30), torch.zeros(3, 30).double()
+    spikes, v = exact(x)
+    for t in range(20):
+        fired, at, state = same.step(x[:, t], state)
+        assert torch.equal(fired, spikes[:, t])
+        torch.testing.assert_close(at, v[:, t], rtol=1e-10, atol=1e-10)
+    assert 0.05 < spikes.mean() < 0.9
+
+
 def test_a_constant_current_is_its_repetition():
     layer = leaky(*dense((5,), 4)).double()
     once = suites.uniform(3, 5)[:, None].expand(-1, 9, -1)
@@ -317,7 +337,12 @@ def test_the_config_is_the_tutorial():
     before = [weight.detach().clone() for weight in module.parameters()]
     module.start(data)
     assert all(map(torch.equal, before, module.parameters()))
-    optimizer = torch.optim.SGD(module.parameters(), lr=5e-4)
+    assert type(module.vdib.decoder) is MembraneDecoder
+    assert module.optimizer is adam
+    assert (module.lr, module.encoder_lr, module.vdib.beta) == (5e-4, 5e-4, 0)
+    assert content["data"]["init_args"]["batch_size"] == 128
+    assert content["trainer"]["max_epochs"] == 1
+    optimizer = torch.optim.SGD(module.parameters(), lr=module.lr)
     schedule = module.schedule(optimizer, 10)
     for _ in range(12):
         assert schedule.get_last_lr() == [5e-4]

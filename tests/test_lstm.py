@@ -25,6 +25,8 @@ from vdib.handmade import CountDecoder
 from vdib.lightning_modules.choices import ESTIMATORS
 from vdib.lightning_modules.naturalisation.image_data import ImageData
 from vdib.lightning_modules.naturalisation.module import NaturalisationModule
+from vdib.lightning_modules.optimizers import adam
+from vdib.lightning_modules.schedule import cosine
 from vdib.membrane import MembraneDecoder
 from vdib.model import VDIB
 from vdib.neurons.lstm import lstm as ordinary
@@ -391,6 +393,10 @@ def test_the_config_is_the_papers_and_one_flag_compares(monkeypatch):
     taken = {name: getattr(data, name) for name in NaturalisationModule.TAKES}
     given = content["model"]["init_args"]
     assert given["neuron"] == "spiking_lstm"
+    assert (content["data"]["init_args"]["batch_size"], content["trainer"]["max_epochs"]) == (
+        100,
+        15,
+    )
     logged = {}
     monkeypatch.setattr(NaturalisationModule, "trainer", SimpleNamespace(world_size=1))
     for neuron in ("spiking_lstm", "lstm"):
@@ -405,6 +411,8 @@ def test_the_config_is_the_papers_and_one_flag_compares(monkeypatch):
         assert encoder.readout.synapses.by_input.shape == (28, 800)
         assert encoder.readout.recurrent.by_input.shape == (200, 800)
         assert not encoder.layers
+        assert type(decoder) is LogisticDecoder
+        assert (module.optimizer, module.lr, module.schedule) == (adam, 0.004, cosine)
         assert decoder.window.length == 28
         batch = data.examples("validation", 10)
         assert batch.spikes.shape == (10, 28, 28)

@@ -10,7 +10,7 @@ import pytest
 from vdib.reproduce.__main__ import main
 from vdib.reproduce.experiment import Experiment, Row
 from vdib.reproduce.published import EXPERIMENTS
-from vdib.reproduce.report import page
+from vdib.reproduce.report import figure, page
 from vdib.reproduce.running import jobs_of, run_jobs
 from vdib.runs.cli import build
 from vdib.runs.command import UserError
@@ -66,6 +66,12 @@ def test_figures_are_means_over_folds_then_over_seeds(tiny, capsys):
     ours = f"{mean:.3f} ± {spread:.3f} [0.767, 0.907]"
     assert said[2] == ["two folds, class accuracy", "0.9", ours, "2", "2.0"]  # 60 s and 180 s
     assert said[3] == ["a loss, loss nats", "not run"]
+
+
+def test_a_perplexity_says_of_how_many_symbols():
+    row = Row("words", [], "perplexity")
+    run = {"perplexity": 45.26, "vocabulary": 792, "unknown_share": 0.1448}
+    assert figure(row, {0: [run]}) == "45.3 (792 symbols, 14.5% unknown)"
 
 
 def test_runs_with_other_arguments_do_not_count(tiny, capsys):

@@ -2,6 +2,7 @@
 
 import math
 from importlib.resources import files
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,6 +19,8 @@ from vdib.dynamics.surrogate import exponential
 from vdib.encoder import SpikeCode, build_encoder
 from vdib.handmade import CountDecoder
 from vdib.lightning_modules.naturalisation.module import NaturalisationModule
+from vdib.lightning_modules.optimizers import amsgrad, nadam
+from vdib.lightning_modules.schedule import constant
 from vdib.neurons.readout import threshold
 from vdib.neurons.slayer import slayer
 from vdib.neurons.srm import SRM
@@ -279,6 +282,15 @@ def module_of(config, **settings):
     return NaturalisationModule(**taken, **given), content
 
 
+def trained_as(module, content, optimizer):
+    """By the published gradient at one rate of 0.01, 100 epochs, spikes of no price."""
+    assert type(module.vdib.decoder) is SlayerCountDecoder
+    assert (module.optimizer, module.lr, module.encoder_lr) == (optimizer, 0.01, 0.01)
+    assert module.schedule is constant
+    assert (module.vdib.beta, module.vdib.penalties, module.signal) == (0, {}, Label(10))
+    assert content["trainer"]["max_epochs"] == 100
+
+
 def test_the_config_is_the_example():
     module, content = module_of("slayer_nmnist")
     layers = [*module.vdib.encoder.layers, module.vdib.encoder.readout]
@@ -292,9 +304,14 @@ def test_the_config_is_the_example():
     assert (decoder.target_true, round(decoder.target_false, 3)) == (60, 10)
     data = content["data"]["init_args"]
     assert (data["num_steps"], data["step_ms"], data["batch_size"]) == (300, 1, 8)
-    assert content["trainer"]["max_epochs"] == 100
+    assert (data["recordings"], data["num_folds"], "shift" in data) == ("real", 10, False)
+    trained_as(module, content, amsgrad)
     before = [weight.detach().clone() for weight in module.parameters()]
-    assert not module.calibrate
+    batch = SimpleNamespace(spikes=suites.spike_train(2, 30, 2, 34, 34).float())
+    split = SimpleNamespace(
+        examples=lambda name, count: batch, constant=lambda: torch.ones(10) / 10
+    )
+    module.start(split)
     assert all(map(torch.equal, before, module.parameters()))
 
 
@@ -307,10 +324,14 @@ def test_the_later_recipe():
     rho = 0.25 / (0.1 * 10) * torch.exp(-(10 * v).abs() / (0.1 * 10))
     torch.testing.assert_close(layer.fire.slope(v, v), 10 * rho)  # ds/dv = theta ds/du
     assert content["data"]["init_args"]["shift"] == [-8, 7]
+    assert content["data"]["init_args"]["batch_size"] == 12
+    trained_as(module, content, nadam)
 
 
 def test_the_convolutional_network():
-    module, _ = module_of("slayer_nmnist_cnn")
+    module, content = module_of("slayer_nmnist_cnn")
+    assert content["data"]["init_args"]["batch_size"] == 12
+    trained_as(module, content, amsgrad)
     encoder = module.vdib.encoder
     shapes = [(16, 32, 32), (16, 16, 16), (32, 16, 16), (32, 8, 8), (64, 8, 8)]
     assert [layer.shape for layer in encoder.layers] == shapes
@@ -324,3 +345,14 @@ def test_the_convolutional_network():
     enough = (1.1 * alpha(10.0) >= 1).nonzero()[0][0]
     assert spikes.nonzero()[0].tolist() == [0, enough, 3, 2, 3]
     assert v[0, 5, 3, 2, 3].item() == pytest.approx(1.1 * alpha(10.0)[5] - 1, rel=1e-5)
+
+
+def test_batch_norm_leaves_what_is_drawn_to_the_connections():
+    """Gamma starts at 1 behind the scaled weights; sums stay sums of a fixed weight."""
+    module, _ = module_of("slayer_nmnist_cnn", techniques={"norm": True})
+    first, pool = (layer.inner for layer in module.vdib.encoder.layers[:2])
+    for layer in (first, pool):
+        assert layer.synapses.norm.weight.unique().tolist() == [1.0]
+    drawn = first.synapses.synapses.conv.weight.abs().max()
+    assert 100 / math.sqrt(50) * 0.99 < drawn < 100 / 50**0.5
+    assert pool.synapses.synapses.weight.unique().tolist() == pytest.approx([11.0])

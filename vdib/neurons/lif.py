@@ -1,14 +1,18 @@
 """Leaky integrate-and-fire neurons with a soft reset, as an SRM layer.
 
-    U[t] = beta U[t-1] + I[t] - theta S[t-1],     v[t] = (U[t] - theta) / width,     S = 1[v > 0]
+    U[t] = beta U[t-1] + I[t] - theta S[t-1],  v[t] = (U[t] + b - theta) / width,  S = 1[v > 0]
 
 Unrolled, U is the current through `beta^t` less theta times `beta^k` of the neuron's own spikes
 k + 1 steps ago: a filter, a feedback of the same decay, and a gain that is theta and not learned.
+The bias b, from 0 on, moves the threshold, as in every SRM layer: it is what a membrane holds into
+which a current of `(1 - beta) b` has always flowed.
 The reset carries gradient. Defaults are those of snnTorch (Eshraghian et al., "Training Spiking
 Neural Networks Using Lessons from Deep Learning", 2023, https://arxiv.org/abs/2109.12894).
 
 A reset to zero or without gradient, and constants that are learned, are no filters: those neurons
-are of `vdib.neurons.leaky`, with a current for their bias.
+are of `vdib.neurons.leaky`, whose bias is a current from the first step on, drawn as PyTorch draws
+it. What differs between `lif` and `lif` with `learn` is therefore the bias as well: compare the
+latter with `leaky`, `detach: false`.
 """
 
 from vdib.dynamics.feedback import ExponentialFeedback

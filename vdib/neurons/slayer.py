@@ -21,6 +21,7 @@ from vdib.dynamics.alpha import Alpha, AlphaFeedback
 from vdib.dynamics.firing import Threshold
 from vdib.dynamics.surrogate import Surrogate, exponential
 from vdib.neurons.layer import Connect
+from vdib.neurons.normalised import NormalisedSynapses
 from vdib.neurons.srm import SRM
 from vdib.neurons.synapses import SumPool2d
 
@@ -83,8 +84,11 @@ def slayer(
         fixed.requires_grad_(False)
     if weight_scale is None:
         weight_scale = 10.0 if len(shape) == 1 else 100.0
-    for _, weight in layer.synapses.named_parameters():
+    connections = layer.synapses
+    if isinstance(connections, NormalisedSynapses):  # whose gamma is not drawn
+        connections = connections.synapses
+    for _, weight in connections.named_parameters():
         weight.data.mul_(weight_scale)
-    if isinstance(layer.synapses, SumPool2d):
-        layer.synapses.weight.mul_(theta)
+    if isinstance(connections, SumPool2d):
+        connections.weight.mul_(theta)
     return layer

@@ -37,6 +37,9 @@ def figure(row: Row, of_seeds: Mapping[int, Sequence[Mapping[str, Any]]]) -> str
         trials = sum(int(fold["test_samples"]) for fold in next(iter(of_seeds.values())))
         low, high = wilson_interval(round(statistics.mean(means) * trials), trials)
         said += f" [{low:.3f}, {high:.3f}]"
+    if row.figure == "perplexity":  # which says nothing without them
+        run = next(iter(of_seeds.values()))[0]
+        said += f" ({run['vocabulary']} symbols, {run['unknown_share']:.1%} unknown)"
     return said
 
 
