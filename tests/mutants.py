@@ -1043,6 +1043,20 @@ MUTANTS = [
         "tests/test_vae_benchmark.py::test_the_table_chooses_on_validation_data",
     ),
     Mutant(
+        "benchmarks/beta_input.py",
+        "cli.model.at(k)",
+        "cli.model.at(0)",
+        "a model that is told the price is measured at the first of them",
+        "tests/test_beta_input_benchmark.py::test_the_table_of_a_tiny_run",
+    ),
+    Mutant(
+        "benchmarks/beta_input.py",
+        "seen = replace(code, spikes=told(code.spikes, self.k, self.count))",
+        "seen = replace(code, spikes=told(code.spikes, 0, self.count))",
+        "its decoder is always told the first",
+        "tests/test_beta_input_benchmark.py::test_each_price_is_its_equation",
+    ),
+    Mutant(
         "lightning_modules/trained_module.py",
         "parts = self.vdib.decoder, self.vdib.prior, self.vdib.estimator",
         "parts = self.vdib.decoder, self.vdib.prior",
