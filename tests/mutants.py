@@ -1256,6 +1256,20 @@ MUTANTS = [
         "tests/test_of_run.py::test_priors_are_fitted_to_training_codes_and_read_on_test_codes",
     ),
     Mutant(
+        "vdib/information/rows.py",
+        "if self.pairs:",
+        "if False:",
+        "mixtures over the sample have intervals of resamples, which are poorer in mixtures",
+        "tests/test_information.py::test_intervals_of_rows_of_pairs_cover_what_they_are_of",
+    ),
+    Mutant(
+        "vdib/information/of_run.py",
+        "if count < FEWEST:",
+        "if False:",
+        "a single sequence bounds information at 95 %",
+        "tests/test_of_run.py::test_few_sequences_have_no_intervals",
+    ),
+    Mutant(
         "vdib/information/told.py",
         'data.targets("train")[:, None]',
         'data.targets("test")[:, None]',

@@ -13,7 +13,7 @@ from scipy import stats
 from sklearn.linear_model import LogisticRegression
 
 from vdib.information.bounds import of_pairs
-from vdib.information.intervals import bootstrap, mean
+from vdib.information.intervals import bootstrap, jackknife, mean
 from vdib.information.pairs import leave_one_out, log_likelihoods, multi_sample
 from vdib.information.point_process import cosines, features, fit, lags
 from vdib.information.rows import Row, combined
@@ -45,6 +45,33 @@ def test_intervals_are_those_of_scipy():
     assert ours.estimate == pytest.approx(terms.mean())
     assert ours[1:] == pytest.approx(tuple(theirs), abs=0.01)
     assert ours.high - ours.estimate > 1.1 * (ours.estimate - ours.low)  # skewed, as the terms are
+
+
+def test_intervals_of_pairs_are_those_of_the_jackknife():
+    """Of a mean Student's interval; of pairs the expectation in samples of N is covered."""
+    terms = np.random.default_rng(1).exponential(size=40)
+    half = stats.t.ppf(0.95, 39) * terms.std(ddof=1) / math.sqrt(40)
+    expected = (terms.mean(), terms.mean() - half, terms.mean() + half)
+    assert jackknife(mean(terms), 40, 0.9) == pytest.approx(expected)
+
+
+def test_intervals_of_rows_of_pairs_cover_what_they_are_of(script):
+    """A mixture over 60 sequences of a code that tells most of them apart."""
+    one = script.channel(
+        [[6.0, 0, 1, 0], [2, 6, 0, 1], [3, 3, 3, 0]], [1.0, 3, 1], 0.7, 12, {"all": [0, 1, 2]}
+    )
+    found = []
+    for seed in range(60):
+        rows = torch.arange(60)
+        x = script.simulate(one.chain, Noise(seed, -2, rows), one.num_steps)
+        with torch.no_grad():
+            code = one.encoder(x.spikes, Noise(seed, -3, rows), drive=True)
+        found.append(of_pairs(code, seed)[0].interval)
+    expected = sum(interval.estimate for interval in found) / 60
+    covered = sum(interval.low <= expected <= interval.high for interval in found)
+    assert covered >= 54  # fewer of 60 at a level of 0.95: chance 0.03
+    spread = np.std([interval.estimate for interval in found])
+    assert np.mean([interval.high - interval.low for interval in found]) < 2 * 3.92 * spread
 
 
 def test_likelihoods_of_pairs_are_those_of_forced_codes(script):

@@ -127,6 +127,9 @@ def test_entropies_are_of_each_step():
     [
         (["nowhere"], "nowhere: no such folder, nor a run that ships: those are"),
         (["r", "--num", "3"], "--num: got 3, expected 10 or more"),
+        (["r", "--folds", "3"], "--folds: of a .npz only"),
+        (["own.npz", "--priors", "past"], "--priors: of a run only"),
+        (["own.npz", "--out", "one.npy"], "one.npy is a file, expected a folder: name one with"),
         (["r", "--particles", "1"], "--particles: got 1, expected 2 or more"),
         (["r", "--priors", "pest"], "--priors: got 'pest', expected bernoulli, marginal, past"),
         (["none.npz"], "none.npz: no such file"),

@@ -24,6 +24,7 @@ from vdib.model import VDIB
 from vdib.noise import EVALUATION, Noise
 from vdib.prior import AutoregressivePrior, MarginalPrior
 from vdib.prior_fitting import fit_prior
+from vdib.runs.command import UserError
 from vdib.signal import Label
 from vdib.spike_code import SpikeCode
 from vdib.window import FullWindow
@@ -194,3 +195,8 @@ def test_of_patterns_is_told_the_mean_over_scored_steps():
         bits += (entropy + log_q[range(25), t, batch.target[:, t]].mean()) / 2
     # The table divides by the steps of a sequence.
     assert values(section)["H(r) - distortion"] / STEPS == pytest.approx(float(bits), abs=1e-6)
+
+
+def test_few_sequences_have_no_intervals(measured):
+    with pytest.raises(UserError, match=r"^9 test sequences, expected 10 or more$"):
+        module.of_run(SimpleNamespace(folder="x"), 9, 2, SEED, [], lambda items, words: items)

@@ -34,8 +34,12 @@ def middle(count, patterns):
 
     Of the others N / P - 1 are of a sequence's own kind, of all N a share of 1 / P.
     """
-    above = math.log((count - 1) / (count / patterns - 1))
-    return (above + math.log(patterns)) / 2
+    return math.log(patterns) + width(count, patterns) / 2
+
+
+def width(count, patterns):
+    """How far the bounds lie apart."""
+    return math.log((count - 1) / (count / patterns - 1)) - math.log(patterns)
 
 
 TWO, FOUR = middle(16, 2), middle(16, 4)
@@ -52,9 +56,12 @@ def test_what_populations_say_alone_together_and_either(case):
     pairs = torch.tensor([[0.0, 0], [0, 1], [1, 0], [1, 1]]).repeat(4, 1)
     columns = [torch.zeros(16) if bit is None else pairs[:, bit] for bit in told]
     code = copying(torch.stack(columns, 1)[:, None])
-    found = values(between_populations(code, torch.tensor([True, False]), seed=0))
+    rows, gap = between_populations(code, torch.tensor([True, False]), seed=0)
+    found = values(rows)
     assert list(found) == ["a alone", "b alone", "only a", "only b", "either"]
     assert list(found.values()) == pytest.approx(list(expected), abs=1e-9)
+    assert gap == pytest.approx(max(width(16, 2), width(16, 4)) if told[1] == 1 else width(16, 2))
+    assert all(row.pairs for row in rows)
 
 
 def test_where_inputs_can_be_simulated_populations_say_the_middle_between_filters():
@@ -65,9 +72,11 @@ def test_where_inputs_can_be_simulated_populations_say_the_middle_between_filter
 
     code, x = copying(torch.zeros(4, 1, 2)), torch.zeros(4, 1, 1)
     first, both = torch.tensor([True, False]), SimpleNamespace(terms=terms)
-    found = values(between_populations(code, first, 0, both, x))
+    rows, gap = between_populations(code, first, 0, both, x)
     # Middles are 4, 2.5 and 7.5.
-    assert list(found.values()) == pytest.approx([4, 2.5, 5, 3.5, -1])
+    assert list(values(rows).values()) == pytest.approx([4, 2.5, 5, 3.5, -1])
+    assert gap == pytest.approx(3)
+    assert not any(row.pairs for row in rows)
 
 
 @pytest.mark.parametrize(("lag", "name"), [(0, "lag 0"), (1, "lag 1"), (3, "lags 2 to 3")])

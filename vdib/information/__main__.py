@@ -20,7 +20,14 @@ from vdib.runs.command import UserError, run, words_of
 if TYPE_CHECKING:
     from vdib.information.rows import Report
 
-PRIORS = ("marginal", "past", "network")
+OF_RUNS = {
+    "num": 400,
+    "particles": 1000,
+    "priors": ("marginal", "past", "network"),
+    "population": None,
+}
+OF_TRAINS = {"x": "x", "y": "y", "folds": 5, "memory": 20}
+"""What can be said of a run, and of a .npz, and what they are otherwise."""
 
 
 def main(args: list[str] | None = None) -> int:
@@ -35,44 +42,45 @@ def _parse(args: list[str]) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("path", metavar="RUN", type=Path, help="a run of vdib.fit, or a .npz")
-    parser.add_argument(
-        "--num", type=int, default=400, help="sequences of a run, at most (%(default)s)"
-    )
-    parser.add_argument(
-        "--particles",
-        type=int,
-        default=1000,
-        help="of a run whose input is simulated (%(default)s)",
-    )
-    parser.add_argument(
-        "--priors",
-        nargs="*",
-        default=PRIORS,
-        metavar="NAME",
-        help=f"that are fitted, words of --model.prior ({' '.join(PRIORS)})",
-    )
-    parser.add_argument(
-        "--population",
-        nargs="+",
-        type=int,
-        metavar="NEURON",
-        help="readout neurons of a run, from 0 on, to split from the rest (the first half)",
-    )
-    parser.add_argument("--seed", type=int, default=0, help="of all that is drawn (%(default)s)")
-    parser.add_argument("--x", default="x", help="array of a .npz: the input (%(default)s)")
-    parser.add_argument("--y", default="y", help="array of a .npz: the code (%(default)s)")
-    parser.add_argument("--folds", type=int, default=5, help="of cross-validation (%(default)s)")
-    parser.add_argument(
-        "--memory", type=int, default=20, help="steps that models of a .npz look back (%(default)s)"
-    )
+    parser.add_argument("--seed", type=int, default=0, help="of all that is drawn (0)")
     parser.add_argument("--out", type=Path, help="folder (default: the run's; of a .npz its name)")
+    run = parser.add_argument_group("of a run")
+    run.add_argument("--num", type=int, help="sequences, at most (400)")
+    run.add_argument("--particles", type=int, help="where its input is simulated (1000)")
+    words = "that are fitted, words of --model.prior (marginal past network)"
+    run.add_argument("--priors", nargs="*", metavar="NAME", help=words)
+    words = "readout neurons, from 0 on, to split from the rest (the first half)"
+    run.add_argument("--population", nargs="+", type=int, metavar="NEURON", help=words)
+    trains = parser.add_argument_group("of a .npz")
+    trains.add_argument("--x", help="array: the input (x)")
+    trains.add_argument("--y", help="array: the code (y)")
+    trains.add_argument("--folds", type=int, help="of cross-validation (5)")
+    trains.add_argument("--memory", type=int, help="steps that models look back (20)")
     options = parser.parse_args(args)
+    own, other = (OF_TRAINS, OF_RUNS) if _is_file(options.path) else (OF_RUNS, OF_TRAINS)
+    for name in other:
+        if getattr(options, name) is not None:
+            raise UserError(f"--{name}: of {'a run' if own is OF_TRAINS else 'a .npz'} only")
+    for name, value in own.items():
+        if getattr(options, name) is None:
+            setattr(options, name, value)
     for name, least in (("num", 10), ("particles", 2), ("folds", 2), ("memory", 1)):
-        if getattr(options, name) < least:
+        if name in own and getattr(options, name) < least:
             raise UserError(f"--{name}: got {getattr(options, name)}, expected {least} or more")
     if not 0 <= options.seed < 2**32:
         raise UserError(f"--seed: got {options.seed}, expected 0 to {2**32 - 1}")
     return options
+
+
+def _is_file(path: Path) -> bool:
+    return path.suffix == ".npz" or path.is_file()
+
+
+def _folder(folder: Path) -> Path:
+    """That of the results, which is no file: known before anything is computed."""
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"{folder} is a file, expected a folder: name one with --out")
+    return folder
 
 
 def _progress(items: Iterable[int], words: str) -> Iterable[int]:
@@ -84,15 +92,14 @@ def _progress(items: Iterable[int], words: str) -> Iterable[int]:
 
 def _information(args: list[str]) -> int:
     options = _parse(args)
-    if options.path.suffix == ".npz" or options.path.is_file():
+    if _is_file(options.path):
         from vdib.information.of_trains import of_trains
         from vdib.information.trains import read
 
         x, y = read(options.path, options.x, options.y)
+        folder = _folder(options.out or Path(f"{options.path.stem}_information"))
         names = (options.x, options.y)
         report = of_trains(x, y, names, options.folds, options.memory, options.seed, _progress)
-        folder = options.out or Path(f"{options.path.stem}_information")
-        folder.mkdir(parents=True, exist_ok=True)
         return _write(report, folder / "information.json", folder / "information.png")
     from vdib.information.of_run import of_run
     from vdib.lightning_modules.choices import PRIORS as KNOWN
@@ -102,6 +109,7 @@ def _information(args: list[str]) -> int:
         if word not in KNOWN:
             raise UserError(f"--priors: got {word!r}, expected {', '.join(KNOWN)}")
     of = run_at(options.path)
+    folder = _folder(options.out or left_by(of))
     report = of_run(
         of,
         options.num,
@@ -111,8 +119,6 @@ def _information(args: list[str]) -> int:
         _progress,
         options.population,
     )
-    folder = options.out or left_by(of)
-    folder.mkdir(parents=True, exist_ok=True)
     figures = folder if options.out else folder / "figures"
     return _write(report, folder / "information.json", figures / "information.png")
 
@@ -123,6 +129,7 @@ def _write(report: "Report", file: Path, figure: Path) -> int:
     from vdib.files import replacing
 
     print(report.table())
+    file.parent.mkdir(parents=True, exist_ok=True)
     with replacing(file) as out:
         out.write(f"{json.dumps(report.content(), indent=2)}\n".encode())
     panels = []

@@ -57,8 +57,8 @@ def of_pairs(code: SpikeCode, seed: int, progress: Progress = iter) -> list[Row]
     log_p = pairs.log_likelihoods(code, progress=progress)
     count = len(log_p)
     return [
-        Row("mixture of the others", "above", pairs.leave_one_out(log_p), count, seed),
-        Row("multi-sample bound", "below", pairs.multi_sample(log_p), count, seed),
+        Row("mixture of the others", "above", pairs.leave_one_out(log_p), count, seed, True),
+        Row("multi-sample bound", "below", pairs.multi_sample(log_p), count, seed, True),
     ]
 
 

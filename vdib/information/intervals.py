@@ -1,9 +1,13 @@
-"""Bootstrap intervals over sequences, also for statistics of pairs of them.
+"""Intervals over sequences: by the bootstrap for means, by the jackknife for statistics of pairs.
 
-A statistic is a function of how often each of N sequences counts, so that one routine serves means
-and mixtures over the sample. Resampling N sequences with replacement makes the counts multinomial.
-Bias-corrected and accelerated (BCa): Efron, "Better Bootstrap Confidence Intervals", 1987,
-https://doi.org/10.1080/01621459.1987.10478410.
+A statistic is a function of how often each of N sequences counts.
+
+- Means: resampling N sequences with replacement makes the counts multinomial. Bias-corrected and
+  accelerated (BCa): Efron, "Better Bootstrap Confidence Intervals", 1987,
+  https://doi.org/10.1080/01621459.1987.10478410.
+- Mixtures over the sample: a resample has fewer different members than a sample, and says
+  systematically something else. Each sequence is left out once instead: Arvesen, "Jackknifing
+  U-Statistics", 1969, https://doi.org/10.1214/aoms/1177697287.
 
 Legend: R resamples, N sequences.
 """
@@ -13,7 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr, ndtri  # type: ignore[import-untyped]
+from scipy.special import ndtr, ndtri, stdtrit  # type: ignore[import-untyped]
 
 Array = NDArray[np.float64]
 Statistic = Callable[[Array], Array]
@@ -47,12 +51,10 @@ def bootstrap(
         alpha = Phi(z0 + (z0 + z) / (1 - a (z0 + z))),   z = Phi^-1((1 -+ level) / 2)
 
     with `z0 = Phi^-1(share of resamples below the estimate)` and the acceleration `a` from the
-    jackknife. Statistics without spread have an interval without width. An interval holds its
-    estimate: a mixture over the sample has fewer different members in every resample, and may say
-    something else in all of them.
+    jackknife. Statistics without spread have an interval without width.
 
     Args:
-        statistic: of the sequences.
+        statistic: of the sequences, a mean.
         count: N, at least 2.
         level: in (0, 1), of the two-sided interval.
         seed: of the resamples.
@@ -74,4 +76,23 @@ def bootstrap(
     acceleration = (away**3).sum() / (6 * (away**2).sum() ** 1.5)
     z = z0 + ndtri(np.array([(1 - level) / 2, (1 + level) / 2]))
     low, high = np.quantile(values, ndtr(z0 + z / (1 - acceleration * z)))
-    return Interval(estimate, min(float(low), estimate), max(float(high), estimate))
+    return Interval(estimate, float(low), float(high))
+
+
+def jackknife(statistic: Statistic, count: int, level: float) -> Interval:
+    """The interval of a statistic of pairs of sequences, about its expectation in samples of N.
+
+        estimate -+ t se,   se^2 = (N - 1) / N sum_i (value without i - their mean)^2
+
+    with t the quantile of Student's distribution of N - 1 degrees of freedom.
+
+    Args:
+        statistic: of the sequences.
+        count: N, at least 2.
+        level: in (0, 1), of the two-sided interval.
+    """
+    estimate = float(statistic(np.ones((1, count)))[0])
+    left_out = statistic(1.0 - np.eye(count))
+    se = np.sqrt((count - 1) * left_out.var())
+    width = float(stdtrit(count - 1, (1 + level) / 2) * se)
+    return Interval(estimate, estimate - width, estimate + width)

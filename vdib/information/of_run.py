@@ -33,6 +33,8 @@ from vdib.runs.loading import rebuild, take_best
 from vdib.spike_code import SpikeCode
 
 TRAIN, VALIDATION, BATCH = 2_000, 400, 100
+FEWEST = 10
+"""Sequences of which intervals can be made."""
 
 Progress = Callable[[Iterable[int], str], Iterable[int]]
 
@@ -103,8 +105,6 @@ def _measured(
     def bar(words: str) -> Callable[[Iterable[int]], Iterable[int]]:
         return lambda items: progress(items, words)
 
-    train, train_x = _codes(cli, "train", TRAIN, seed)
-    validation, _ = _codes(cli, "validation", VALIDATION, seed)
     x = None
     if process is not None:
         x = simulate(process, Noise(seed, SEQUENCES, torch.arange(num)), data.num_steps)
@@ -112,6 +112,12 @@ def _measured(
     else:
         code, inputs = _codes(cli, "test", num, seed)
     count, num_steps, num_readout = code.spikes.shape
+    if count < FEWEST:
+        raise UserError(f"{count} test sequences, expected {FEWEST} or more")
+    unit = "bits/step" if model.every_step else "bits/sample"
+    factor = BITS_PER_NAT / (num_steps if model.every_step else 1)
+    train, train_x = _codes(cli, "train", TRAIN, seed)
+    validation, _ = _codes(cli, "validation", VALIDATION, seed)
     rows = [_prior_row("prior of training", model.prior, code, seed)]
     for word in (priors[i] for i in progress(range(len(priors)), "priors")):
         start = start_of_fit(cli, word, PRIORS[word].part, train.spikes)
@@ -130,8 +136,11 @@ def _measured(
         pass  # one neuron is no two populations
     elif process is not None or low < 0.9 * ceiling(count):
         fewer = None if both is None else replace(both, num_particles=max(2, particles // 4))
-        parts = between_populations(code, first, seed, fewer, x, bar("populations"))
-        words = f"a: neurons {_listed(first)}, b: the rest; {_ESTIMATES}"
+        parts, gap = between_populations(code, first, seed, fewer, x, bar("populations"))
+        words = (
+            f"a: neurons {_listed(first)}, b: the rest; middles between bounds that lie up to "
+            f"{gap * factor:.2g} {unit} apart; {_ESTIMATES}"
+        )
         sections.append(Section("populations a and b", tuple(parts), note=words))
     else:
         words = f"not told apart: log2 {count} bits, the most that {count} show, are reached"
@@ -141,7 +150,6 @@ def _measured(
         of_train = SpikeCode(train.spikes[some], train.v[some])  # type: ignore[index]
         parts = over_lags(inputs, code, train_x[some], of_train, seed, bar("lags"))
         sections.append(Section("split over lags", tuple(parts), note=_ESTIMATES))
-    every = model.every_step
     facts = {
         "experiment": cli.config.experiment,
         "name": cli.config.name,
@@ -153,8 +161,8 @@ def _measured(
     return Report(
         f"{cli.config.experiment}, {cli.config.name}: {count} sequences of {num_steps} steps, "
         f"seed {seed}",
-        "bits/step" if every else "bits/sample",
-        BITS_PER_NAT / (num_steps if every else 1),
+        unit,
+        factor,
         tuple(sections),
         facts,
     )

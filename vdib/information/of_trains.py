@@ -112,7 +112,7 @@ def of_trains(
         low = _over_folds(critics, parts)
         rows = (
             Row("sum of both estimates", "estimate", mean(own_gain + back_gain), count, seed),
-            Row("multi-sample bound", "below", low, count, seed),
+            Row("multi-sample bound", "below", low, count, seed, pairs=True),
         )
         top = sum(len(part) * math.log(len(part)) for part in parts) / count
         sections.append(Section(f"I({a}; {b})", rows, top))

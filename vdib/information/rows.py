@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
-from vdib.information.intervals import Interval, Statistic, bootstrap
+from vdib.information.intervals import Interval, Statistic, bootstrap, jackknife
 
 Side = Literal["above", "below", "estimate"]
 LEVEL = 0.95
@@ -23,6 +23,7 @@ class Row:
         statistic: of the sequences.
         count: N of them.
         seed: of the resamples.
+        pairs: whether the statistic is one of pairs of sequences, and no mean.
     """
 
     name: str
@@ -30,22 +31,25 @@ class Row:
     statistic: Statistic
     count: int
     seed: int
+    pairs: bool = False
 
     def at(self, level: float) -> Interval:
-        """Its bootstrap interval."""
+        """Its interval, as `vdib.information.intervals` makes it."""
+        if self.pairs:
+            return jackknife(self.statistic, self.count, level)
         return bootstrap(self.statistic, self.count, level, self.seed)
 
     @cached_property
     def interval(self) -> Interval:
-        """Its bootstrap interval at the level of the house."""
+        """Its interval at the level of the house."""
         return self.at(LEVEL)
 
 
 def combined(rows: Sequence[Row], level: float = LEVEL) -> tuple[float, float]:
     """Ends between which the information lies with at least this probability, in nats.
 
-    Each of m bounds from above leaves out `(1 - level) / (2 m)` of its resamples beyond its end,
-    and so do those from below: then the best of them may be taken after looking at all.
+    Each of m bounds from above leaves `(1 - level) / (2 m)` beyond its end, and so do those from
+    below: then the best of them may be taken after looking at all.
 
     Args:
         rows: bounds on one quantity; estimates are passed over.

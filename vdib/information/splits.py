@@ -23,6 +23,7 @@ Legend: N sequences, T steps, N_x inputs, N_y neurons.
 import itertools
 from collections.abc import Callable, Iterable, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -83,7 +84,7 @@ def between_populations(
     filters: Filters | None = None,
     x: Simulated | None = None,
     progress: Progress = iter,
-) -> list[Row]:
+) -> tuple[list[Row], float]:
     """Estimates of what two populations say alone and together.
 
     Args:
@@ -93,9 +94,13 @@ def between_populations(
         filters: where inputs can be simulated; otherwise the bounds are those of pairs.
         x: the inputs, with all that drew them, for the filters.
         progress: wraps the three populations, to show them.
+
+    Returns:
+        The rows, and how far bounds lie apart, at most, whose middles they are made of, in nats.
     """
     chosen = [first, ~first, torch.ones_like(first)]
-    a, b, both = (_middle(code, chosen[i], filters, x) for i in progress(range(3)))
+    middles = [_middle(code, chosen[i], filters, x) for i in progress(range(3))]
+    a, b, both = (middle for middle, _ in middles)
     of = {
         "a alone": ((1, a),),
         "b alone": ((1, b),),
@@ -104,17 +109,24 @@ def between_populations(
         "either": ((1, a), (1, b), (-1, both)),
     }
     count = len(code.spikes)
-    return [Row(name, "estimate", _sum(parts), count, seed) for name, parts in of.items()]
+    rows = [
+        Row(name, "estimate", _sum(parts), count, seed, pairs=filters is None)
+        for name, parts in of.items()
+    ]
+    return rows, max(gap for _, gap in middles)
 
 
 def _middle(
     code: SpikeCode, neurons: Tensor, filters: Filters | None, x: Simulated | None
-) -> Statistic:
+) -> tuple[Statistic, float]:
+    """The middle between the bounds, and how far they lie apart."""
     if filters is not None and x is not None:
-        above, below = filters.terms(x, code, neurons)
-        return mean(((above + below) / 2).numpy())
-    log_p = log_likelihoods(code, neurons)
-    return _sum(((0.5, leave_one_out(log_p)), (0.5, multi_sample(log_p))))
+        above, below = (mean(terms.numpy()) for terms in filters.terms(x, code, neurons))
+    else:
+        log_p = log_likelihoods(code, neurons)
+        above, below = leave_one_out(log_p), multi_sample(log_p)
+    every = np.ones((1, len(code.spikes)))
+    return _sum(((0.5, above), (0.5, below))), float((above(every) - below(every))[0])
 
 
 def _sum(parts: Sequence[tuple[float, Statistic]]) -> Statistic:

@@ -239,9 +239,9 @@ EXPERIMENTS: Mapping[str, Experiment] = {
         "digits, with the shifts and the gradient of the second; the settings of the simulated "
         "camera, which knows no labels, were fitted to real recordings 1 to 900, to "
         "which nine tenths of each fold's test recordings belong. In all rows recordings come in "
-        "another order in every epoch, and 810 are trained on. As published, it is the first fold "
-        "alone, of as many test recordings as the original has. All but an hour of a seed's time is "
-        "the convolutional network's.",
+        "another order in every epoch, and 810 are trained on. As published, it is the first "
+        "fold alone, of as many test recordings as the original has. All but an hour of a seed's "
+        "time is the convolutional network's.",
         "1,000 recordings to train, always in the same order, and 100 others to test; the best "
         "epoch is read off the test set; what is called the gradient of the count loss is another.",
         300,
