@@ -208,6 +208,19 @@ def test_runs_become_a_table_and_a_figure_and_are_not_run_again(capsys):
     assert len(written) == 3
     assert command.main(words) == 0
     assert {path: path.stat().st_mtime_ns for path in folder.glob("*/summary.json")} == written
+    capsys.readouterr()
+    for other in (
+        [*TINY, "--curves", "time", "frozen", "--betas", "0.01", "--gains", "4"],
+        [*words, "--model.prior", "marginal"],
+    ):
+        assert command.main(other) == 2
+        said = f"{folder} holds a trade-off of other words, or of more curves or numbers, which"
+        assert capsys.readouterr().err.startswith(f"vdib: {said}")
+    assert {path: path.stat().st_mtime_ns for path in folder.glob("*/summary.json")} == written
+    words[words.index("--betas") : words.index("--gains")] = ["--betas", "0.01", "0.1"]
+    assert command.main(words) == 0  # more of it
+    with (folder / "tradeoff.csv").open(newline="") as file:
+        assert [row["beta"] for row in csv.DictReader(file)] == ["0.01", "0.1"] * 3
 
 
 def test_an_annealed_run_begins_with_the_weights_of_the_one_before(capsys):

@@ -6,18 +6,20 @@ One run of `vdib.fit` for each beta and seed: decoded from the times of spikes (
 it), from their rates, and under a frozen encoder of the gain that suits it best; of labels also by
 decoders made by hand. `--curves annealed` has one model go through the betas in their order, with
 --anneal_epochs at each after the first. Whatever else is said goes to every run. Called again with
-its --name, it goes on where it was.
+its --name, it goes on where it was; then there may be more curves, betas, gains and seeds.
 """
 
 import argparse
+import json
 import sys
 from typing import TYPE_CHECKING, Any
 
+from vdib.files import replacing
 from vdib.runs.command import Interrupted, UserError, run, tell, words_of
 from vdib.sweep.trials import Done, run_each
 
 if TYPE_CHECKING:  # for the command's help, PyTorch takes long to import
-    from vdib.tradeoff.curves import Job
+    from vdib.tradeoff.curves import Job, Plan
 
 OWN = {"--seed": "--seeds", "--model.beta": "--betas"}
 """What runs are not told otherwise."""
@@ -76,6 +78,7 @@ def _tradeoff(args: list[str]) -> int:
     plan, axes = planned(asked, common)
     jobs = plan.jobs()
     plan.folder.mkdir(parents=True, exist_ok=True)
+    _goes_on(plan)
     print(f"vdib: {len(jobs)} runs in {plan.folder}", flush=True)
     summaries: dict[Job, dict[str, Any]] = {}
     failures: list[Done] = []
@@ -99,6 +102,28 @@ def _tradeoff(args: list[str]) -> int:
     for done in failures:
         tell(f"{done.name}: exit status {done.code}: {done.error}")
     return min(1, len(failures))
+
+
+def _goes_on(plan: "Plan") -> None:
+    """Leave behind what is asked for; refuse a folder of other words, or of more than that."""
+    path = plan.folder / "asked.json"
+    asked: dict[str, list[Any]] = {
+        "words": [*plan.common],
+        "curves": [*plan.curves],
+        "betas": [*plan.betas],
+    }
+    asked |= {"gains": [*plan.gains], "seeds": [*range(plan.seeds)]}
+    if path.is_file():
+        before = json.loads(path.read_text("utf-8"))
+        if before["words"] != asked["words"] or any(
+            set(before[name]) - set(asked[name]) for name in ("curves", "betas", "gains", "seeds")
+        ):
+            raise UserError(
+                f"{plan.folder} holds a trade-off of other words, or of more curves or numbers, "
+                "which would be lost: choose another --name"
+            )
+    with replacing(path) as file:
+        file.write(json.dumps(asked).encode())
 
 
 if __name__ == "__main__":
