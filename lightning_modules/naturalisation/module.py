@@ -65,7 +65,7 @@ class NaturalisationModule(VDIBModule):
         "code_length_bits": "code length under the training prior (bits/sample)",
         "rate_bits_best": "rate under the best prior fitted to the code (bits/sample)",
         "code_length_bits_best": "code length under the best prior fitted to it (bits/sample)",
-        "rate_bits_marginal": "rate under a fitted marginal (bits/sample)",
+        "rate_bits_marginal": "rate under the marginal of validation codes (bits/sample)",
         "rate_bits_bernoulli": "rate under independent spikes of rho (bits/sample)",
         "code_length_bits_bernoulli": "code length under independent spikes of rho (bits/sample)",
         "negative_elbo_nats": "negative ELBO of binary images (nats/sample)",

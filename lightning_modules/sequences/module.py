@@ -52,7 +52,7 @@ class SequenceModule(VDIBModule):
         "code_length_bits_per_step": "code length (bits/step)",
         "rate_bits_best_per_step": "rate under the best prior fitted to the code (bits/step)",
         "code_length_bits_best_per_step": "code length under the best prior (bits/step)",
-        "rate_bits_marginal_per_step": "rate under a fitted marginal (bits/step)",
+        "rate_bits_marginal_per_step": "rate under the marginal of validation codes (bits/step)",
         "rate_bits_bernoulli_per_step": "rate under independent spikes of rho (bits/step)",
         "code_length_bits_bernoulli_per_step": "code length under spikes of rho (bits/step)",
         "spikes_per_step": "readout spikes per step",
