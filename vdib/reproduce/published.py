@@ -65,7 +65,7 @@ EXPERIMENTS: Mapping[str, Experiment] = {
         "beta 0.001, divided by neurons and steps; score function with a baseline that all but "
         "cancels the signal; potentials of hidden neurons far outside the surrogate's window; the "
         "best epoch chosen on the test set; 0.53 CPU-s an example.",
-        15,
+        21,
     ),
     "vdib-mnist-dvs": Experiment(
         "VDIB, MNIST-DVS to images",
@@ -83,7 +83,7 @@ EXPERIMENTS: Mapping[str, Experiment] = {
         "real data set only zeros were there.",
         "real recordings of all classes; one canonical image a class as the target; no figure that "
         "we could read is comparable.",
-        40,
+        10,
     ),
     "vdib-predictive-coding": Experiment(
         "VDIB, two drifting blobs",
@@ -101,7 +101,7 @@ EXPERIMENTS: Mapping[str, Experiment] = {
         "20 inputs, ten readout neurons, no hidden layer, beta 0.01, sequences of 100 steps.",
         "updates at every step with the sampled log-ratio; costs credit only the spikes of their "
         "own step; ends above the 5.35 nats of the uniform answer.",
-        5,
+        1,
     ),
     "snntorch-5": Experiment(
         "snnTorch, tutorial 5",
