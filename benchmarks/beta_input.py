@@ -153,6 +153,10 @@ class BetaInput(NaturalisationModule):
                 ToldPrior(priors, k),
                 shared.estimator,
                 beta,
+                shared.every_step,
+                shared.penalties,
+                shared.hidden_v,
+                shared.price,
             )
             for k, beta in enumerate(betas)
         )

@@ -80,8 +80,8 @@ class Channel:
             rows = [
                 Row("bootstrap filter", "above", mean(above.numpy()), count, seed),
                 Row("conditional filter", "below", mean(below.numpy()), count, seed),
-                Row("others", "above", leave_one_out(log_p), count, seed),
-                Row("multi-sample", "below", multi_sample(log_p), count, seed),
+                Row("others", "above", leave_one_out(log_p), count, seed, pairs=True),
+                Row("multi-sample", "below", multi_sample(log_p), count, seed, pairs=True),
             ]
             yield name, combined(rows)
 

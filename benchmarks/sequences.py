@@ -2,7 +2,7 @@
 
     python benchmarks/sequences.py [NAME ...] --runs runs --seeds 3
 
-Curves, texts and spoken digits of Rezaabad & Vishwanath, 2020, https://arxiv.org/abs/2007.04779.
+Rows of digits, curves, texts and spoken digits of Rezaabad & Vishwanath, 2020, https://arxiv.org/abs/2007.04779.
 Both networks get the same inputs and as many trials: each learning rate of the experiment once,
 under seed 0. The one with the lowest validation loss is then run under the other seeds. Speakers
 that are left out of training take the settings of `speech`. Runs are single-threaded; finished ones

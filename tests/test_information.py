@@ -48,7 +48,7 @@ def test_intervals_are_those_of_scipy():
 
 
 def test_intervals_of_pairs_are_those_of_the_jackknife():
-    """Of a mean Student's interval; of pairs the expectation in samples of N is covered."""
+    """Of a mean it is Student's interval."""
     terms = np.random.default_rng(1).exponential(size=40)
     half = stats.t.ppf(0.95, 39) * terms.std(ddof=1) / math.sqrt(40)
     expected = (terms.mean(), terms.mean() - half, terms.mean() + half)

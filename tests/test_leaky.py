@@ -169,6 +169,8 @@ def test_no_drawn_bias_alone_is_many_thresholds_once_calibrated(neuron):
     layer.calibrate(suites.spike_train(3, 20, *layer.input_shape).float(), 1.0)
     decay, theta, _ = layer.constants()
     torch.testing.assert_close(layer.bias / (1 - decay) / theta, drawn)
+    layer.calibrate(suites.spike_train(3, 20, *layer.input_shape).float(), 1.0)
+    torch.testing.assert_close(layer.bias / (1 - decay) / theta, drawn)  # once
 
 
 class TestSettings(suites.LayerSuite):

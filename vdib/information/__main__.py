@@ -20,14 +20,10 @@ from vdib.runs.command import UserError, run, words_of
 if TYPE_CHECKING:
     from vdib.information.rows import Report
 
-OF_RUNS = {
-    "num": 400,
-    "particles": 1000,
-    "priors": ("marginal", "past", "network"),
-    "population": None,
-}
-OF_TRAINS = {"x": "x", "y": "y", "folds": 5, "memory": 20}
-"""What can be said of a run, and of a .npz, and what they are otherwise."""
+PRIORS = ("marginal", "past", "network")
+OF_RUNS = ("num", "particles", "priors", "population")
+OF_TRAINS = ("x", "y", "folds", "memory")
+"""What can be said of a run, and of a .npz."""
 
 
 def main(args: list[str] | None = None) -> int:
@@ -42,30 +38,29 @@ def _parse(args: list[str]) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("path", metavar="RUN", type=Path, help="a run of vdib.fit, or a .npz")
-    parser.add_argument("--seed", type=int, default=0, help="of all that is drawn (0)")
+    parser.add_argument("--seed", type=int, default=0, help="of all that is drawn (%(default)s)")
     parser.add_argument("--out", type=Path, help="folder (default: the run's; of a .npz its name)")
-    run = parser.add_argument_group("of a run")
-    run.add_argument("--num", type=int, help="sequences, at most (400)")
-    run.add_argument("--particles", type=int, help="where its input is simulated (1000)")
-    words = "that are fitted, words of --model.prior (marginal past network)"
-    run.add_argument("--priors", nargs="*", metavar="NAME", help=words)
+    of_run = parser.add_argument_group("of a run")
+    of_run.add_argument("--num", type=int, default=400, help="sequences, at most (%(default)s)")
+    words = "where its input is simulated (%(default)s)"
+    of_run.add_argument("--particles", type=int, default=1000, help=words)
+    words = f"that are fitted, words of --model.prior ({' '.join(PRIORS)})"
+    of_run.add_argument("--priors", nargs="*", default=PRIORS, metavar="NAME", help=words)
     words = "readout neurons, from 0 on, to split from the rest (the first half)"
-    run.add_argument("--population", nargs="+", type=int, metavar="NEURON", help=words)
-    trains = parser.add_argument_group("of a .npz")
-    trains.add_argument("--x", help="array: the input (x)")
-    trains.add_argument("--y", help="array: the code (y)")
-    trains.add_argument("--folds", type=int, help="of cross-validation (5)")
-    trains.add_argument("--memory", type=int, help="steps that models look back (20)")
+    of_run.add_argument("--population", nargs="+", type=int, metavar="NEURON", help=words)
+    of_trains = parser.add_argument_group("of a .npz")
+    of_trains.add_argument("--x", default="x", help="array: the input (%(default)s)")
+    of_trains.add_argument("--y", default="y", help="array: the code (%(default)s)")
+    of_trains.add_argument("--folds", type=int, default=5, help="of cross-validation (%(default)s)")
+    words = "steps that models look back (%(default)s)"
+    of_trains.add_argument("--memory", type=int, default=20, help=words)
     options = parser.parse_args(args)
-    own, other = (OF_TRAINS, OF_RUNS) if _is_file(options.path) else (OF_RUNS, OF_TRAINS)
-    for name in other:
-        if getattr(options, name) is not None:
-            raise UserError(f"--{name}: of {'a run' if own is OF_TRAINS else 'a .npz'} only")
-    for name, value in own.items():
-        if getattr(options, name) is None:
-            setattr(options, name, value)
+    trains = _is_file(options.path)
+    for name in OF_RUNS if trains else OF_TRAINS:
+        if getattr(options, name) != parser.get_default(name):
+            raise UserError(f"--{name}: of {'a run' if trains else 'a .npz'} only")
     for name, least in (("num", 10), ("particles", 2), ("folds", 2), ("memory", 1)):
-        if name in own and getattr(options, name) < least:
+        if getattr(options, name) < least:
             raise UserError(f"--{name}: got {getattr(options, name)}, expected {least} or more")
     if not 0 <= options.seed < 2**32:
         raise UserError(f"--seed: got {options.seed}, expected 0 to {2**32 - 1}")

@@ -85,8 +85,8 @@ def multi_sample(log_p: Array) -> Statistic:
 def _own_and_others(log_p: Array) -> tuple[Array, Statistic]:
     """`L_ii - m_i`, `(N,)`, and the mean of `exp(L_ij - m_i)` over the others as they count.
 
-    m_i is the largest of the others. A sequence that was drawn twice is no other to itself: it
-    would find its own likelihood in the mixture, which no new sequence does.
+    m_i is the largest of the others. No sequence is another to itself: it would find its own
+    likelihood in the mixture, which no new sequence does.
     """
     largest = np.where(np.eye(len(log_p), dtype=bool), -np.inf, log_p).max(1)
     own = np.diagonal(log_p) - largest
@@ -95,7 +95,7 @@ def _own_and_others(log_p: Array) -> tuple[Array, Statistic]:
 
     def others(counts: Array) -> Array:
         number = np.maximum(counts.sum(1, keepdims=True) - counts, 1)
-        # Where none of the likely ones was drawn, what is left is below the smallest number.
+        # Where the only likely one is left out, the rest is below the smallest number.
         out: Array = np.maximum(counts @ ratio.T / number, 1e-300)
         return out
 

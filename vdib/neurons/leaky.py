@@ -93,6 +93,7 @@ class Leaky(nn.Module):
         # As PyTorch draws a bias, by the fan-in; none where weights are fixed.
         bound = math.sqrt(shape[0] / weights[0]) if weights else 0.0
         self.bias = nn.Parameter(torch.empty(own).uniform_(-bound, bound))
+        self.scaled = False
 
     def constants(self) -> tuple[Tensor, Tensor, Tensor]:
         """Decay, threshold and width, in units of what the membrane adds up, `()` or per neuron.
@@ -148,8 +149,8 @@ class Leaky(nn.Module):
         """Scale the weights so that the spikes `x` make potentials of rms `spread` theta.
 
         A bias is a current, of which a silent membrane comes to hold `bias / (1 - beta)`: as drawn,
-        many thresholds where the membrane forgets slowly. It is scaled so that this comes to as
-        many thresholds as were drawn.
+        many thresholds where the membrane forgets slowly. It is scaled once, so that this comes to
+        as many thresholds as were drawn.
 
         Args:
             x: `(B, T, *N_in)` spikes, dense or as lists.
@@ -171,7 +172,9 @@ class Leaky(nn.Module):
             raise ValueError(UNMOVED)
         for _, weight in self.synapses.named_parameters():
             weight.mul_(spread / rms)
-        self.bias.mul_((1 - decay) * theta)
+        if not self.scaled:
+            self.bias.mul_((1 - decay) * theta)
+            self.scaled = True
 
 
 def leaky(

@@ -11,8 +11,8 @@ Neural Networks Using Lessons from Deep Learning", 2023, https://arxiv.org/abs/2
 
 A reset to zero or without gradient, and constants that are learned, are no filters: those neurons
 are of `vdib.neurons.leaky`, whose bias is a current from the first step on, drawn as PyTorch draws
-it. What differs between `lif` and `lif` with `learn` is therefore the bias as well: compare the
-latter with `leaky`, `detach: false`.
+it (calibration scales it). What differs between `lif` and `lif` with `learn` is therefore the bias
+as well: compare the latter with `leaky`, `detach: false`.
 """
 
 from vdib.dynamics.feedback import ExponentialFeedback

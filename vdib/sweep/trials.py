@@ -89,7 +89,7 @@ def run_each(jobs: Mapping[Path, Sequence[str]], workers: int) -> Iterator[tuple
 
 def finished(folder: Path, args: Sequence[str]) -> dict[str, Any] | None:
     """The summary of a run that has come to its end with these very arguments; else None."""
-    if _said(folder / ARGUMENTS) == list(args):
+    if said(folder / ARGUMENTS) == list(args):
         with suppress(UserError):
             return Run(folder).summary()
     return None
@@ -102,29 +102,31 @@ def _run(folder: Path, args: list[str]) -> Done:
     begun, run = folder.with_name(f".{folder.name}.json"), Run(folder)
     words = [*args, "--name", f"{folder.parent.name}/{folder.name}", *QUIET]
     try:
-        if _said(begun) == args and _goes_on(run):
+        if said(begun) == args and _goes_on(run):
             words += ["--ckpt_path", "last"]
         elif folder.exists():
             with run.locked():  # or a machine that was thought lost is still at work
                 shutil.rmtree(folder)
     except UserError as error:
         return Done(folder.name, 2, str(error))
-    _say(begun, args)
+    say(begun, args)
     code, told = _fit(words)
     if code:
         return Done(folder.name, code, told)
-    _say(folder / ARGUMENTS, args)
+    say(folder / ARGUMENTS, args)
     begun.unlink(missing_ok=True)
     return Done(folder.name, 0, summary=run.summary())
 
 
-def _say(path: Path, args: Sequence[str]) -> None:
+def say(path: Path, args: Any) -> None:
+    """Leave something behind as JSON, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as file:
         file.write(json.dumps(args).encode())
 
 
-def _said(path: Path) -> Any:
+def said(path: Path) -> Any:
+    """What `say` left; None where there is none, or it is damaged."""
     with suppress(OSError, ValueError):  # not there, or damaged
         return json.loads(path.read_text("utf-8"))
     return None

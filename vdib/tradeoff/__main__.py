@@ -10,13 +10,11 @@ its --name, it goes on where it was; then there may be more curves, betas, gains
 """
 
 import argparse
-import json
 import sys
 from typing import TYPE_CHECKING, Any
 
-from vdib.files import replacing
 from vdib.runs.command import Interrupted, UserError, run, tell, words_of
-from vdib.sweep.trials import Done, run_each
+from vdib.sweep.trials import Done, run_each, said, say
 
 if TYPE_CHECKING:  # for the command's help, PyTorch takes long to import
     from vdib.tradeoff.curves import Job, Plan
@@ -105,25 +103,25 @@ def _tradeoff(args: list[str]) -> int:
 
 
 def _goes_on(plan: "Plan") -> None:
-    """Leave behind what is asked for; refuse a folder of other words, or of more than that."""
+    """Leave behind what is asked for; refuse a folder of other words, or of more than that.
+
+    The model that is annealed goes through the betas in their order: there may be more at the end.
+    """
     path = plan.folder / "asked.json"
-    asked: dict[str, list[Any]] = {
-        "words": [*plan.common],
-        "curves": [*plan.curves],
-        "betas": [*plan.betas],
-    }
-    asked |= {"gains": [*plan.gains], "seeds": [*range(plan.seeds)]}
-    if path.is_file():
-        before = json.loads(path.read_text("utf-8"))
-        if before["words"] != asked["words"] or any(
-            set(before[name]) - set(asked[name]) for name in ("curves", "betas", "gains", "seeds")
-        ):
-            raise UserError(
-                f"{plan.folder} holds a trade-off of other words, or of more curves or numbers, "
-                "which would be lost: choose another --name"
-            )
-    with replacing(path) as file:
-        file.write(json.dumps(asked).encode())
+    lists = {"curves": [*plan.curves], "betas": [*plan.betas], "gains": [*plan.gains]}
+    lists["seeds"] = [str(seed) for seed in range(plan.seeds)]
+    asked = {"words": [*plan.common, str(plan.anneal_epochs)], **lists}
+    before = said(path)
+    if before is not None and (
+        before["words"] != asked["words"]
+        or any(set(before[name]) - set(asked[name]) for name in lists)
+        or before["betas"] != asked["betas"][: len(before["betas"])]
+    ):
+        raise UserError(
+            f"{plan.folder} holds a trade-off of other words, or of more curves or numbers, "
+            "which would be lost: choose another --name"
+        )
+    say(path, asked)
 
 
 if __name__ == "__main__":
