@@ -3,6 +3,7 @@
 import math
 
 import pytest
+import sequences as make
 import torch
 from torch.distributions import Categorical
 
@@ -40,8 +41,12 @@ def test_rates_are_those_of_lists_and_of_dense_spikes():
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_symbols_of_every_step_have_no_teacher():
+def test_symbols_of_every_step_have_no_teacher(tmp_path, monkeypatch):
     """As the command refuses it, in a line and before there is a folder."""
+    text = tmp_path / "text" / "alice.txt"
+    text.parent.mkdir()
+    make.write_text(text, times=3_000)
+    monkeypatch.setenv("VDIB_DATA", str(tmp_path))
     with pytest.raises(UserError, match="a teacher knows one label a sequence"):
         build(["--config", "char_lm", "--model.teacher", "{units: 4}"])
 
