@@ -18,6 +18,7 @@ from vdib.lightning_modules.naturalisation.image_data import ImageData
 from vdib.lightning_modules.naturalisation.module import NaturalisationModule
 from vdib.metrics import Moments
 from vdib.noise import EVALUATION, Noise
+from vdib.price import Price
 from vdib.prior import draw_spikes
 from vdib.runs import generative
 from vdib.runs.cli import build
@@ -70,9 +71,10 @@ def test_bounds_and_distances_by_hand(run, monkeypatch, tmp_path, capsys):
 
 
 def test_the_autoencoder_on_mnist_asks_for_all_of_them():
-    """`--config mnist_vae`: a nat for a nat, and all but hard spikes where training ends."""
+    """`--config mnist_vae`: a nat for a nat but for a little a neuron, hard spikes at the end."""
     module = build(["--config", "mnist_vae"]).model
     assert (module.importance_codes, module.drawn_images, module.vdib.beta) == (500, 10_000, 1.0)
+    assert module.vdib.price == Price(free_bits=0.1)
     assert module.vdib.estimator.firing(0.0) == Concrete(0.5)
     assert module.vdib.estimator.firing(1.0) == Concrete(0.1)
 
