@@ -110,7 +110,7 @@ def _shown(hint: Any) -> str:
     if origin is Literal:
         return ", ".join(map(str, kinds))
     if origin in (Union, UnionType):
-        return " or ".join(map(_shown, kinds))
+        return ", or ".join(map(_shown, kinds))
     return f"a list, each {_shown(kinds[0])}" if kinds else _PLAIN[hint]
 
 

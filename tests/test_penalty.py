@@ -90,7 +90,7 @@ def test_penalties_are_asked_for_by_weight_and_by_settings():
         ({"hidden_rate": {"weight": 1, "target": [0.1, 0.2]}}, "^hidden_rate: got 2 targets for 1"),
         (
             {"hidden_rate": {"weight": 1, "target": "low"}},
-            "got 'low', expected float or a list, each float$",
+            "got 'low', expected float, or a list, each float$",
         ),
         ({"hidden_rate": {"target": 0.1}}, "weight of hidden_rate is None, expected a number$"),
         ({"im_loss": "much"}, "weight of im_loss is 'much', expected a number$"),
