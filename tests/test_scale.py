@@ -82,7 +82,9 @@ def test_a_lost_process_ends_the_job_and_leaves_its_checkpoint():
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
         os.kill(int(children[0]), signal.SIGKILL)
         _, complaints = process.communicate(timeout=120)
-    if process.returncode != -signal.SIGABRT:  # seen once in many: a thread of gloo was first
+    if process.returncode == -signal.SIGABRT:  # seen once: only where C++ ends the process
+        assert "terminate called" in complaints, complaints[-2000:]
+    else:
         assert process.returncode == 2, complaints[-2000:]
         assert complaints.splitlines()[-1] == (
             "vdib: a process of this run is gone; "
