@@ -25,7 +25,8 @@ from vdib.neurons.layer import Neuron
 from vdib.neurons.lif import lif
 from vdib.neurons.plif import plif
 from vdib.neurons.readout import threshold
-from vdib.neurons.srm import SRM, srm
+from vdib.neurons.spike_response import SRM
+from vdib.neurons.srm import srm
 from vdib.neurons.synapses import Dense, dense, pooled_conv
 from vdib.noise import Noise
 from vdib.sparse import SparseSpikes

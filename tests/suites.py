@@ -31,7 +31,8 @@ from vdib.dynamics.firing import Bernoulli, PassThrough
 from vdib.encoder import SpikeCode, SpikingEncoder
 from vdib.estimator import Estimator
 from vdib.neurons.layer import Layer, spiking
-from vdib.neurons.srm import SRM, stochastic_srm
+from vdib.neurons.spike_response import SRM
+from vdib.neurons.srm import stochastic_srm
 from vdib.neurons.stepping import stepped
 from vdib.neurons.synapses import dense
 from vdib.neurons.wrapped import Wrapped

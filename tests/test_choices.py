@@ -21,6 +21,16 @@ HIDDEN = {
     f"{word}, {place}": partial(choice.part, *connection, None)
     for word, choice in choices.NEURONS.items()
     for place, connection in PLACES.items()
+} | {
+    f"{word} that learns {', '.join(learn)}, {place}": partial(
+        choices.NEURONS[word].part, *connection, None, learn=learn, shared=word != "srm"
+    )
+    for word, learn in {
+        "srm": ("membrane", "synapse", "refractory"),
+        "recurrent_srm": ("membrane", "refractory"),
+        "recurrent_lif": ("beta",),
+    }.items()
+    for place, connection in PLACES.items()
 }
 READOUTS = {
     f"{word}, {place}": partial(how.part, *connection, srm, None, 3)

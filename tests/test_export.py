@@ -3,6 +3,7 @@
 import io
 import json
 import shutil
+from functools import partial
 
 import numpy as np
 import pytest
@@ -233,6 +234,12 @@ NIR_CASES = {
     "leaky": {"neuron": NEURONS["leaky"].part},
     "plif": {"neuron": NEURONS["plif"].part, "conv": (3, "2c3"), "readout": THRESHOLD},
     "recurrent": {"neuron": NEURONS["recurrent_lif"].part, "readout": THRESHOLD},
+    "learned": {
+        "neuron": partial(
+            NEURONS["srm"].part, learn=["membrane", "synapse", "refractory"], shared=False
+        )
+    },
+    "recurrent, learned": {"neuron": partial(NEURONS["recurrent_lif"].part, learn=["beta"])},
     "techniques": {"techniques": Techniques(norm=True, delays=3, residual="add"), "conv": (3,)},
 }
 

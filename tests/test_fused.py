@@ -20,7 +20,7 @@ from vdib.dynamics.feedback import CosineFeedback, ExponentialFeedback
 from vdib.dynamics.filters import ExponentialPair, RaisedCosines
 from vdib.dynamics.firing import Bernoulli, Concrete, PassThrough, Threshold
 from vdib.encoder import build_encoder
-from vdib.neurons.srm import SRM, srm
+from vdib.neurons.spike_response import SRM
 from vdib.neurons.synapses import Dense, pooled_conv
 from vdib.noise import Noise
 
@@ -195,7 +195,7 @@ def test_any_size(filter, fire, shape):
 @pytest.mark.parametrize("filter", [ExponentialPair(), RaisedCosines(2, 8)], ids=named)
 def test_convolutional_layers(filter):
     torch.manual_seed(0)
-    layer = srm(*pooled_conv((2, 9, 8), 3, kernel_size=3), filter=filter)
+    layer = tiny.filtered(*pooled_conv((2, 9, 8), 3, kernel_size=3), filter)
     torch.nn.init.normal_(layer.bias)
     x = spike_train(2, 14, 2, 9, 8).requires_grad_()
     layer.calibrate(x.detach())

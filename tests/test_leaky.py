@@ -24,7 +24,7 @@ from vdib.neurons.leaky import Leaky, leaky
 from vdib.neurons.lif import lif
 from vdib.neurons.plif import plif
 from vdib.neurons.readout import threshold
-from vdib.neurons.srm import SRM
+from vdib.neurons.spike_response import SRM
 from vdib.neurons.synapses import dense, pooled_conv
 from vdib.signal import Label
 from vdib.window import FullWindow

@@ -11,7 +11,7 @@ from vdib.encoder import SpikeCode, SpikingEncoder, build_encoder
 from vdib.estimator import RelaxedBernoulli, StraightThrough
 from vdib.lightning_modules import choices
 from vdib.model import VDIB
-from vdib.neurons.srm import SRM
+from vdib.neurons.spike_response import SRM
 from vdib.objective import distortion, rate
 from vdib.prior import BernoulliPrior, MarginalPrior
 from vdib.signal import Label

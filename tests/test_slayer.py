@@ -23,7 +23,7 @@ from vdib.lightning_modules.optimizers import amsgrad, nadam
 from vdib.lightning_modules.schedule import constant
 from vdib.neurons.readout import threshold
 from vdib.neurons.slayer import slayer
-from vdib.neurons.srm import SRM
+from vdib.neurons.spike_response import SRM
 from vdib.neurons.synapses import Dense, dense
 from vdib.signal import Label
 from vdib.slayer_counts import SlayerCountDecoder

@@ -3,6 +3,7 @@
 import math
 
 import pytest
+import tiny
 import torch
 from tiny import spike_train
 
@@ -10,7 +11,8 @@ from vdib.dynamics.feedback import CosineFeedback, ExponentialFeedback
 from vdib.dynamics.filters import ExponentialPair, RaisedCosines
 from vdib.dynamics.firing import Bernoulli, Threshold
 from vdib.neurons import synapses
-from vdib.neurons.srm import SRM, srm, stochastic_srm
+from vdib.neurons.spike_response import SRM
+from vdib.neurons.srm import srm, stochastic_srm
 from vdib.neurons.synapses import PooledConv2d, pooled_conv
 from vdib.noise import Noise
 
@@ -42,7 +44,7 @@ def conv(dtype=torch.float64):
 
 def conv_bank(dtype=torch.float64):
     connection = pooled_conv((2, 7, 6), 3, kernel_size=3)
-    return scrambled(srm(*connection, filter=RaisedCosines(2, 8)), dtype)
+    return scrambled(tiny.filtered(*connection, RaisedCosines(2, 8)), dtype)
 
 
 LAYERS = {"dense": dense, "dense bank": dense_bank, "conv": conv, "conv bank": conv_bank}

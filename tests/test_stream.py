@@ -11,7 +11,8 @@ from vdib.dynamics.filters import ExponentialPair
 from vdib.encoder import SpikingEncoder, build_encoder
 from vdib.estimator import StraightThrough
 from vdib.model import VDIB
-from vdib.neurons.srm import SRM, srm, stochastic_srm
+from vdib.neurons.spike_response import SRM
+from vdib.neurons.srm import srm, stochastic_srm
 from vdib.neurons.synapses import dense
 from vdib.noise import EVALUATION, Noise
 from vdib.prior import BernoulliPrior

@@ -10,6 +10,7 @@ import sys
 from functools import partial
 
 import pytest
+import tiny
 import torch
 from ids import named
 from test_fused import (
@@ -32,7 +33,6 @@ from vdib.dynamics.filters import ExponentialPair, RaisedCosines
 from vdib.dynamics.firing import Bernoulli, Concrete, PassThrough, Threshold
 from vdib.encoder import build_encoder
 from vdib.neurons.leaky import leaky
-from vdib.neurons.srm import srm
 from vdib.neurons.synapses import dense, pooled_conv
 from vdib.noise import LayerNoise, Noise
 
@@ -141,7 +141,7 @@ def test_any_size_and_given_noise(filter, shape, interpreted):
 @pytest.mark.parametrize("filter", FILTERS, ids=named)
 def test_convolutional_layers(filter, interpreted):
     torch.manual_seed(0)
-    layer = srm(*pooled_conv((2, 5, 4), 3, kernel_size=3), filter=filter)
+    layer = tiny.filtered(*pooled_conv((2, 5, 4), 3, kernel_size=3), filter)
     torch.nn.init.normal_(layer.bias)
     x = spike_train(2, 6, 2, 5, 4).requires_grad_()
     layer.calibrate(x.detach())

@@ -8,12 +8,16 @@ from torch import Tensor
 
 from vdib.credit import Credit
 from vdib.decoder import MLPDecoder
-from vdib.dynamics.feedback import NoFeedback
-from vdib.dynamics.filters import RaisedCosines
+from vdib.dynamics.feedback import ExponentialFeedback, NoFeedback
+from vdib.dynamics.filters import Filter, RaisedCosines
+from vdib.dynamics.firing import Threshold
+from vdib.dynamics.surrogate import fast_sigmoid
 from vdib.encoder import SpikeCode, SpikingEncoder
 from vdib.estimator import Estimator
 from vdib.model import VDIB
-from vdib.neurons.srm import SRM, srm, stochastic_srm
+from vdib.neurons.layer import Connect
+from vdib.neurons.spike_response import SRM
+from vdib.neurons.srm import srm, stochastic_srm
 from vdib.neurons.synapses import dense
 from vdib.objective import distortion, per_step, rate
 from vdib.penalty import Penalty
@@ -31,6 +35,12 @@ def spike_train(
     """Independent spikes of one probability, of any shape."""
     generator = torch.Generator().manual_seed(seed)
     return (torch.rand(shape, generator=generator) < rate).to(dtype)
+
+
+def filtered(connect: Connect, shape: tuple[int, ...], filter: Filter) -> SRM:
+    """A hidden SRM layer with any filter."""
+    feedback, fire = ExponentialFeedback(), Threshold(fast_sigmoid)
+    return SRM(connect(filter.num_filters), shape, filter, feedback, fire)
 
 
 class Gates(torch.nn.Module):

@@ -15,8 +15,8 @@ from vdib.datasets.formats.read_options import ReadOptions, options_as_settings
 from vdib.datasets.recording_set import Split
 from vdib.datasets.recording_splits import RecordingSplits
 from vdib.datasets.spike_set import SpikeExamples, SpikeSet
+from vdib.datasets.transforms.moved import drawn_move, moved
 from vdib.datasets.transforms.partial import drawn_begin, drawn_looks, late
-from vdib.datasets.transforms.shift import drawn_shift, shifted
 from vdib.files import cache_folder
 from vdib.lightning_modules.choices import EVENT_SETS
 from vdib.lightning_modules.data_module import DataModule, SpikeBatch
@@ -34,6 +34,8 @@ class EventData(DataModule[SpikeExamples]):
         workers: threads that bin.
         shift: pixels, lowest and highest, by which training shifts each recording, at random in
             both directions and anew every time it is shown.
+        turn: degrees, at most 45, by which training turns each recording one way or the other,
+            likewise.
         looks: S, at how many steps training decodes each recording, drawn anew every time it is
             shown (`drawn_looks`), so that a run is good at any time; 0 for once, after all steps.
         starts: steps, at most, by which training begins half of the recordings late, drawn
@@ -52,6 +54,7 @@ class EventData(DataModule[SpikeExamples]):
         cache: bool = True,
         workers: int = 2,
         shift: tuple[int, int] = (0, 0),
+        turn: float = 0.0,
         looks: int = 0,
         starts: int = 0,
         seed: int = 0,
@@ -61,7 +64,9 @@ class EventData(DataModule[SpikeExamples]):
             raise ValueError(f"workers: got {workers}, expected at least 1")
         if shift[0] > shift[1]:
             raise ValueError(f"shift: got {shift}, expected the lowest first")
-        self.shift, self.looks, self.starts = shift, looks, starts
+        if not 0 <= turn <= 45:
+            raise ValueError(f"turn: got {turn}, expected 0 to 45 degrees")
+        self.shift, self.turn, self.looks, self.starts = shift, turn, looks, starts
         self.recording_splits = splits
         self.prepare, self.signal, self.found = splits.prepare, splits.signal, splits.found
         steps, size = self.prepare.binning.num_steps, self.prepare.sensor_size
@@ -119,8 +124,8 @@ class EventData(DataModule[SpikeExamples]):
             looks = drawn_looks(noise, self.looks, self.num_steps - begin)
         if self.track is not None:
             spikes = self.track(spikes)
-        if training and self.shift != (0, 0):
-            spikes = shifted(spikes, *drawn_shift(noise, *self.shift))
+        if training and (self.turn or self.shift != (0, 0)):
+            spikes = moved(spikes, *drawn_move(noise, self.turn, self.shift))
         target = label if isinstance(self.signal, Label) else image.flatten(1)
         return SpikeBatch(spikes, target, label, id, looks)
 

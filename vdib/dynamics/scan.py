@@ -13,7 +13,7 @@ Legend: B batch, T steps, N neurons (any trailing axes), L length of nu.
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from vdib.dynamics.feedback import Feedback, over
 from vdib.dynamics.filters import State
@@ -40,7 +40,7 @@ def scan(
     Args:
         drive: `(B, T, *N)`, everything in v that does not come from the neuron's own spikes.
         gain: broadcastable to `(*N)`, the weight of the neuron's own feedback.
-        feedback: the impulse response `nu`.
+        feedback: the impulse response `nu`; where it is a module, its parameters are learned.
         fire: how spikes come about.
         noise: `(B, T, *N)` uniform in (0, 1), for a stochastic threshold.
         attached: whether the gradient reaches through the feedback.
@@ -48,7 +48,8 @@ def scan(
     Returns:
         Spikes and distances from threshold v, each `(B, T, *N)`.
     """
-    spikes, v = _Scan.apply(drive, gain, feedback, fire, noise, attached)  # type: ignore[no-untyped-call, unused-ignore]
+    learned = feedback.parameters() if isinstance(feedback, nn.Module) else ()
+    spikes, v = _Scan.apply(drive, gain, feedback, fire, noise, attached, *learned)  # type: ignore[no-untyped-call, unused-ignore]
     return spikes, v
 
 
@@ -62,6 +63,7 @@ class _Scan(torch.autograd.Function):
         fire: Fire,
         noise: Tensor | None,
         attached: bool,
+        *learned: Tensor,
     ) -> tuple[Tensor, Tensor]:
         state: State = ()
         spikes, v = torch.empty_like(drive), torch.empty_like(drive)
@@ -70,13 +72,13 @@ class _Scan(torch.autograd.Function):
             s = fire(now, None if noise is None else noise[:, t])
             state = feedback.write(state, s)
             v[:, t], spikes[:, t] = now, s
-        ctx.save_for_backward(spikes, v, gain)
+        ctx.save_for_backward(spikes, v, gain, *learned)
         ctx.feedback, ctx.fire, ctx.attached = feedback, fire, attached
         return spikes, v
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        spikes, v, gain = ctx.saved_tensors
+        spikes, v, gain, *learned = ctx.saved_tensors
         grad_spikes, grad_v = grads
         slope = ctx.fire.slope(v, spikes)
         if slope is None:
@@ -95,4 +97,9 @@ class _Scan(torch.autograd.Function):
         grad_gain = None
         if ctx.needs_input_grad[1]:
             grad_gain = (total * over(ctx.feedback, spikes)).sum((0, 1)).sum_to_size(gain.shape)
-        return total, grad_gain, None, None, None, None
+        grads_learned: tuple[Tensor, ...] = ()
+        if learned:
+            with torch.enable_grad():
+                fed_back = over(ctx.feedback, spikes.detach())
+            grads_learned = torch.autograd.grad(fed_back, learned, gain * total)
+        return total, grad_gain, None, None, None, None, *grads_learned

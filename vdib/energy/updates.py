@@ -22,9 +22,10 @@ from vdib.dynamics.filters import ExponentialPair, RaisedCosines, taps
 from vdib.dynamics.lstm import RealCell
 from vdib.neurons.attended import Attended
 from vdib.neurons.leaky import Leaky
+from vdib.neurons.learned import LearnedFeedback, LearnedPair
 from vdib.neurons.lstm import LSTM
 from vdib.neurons.normalised import Normalised
-from vdib.neurons.srm import SRM
+from vdib.neurons.spike_response import SRM
 from vdib.neurons.wrapped import Wrapped
 
 
@@ -70,6 +71,12 @@ def _(filter: ExponentialPair) -> Update:
 
 
 @update.register
+def _(filter: LearnedPair) -> Update:
+    poles = 2 if filter.synapse.value else 1
+    return Update(poles, poles, poles)
+
+
+@update.register
 def _(filter: RaisedCosines) -> Update:
     count = len(taps(filter.impulse_response(filter.duration)))
     return Update(count, count, filter.duration - 1)
@@ -83,6 +90,11 @@ def _(filter: Alpha) -> Update:
 
 @update.register
 def _(feedback: ExponentialFeedback) -> Update:
+    return Update(1, 1, 1, 1)
+
+
+@update.register
+def _(feedback: LearnedFeedback) -> Update:
     return Update(1, 1, 1, 1)
 
 

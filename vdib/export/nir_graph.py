@@ -27,6 +27,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import torch
 
 from vdib.dynamics.alpha import Alpha
 from vdib.dynamics.feedback import CosineFeedback, ExponentialFeedback
@@ -37,10 +38,11 @@ from vdib.export.nir_synapses import currents, flat, linear_map
 from vdib.neurons.attended import Attended
 from vdib.neurons.delayed import Delayed
 from vdib.neurons.leaky import Leaky
+from vdib.neurons.learned import LearnedFeedback, LearnedPair
 from vdib.neurons.lstm import LSTM
 from vdib.neurons.recurrent import Recurrent
 from vdib.neurons.residual import JOINS, Residual
-from vdib.neurons.srm import SRM
+from vdib.neurons.spike_response import SRM
 from vdib.neurons.synapses import Dense
 from vdib.neurons.wrapped import Wrapped
 
@@ -106,7 +108,7 @@ def _srm(graph: Graph, layer: SRM, name: str, below: Sources, recurrent: Dense |
         late = graph.delay(f"{name}_last", np.ones(layer.shape), out)
         given = flat(graph, f"{name}_own_flat", layer.shape, late)
         weights = array(recurrent.weight)
-        if len(layer.shape) > 1 or not isinstance(layer.filter, ExponentialPair):
+        if len(layer.shape) > 1 or not isinstance(layer.filter, ExponentialPair | LearnedPair):
             raise ValueError(f"NIR cannot say {name}: recurrent weights of such a layer")
         parts += graph.add(f"{name}_recurrent", nir.Linear(weight=weights), given)
     graph.connect(_filtered(graph, layer.filter, layer.shape, name, parts), f"{name}_spikes")
@@ -120,10 +122,14 @@ def _filtered(
     """Potentials from currents; of a filter that ends, the currents are they already."""
     if isinstance(filter, RaisedCosines):
         return currents
-    one = np.ones(shape)
-    if filter.synapse:
-        currents = graph.integrator(f"{name}_synapse", filter.synapse * one, currents)
-    return graph.integrator(f"{name}_membrane", filter.membrane * one, currents, 1 / filter.peak)
+    if isinstance(filter, LearnedPair):
+        found = filter.constants(torch.zeros((), dtype=torch.float64))
+    else:
+        found = filter.membrane, filter.synapse, filter.peak
+    membrane, synapse, peak = (array(x, shape) for x in found)
+    if synapse.any():
+        currents = graph.integrator(f"{name}_synapse", synapse, currents)
+    return graph.integrator(f"{name}_membrane", membrane, currents, 1 / peak)
 
 
 def _feed_back(graph: Graph, layer: SRM, name: str, out: Sources) -> None:
@@ -131,19 +137,23 @@ def _feed_back(graph: Graph, layer: SRM, name: str, out: Sources) -> None:
     import nir  # type: ignore[import-untyped, import-not-found, unused-ignore]
 
     gain = array(layer.gain, layer.shape)
-    if isinstance(layer.feedback, ExponentialFeedback):
+    feedback = layer.feedback
+    if isinstance(feedback, ExponentialFeedback | LearnedFeedback):
         late = graph.delay(f"{name}_fed_back", np.ones(layer.shape), out)
-        decay = layer.feedback.decay * np.ones(layer.shape)
+        if isinstance(feedback, LearnedFeedback):
+            decay = array(feedback.decay(layer.gain), layer.shape)
+        else:
+            decay = array(feedback.decay, layer.shape)
         own = graph.integrator(f"{name}_refractory", decay, late, -gain)
         graph.connect(own, f"{name}_spikes")
-    elif isinstance(layer.feedback, CosineFeedback):
-        for k, nu in enumerate(layer.feedback.impulse_response(layer.feedback.duration).tolist()):
+    elif isinstance(feedback, CosineFeedback):
+        for k, nu in enumerate(feedback.impulse_response(feedback.duration).tolist()):
             if nu:
                 late = graph.delay(f"{name}_after_{k + 1}", (k + 1) * np.ones(layer.shape), out)
                 scale = nir.Scale(scale=gain * nu)
                 graph.connect(graph.add(f"{name}_refractory_{k + 1}", scale, late), out[0])
     else:
-        raise ValueError(f"NIR cannot say {name}: {type(layer.feedback).__name__}")
+        raise ValueError(f"NIR cannot say {name}: {type(feedback).__name__}")
 
 
 def _leaky(graph: Graph, layer: Leaky, name: str, below: Sources) -> Sources:

@@ -9,13 +9,14 @@ import numpy as np
 
 from vdib.dynamics.filters import ExponentialPair, RaisedCosines
 from vdib.export.nir_nodes import Array, Graph, Sources, array
+from vdib.neurons.learned import LearnedPair
 from vdib.neurons.normalised import NormalisedSynapses
 from vdib.neurons.synapses import Dense, PooledConv2d, SumPool2d
 
 
 def currents(graph: Graph, synapses: Any, filter: Any, name: str, below: Sources) -> Sources:
     """Currents, `(*N)`: those of a filter that ends of every lag, already weighted."""
-    if isinstance(filter, ExponentialPair):
+    if isinstance(filter, ExponentialPair | LearnedPair):
         return linear_map(graph, synapses, name, below)
     if not isinstance(filter, RaisedCosines):
         raise ValueError(f"NIR cannot say {name}: {type(filter).__name__} kernels")

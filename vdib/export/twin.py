@@ -11,7 +11,7 @@ from pytorch_lightning import Trainer
 
 from vdib.dynamics.firing import Threshold
 from vdib.encoder import SpikingEncoder
-from vdib.neurons.srm import SRM
+from vdib.neurons.spike_response import SRM
 from vdib.runs.cli import VDIBCLI
 
 COMPARED = (

@@ -44,10 +44,10 @@ class Constant(nn.Module, ABC):
 class Decay(Constant):
     """In (0, 1) where it is learned: `sigmoid(w)`."""
 
-    def __init__(self, value: float, learned: bool, shape: tuple[int, ...]) -> None:
+    def __init__(self, name: str, value: float, learned: bool, shape: tuple[int, ...]) -> None:
         if not (0 < value < 1 or (value == 0 and not learned)):
             least = "strictly between 0 and 1 where it is learned" if learned else "in [0, 1)"
-            raise ValueError(f"beta: got {value}, expected a decay per step {least}")
+            raise ValueError(f"{name}: got {value}, expected a decay per step {least}")
         super().__init__(value, learned, shape)
 
     def _bounded(self, w: Tensor) -> Tensor:

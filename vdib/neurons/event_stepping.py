@@ -18,7 +18,7 @@ from vdib.backends.kinds import EXPONENTIAL, EXPONENTIAL_PAIR
 from vdib.backends.rows import add_rows
 from vdib.dynamics.firing import Bernoulli, Threshold
 from vdib.neurons.layer import Layer, spiking
-from vdib.neurons.srm import SRM
+from vdib.neurons.spike_response import SRM
 from vdib.neurons.stepping import LONGEST
 from vdib.neurons.synapses import Dense
 

@@ -86,7 +86,7 @@ class Leaky(nn.Module):
         self.fire = fire
         self.reset = reset
         self.decay_input = decay_input
-        self.beta = Decay(beta, "beta" in learn, each)
+        self.beta = Decay("beta", beta, "beta" in learn, each)
         self.theta = Positive("theta", theta, "theta" in learn, each)
         self.width = Positive("width", width, "width" in learn, each)
         weights = [weight.numel() for _, weight in synapses.named_parameters()]

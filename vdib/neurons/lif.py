@@ -21,7 +21,7 @@ from vdib.dynamics.firing import Threshold
 from vdib.dynamics.surrogate import Surrogate, arctan
 from vdib.neurons.layer import Connect
 from vdib.neurons.leaky import Leaky, Learned, ResetName, leaky
-from vdib.neurons.srm import SRM
+from vdib.neurons.spike_response import SRM
 
 
 def lif(

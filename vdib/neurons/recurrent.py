@@ -10,7 +10,8 @@ Legend: B batch, T steps, K filters, N neurons (dense: N; convolutional: C, H, W
 """
 
 import math
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -18,9 +19,12 @@ from torch import Tensor
 from vdib.dynamics.filters import State
 from vdib.dynamics.firing import Fire
 from vdib.dynamics.surrogate import Surrogate
+from vdib.neurons.constants import Decay
 from vdib.neurons.layer import Connect
+from vdib.neurons.learned import LearnedFeedback, LearnedPair
 from vdib.neurons.lif import lif
-from vdib.neurons.srm import SRM, srm
+from vdib.neurons.spike_response import SRM
+from vdib.neurons.srm import LearnedDecays, srm_with_decays
 from vdib.neurons.synapses import Dense
 from vdib.neurons.wrapped import Wrapped
 from vdib.noise import Draws, check_draws
@@ -124,10 +128,18 @@ class _Fired(torch.autograd.Function):
 
 
 def recurrent_srm(
-    connect: Connect, shape: tuple[int, ...], surrogate: Surrogate | None = None
+    connect: Connect,
+    shape: tuple[int, ...],
+    surrogate: Surrogate | None = None,
+    membrane: float = 0.9,
+    synapse: float = 0.85,
+    refractory: float = 0.65,
+    learn: LearnedDecays = (),
+    shared: bool = True,
 ) -> Recurrent:
-    """SRM neurons (`vdib.neurons.srm`) that hear each other."""
-    return Recurrent(srm(connect, shape, surrogate))
+    """SRM neurons that hear each other; arguments as of `vdib.neurons.srm.srm`."""
+    decays = membrane, synapse, refractory
+    return Recurrent(srm_with_decays(connect, shape, surrogate, *decays, learn, shared))
 
 
 def recurrent_lif(
@@ -136,6 +148,8 @@ def recurrent_lif(
     surrogate: Surrogate | None = None,
     beta: float = 0.95,
     theta: float = 1.0,
+    learn: Sequence[Literal["beta"]] = (),
+    shared: bool = True,
 ) -> Recurrent:
     """LIF neurons (`vdib.neurons.lif`) that hear each other.
 
@@ -144,8 +158,14 @@ def recurrent_lif(
         shape: `(*N)`.
         surrogate: derivative of the spikes; arctan by default.
         beta: what a step leaves of the potential, in [0, 1).
-        theta: the threshold.
+        theta: the threshold, which the bias moves.
+        learn: whether training moves beta.
+        shared: whether a learned beta is one number for the layer or one per neuron.
     """
     inner = lif(connect, shape, surrogate, beta, theta)
     assert isinstance(inner, SRM)  # as a soft reset with fixed constants is
+    if learn:
+        decay = Decay("beta", beta, True, () if shared else tuple(inner.bias.shape))
+        inner.filter = LearnedPair(decay, Decay("synapse", 0.0, False, ()))
+        inner.feedback = LearnedFeedback(decay)
     return Recurrent(inner)

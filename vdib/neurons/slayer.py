@@ -22,7 +22,7 @@ from vdib.dynamics.firing import Threshold
 from vdib.dynamics.surrogate import Surrogate, exponential
 from vdib.neurons.layer import Connect
 from vdib.neurons.normalised import NormalisedSynapses
-from vdib.neurons.srm import SRM
+from vdib.neurons.spike_response import SRM
 from vdib.neurons.synapses import SumPool2d
 
 
