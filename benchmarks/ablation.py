@@ -78,7 +78,13 @@ ROWS = {
     "im_loss": Row("IM-loss", DENSE, ["--model.penalties", "{im_loss: 1}"]),
     "teacher": Row("a teacher of 256 units", DENSE, ["--model.teacher", "{units: 256}"]),
     "prune": Row("80 % of the weights pruned", DENSE, ["--model.prune", "0.8"]),
-    # Neurons that learn a constant have a bias current: those that learn none beside them.
+    "learn_srm": Row(
+        "learned decays of SRM",
+        DENSE,
+        ["--model.neuron_settings", "{learn: [membrane, synapse, refractory]}"],
+        ("vdib",),
+    ),
+    # LIF neurons that learn a constant have a bias current: those that learn none beside them.
     "leaky": Row(
         "200, a bias current each",
         DENSE,

@@ -177,7 +177,7 @@ def test_the_reset_of_recurrent_lif_neurons_learns_with_their_leak():
 def test_rules_local_in_time_refuse_them():
     layer = srm(*dense((5,), 4), learn=["membrane"])
     for rule in (EProp(), DirectFeedback([], 4)):
-        with pytest.raises(ValueError, match=r"needs layers .* Wrapped is none"):
+        with pytest.raises(ValueError, match=r"needs layers .* WithLearnedDecays is none"):
             SpikingEncoder([], layer, rule)
 
 

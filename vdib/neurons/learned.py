@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from vdib.dynamics.filters import State
 from vdib.neurons.constants import Decay
+from vdib.neurons.wrapped import Wrapped
 
 
 class LearnedPair(nn.Module):
@@ -120,3 +121,7 @@ class LearnedFeedback(nn.Module):
             raise ValueError("feedback of learned decays per neuron has no one response")
         nu: Tensor = -(decay ** torch.arange(num_steps, dtype=torch.float64))
         return nu
+
+
+class WithLearnedDecays(Wrapped):
+    """A layer whose weights and filters do not commute where each neuron has decays of its own."""

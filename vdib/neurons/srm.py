@@ -9,9 +9,8 @@ from vdib.dynamics.firing import Bernoulli, Threshold
 from vdib.dynamics.surrogate import Surrogate, fast_sigmoid
 from vdib.neurons.constants import Decay
 from vdib.neurons.layer import Connect
-from vdib.neurons.learned import LearnedFeedback, LearnedPair
+from vdib.neurons.learned import LearnedFeedback, LearnedPair, WithLearnedDecays
 from vdib.neurons.spike_response import SRM
-from vdib.neurons.wrapped import Wrapped
 
 LearnedDecays = Sequence[Literal["membrane", "synapse", "refractory"]]
 
@@ -25,7 +24,7 @@ def srm(
     refractory: float = 0.65,
     learn: LearnedDecays = (),
     shared: bool = True,
-) -> SRM | Wrapped:
+) -> SRM | WithLearnedDecays:
     """A hidden layer: double-exponential synapses (`ExponentialPair`), exponential refractoriness.
 
     Where decays are learned, weights and filters do not commute: the layer is wrapped, and e-prop,
@@ -42,7 +41,7 @@ def srm(
         shared: whether a learned decay is one number for the layer or one per neuron.
     """
     layer = srm_with_decays(connect, shape, surrogate, membrane, synapse, refractory, learn, shared)
-    return Wrapped(layer) if learn else layer
+    return WithLearnedDecays(layer) if learn else layer
 
 
 def srm_with_decays(
