@@ -393,6 +393,13 @@ MUTANTS = [
     ),
     Mutant(
         "vdib/online.py",
+        "rates, rates.detach())",
+        "rates, rates)",
+        "online, free bits are charged",
+        "tests/test_online.py::test_neurons_of_a_low_rate_are_not_charged_at_that_step",
+    ),
+    Mutant(
+        "vdib/online.py",
         "below = own.spikes + lived * slope * (v - v.detach())",
         "below = own.spikes + slope * (v - v.detach())",
         "online learning credits steps before the first",

@@ -12,7 +12,8 @@ from vdib.estimator import RelaxedBernoulli, StraightThrough
 from vdib.lightning_modules import choices
 from vdib.model import VDIB
 from vdib.neurons.spike_response import SRM
-from vdib.objective import distortion, rate
+from vdib.objective import BITS_PER_NAT, bernoulli_kl, distortion, rate
+from vdib.price import Price
 from vdib.prior import BernoulliPrior, MarginalPrior
 from vdib.signal import Label
 from vdib.window import FullWindow, RateWindow
@@ -121,6 +122,28 @@ def test_every_prior_sees_the_window_and_no_steps_before_the_first(word):
             window = spikes[:, max(0, t - 3) : t + 1]
             logits = prior(window).expand_as(window)[:, -1]
             torch.testing.assert_close(rates[:, t], rate(v[:, t], logits))
+
+
+@pytest.mark.parametrize("num_free", [0, 1, READOUT])
+def test_neurons_of_a_low_rate_are_not_charged_at_that_step(num_free):
+    """The value stays the whole rate, what is charged is the gradient."""
+    bottleneck, (x, r, u) = model(), batch()
+    kl = bernoulli_kl(bottleneck(x[:, :1], r[:, :1], u[:, :1]).code.logits, bottleneck.prior.logit)
+    means = kl.detach()[:, 0].mean(0) * BITS_PER_NAT
+    edges = [0.0, *means.sort().values.tolist(), 1e3]
+    bottleneck.price = Price(free_bits=sum(edges[num_free : num_free + 2]) / 2)
+    memory = online.advance(bottleneck, x[:, 0], u[:, 0], online.begin(bottleneck, x[:, 0]))
+    _, found = online.step_loss(bottleneck, memory, r[:, 0])
+    torch.testing.assert_close(found, kl[:, 0].sum(1))
+    charged = kl[:, 0, means > bottleneck.price.free_bits]
+    assert charged.shape[1] == READOUT - num_free
+    bias = bottleneck.encoder.readout.bias
+    gradient, wanted = (
+        torch.autograd.grad(value.sum(1).mean() + 0 * bias.sum(), bias)[0]
+        for value in (found[:, None], charged)
+    )
+    torch.testing.assert_close(gradient, wanted)
+    assert num_free == READOUT or gradient.abs().max() > 1e-3
 
 
 def test_without_refractoriness_nothing_is_left_out():

@@ -69,6 +69,29 @@ def test_bits_up_to_some_are_free_for_each_neuron():
     assert torch.equal(model(x, r, NOISE).rate, plain(x, r, NOISE).rate)
 
 
+def test_free_bits_of_a_deterministic_code_are_of_its_length():
+    x, r = examples()
+    torch.manual_seed(0)
+    readout = srm(*dense((4,), tiny.READOUT)).double()
+    readout.bias.data.copy_(torch.tensor([1.5, -0.5]))
+    model = tiny.bottleneck(StraightThrough(), readout=readout)
+    _, out = model.training_loss(x, r, NOISE)
+    prior = out.prior.expand_as(out.code.spikes)
+    lengths = torch.nn.functional.binary_cross_entropy_with_logits(
+        prior, out.code.spikes, reduction="none"
+    )
+    lengths = lengths.sum(1).mean(0)
+    between = float(lengths.mean().detach())
+    wanted = out.distortion.sum(1).mean() + tiny.BETA * lengths.clamp_min(between).sum()
+    wanted = tiny.gradient(model, wanted)
+    model.price = Price(free_bits=between * BITS_PER_NAT)
+    loss, _ = model.training_loss(x, r, NOISE)
+    torch.testing.assert_close(tiny.gradient(model, loss), wanted)
+    torch.testing.assert_close(out.rate.sum(1).mean(), lengths.sum())
+    assert 0 < out.code.spikes[..., 0].mean() <= 1
+    assert (out.code.spikes[..., 1] == 0).all()
+
+
 def test_sampled_costs_are_at_the_price_of_each_neuron():
     x, r = examples()
     model = tiny.bottleneck(VIMCO(2), price=Price(0.5, 0.4))
@@ -111,11 +134,4 @@ def test_errors_name_the_setting():
         Price(warmup=1.5)
     with pytest.raises(ValueError, match=r"free_bits: got -1, expected 0 or more"):
         Price(free_bits=-1)
-    torch.manual_seed(0)
-    with pytest.raises(ValueError, match="free_bits need the readout sampled"):
-        tiny.bottleneck(
-            StraightThrough(),
-            readout=srm(*dense((4,), tiny.READOUT)),
-            price=Price(free_bits=1.0),
-        )
     assert isinstance(tiny.bottleneck(StraightThrough()), VDIB)

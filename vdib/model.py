@@ -19,7 +19,7 @@ from vdib.encoder import SpikeCode, SpikingEncoder
 from vdib.estimator import Estimator
 from vdib.event_stream import EventStream
 from vdib.noise import Noise
-from vdib.objective import bernoulli_kl, distortion, per_step
+from vdib.objective import distortion, per_step
 from vdib.parts import check_parts
 from vdib.penalty import Penalty
 from vdib.price import Price
@@ -66,7 +66,7 @@ class VDIB(nn.Module):
         price: Price | None = None,
     ) -> None:
         super().__init__()
-        check_parts(encoder, decoder, estimator, beta, penalties or {}, price)
+        check_parts(encoder, decoder, estimator, beta, penalties or {})
         self.encoder = encoder
         self.decoder = decoder
         self.prior = prior
@@ -155,7 +155,7 @@ class VDIB(nn.Module):
         """
         if not self._learns_from_samples():
             out = self._taught(x, self._measure(self.encode(x, noise), r, weights, looks), looks)
-            return out.loss(self.beta * self.price.share(progress)), out
+            return replace(out, rate=self._price(out, weights, progress)[1]).loss(1.0), out
         drawn, out = self.draw(x, r, noise, weights, progress, looks)
         return self.estimator.loss(drawn).mean(), out
 
@@ -196,7 +196,7 @@ class VDIB(nn.Module):
         price = out.rate.new_full((1, 1), beta) if weights is None else beta * weights[:, None]
         if not self.price.free_bits:
             return price, beta * out.rate
-        rates = bernoulli_kl(out.code.logits, out.prior)
+        rates = out.code.cost_by_neuron(out.prior)
         price = price * self.price.paid(rates if weights is None else weights[:, None] * rates)
         return price, (price * rates).sum(-1)
 

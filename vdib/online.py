@@ -35,7 +35,7 @@ from vdib.dynamics.firing import Fire
 from vdib.encoder import SpikeCode
 from vdib.model import VDIB
 from vdib.neurons.layer import CommutingLayer, State, commuting
-from vdib.objective import code_length, distortion, rate
+from vdib.objective import distortion
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,8 @@ def step_loss(
 ) -> tuple[Tensor, Tensor]:
     """Distortion and rate of the step just made, in nats, each `(B,)`.
 
-    Of a deterministic readout the rate is its code's length.
+    Of a deterministic readout the rate is its code's length. Rates of neurons that are free
+    (`vdib.price`, the mean taken over the B streams at this step) carry no gradient.
 
     `(distortion + beta rate).mean()` has the gradient above. Around several updates, autocast needs
     `cache_enabled=False`, or it keeps the old weights.
@@ -167,7 +168,10 @@ def step_loss(
     lived = below[:, -int(memory.lived.sum()) :]  # before the first step there was no silence
     prior: Tensor = model.prior(lived.detach() if stochastic else lived)
     prior = prior[..., -1, :] if prior.dim() > 1 else prior
-    return costs, rate(v[:, -1], prior) if stochastic else code_length(below[:, -1], prior)
+    rates = SpikeCode(below[:, -1], v[:, -1], stochastic=stochastic).cost_by_neuron(prior)
+    if model.price.free_bits:
+        rates = torch.where(model.price.paid(rates[:, None]) > 0, rates, rates.detach())
+    return costs, rates.sum(-1)
 
 
 def _push(last: Tensor, now: Tensor) -> Tensor:

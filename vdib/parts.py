@@ -8,7 +8,6 @@ from vdib.encoder import SpikingEncoder
 from vdib.estimator import Estimator
 from vdib.neurons.layer import commuting, has_v, spiking
 from vdib.penalty import NEED_V, Penalty
-from vdib.price import Price
 
 
 def check_parts(
@@ -17,15 +16,13 @@ def check_parts(
     estimator: Estimator,
     beta: float,
     penalties: Mapping[str, tuple[Penalty, float]],
-    price: Price | None,
 ) -> None:
     """Refuse parts that do not go together; arguments as of `vdib.model.VDIB`.
 
     Raises:
         ValueError: a negative beta or weight, a decoder of another number of neurons than the
             encoder's, or one of the drive or of v over a readout that has none; a penalty on v of
-            cells without; an estimator that the readout does not suit, free bits of a code without
-            a rate, or a price on real numbers.
+            cells without; an estimator that the readout does not suit, or a price on real numbers.
     """
     if not beta >= 0:
         raise ValueError(f"beta must not be negative, got {beta}")
@@ -54,8 +51,6 @@ def check_parts(
     _check_spikes(encoder, beta > 0 or by_hand, bool(penalties))
     if encoder.readout.stochastic:
         estimator.check(encoder.readout)
-    elif price is not None and price.free_bits > 0:
-        raise ValueError("free_bits need the readout sampled: other codes have no rate")
 
 
 def _check_spikes(encoder: SpikingEncoder, of_readout: bool, of_any: bool) -> None:

@@ -4,7 +4,8 @@ At the share p of a training, a nat of neuron n's rate costs
 
     price_n(p) = beta min(1, p / warmup) 1[KL_n > free_bits]
 
-with KL_n the mean over the batch of the neuron's rate, summed over steps. The indicator makes the
+with KL_n the mean over the batch of the neuron's rate (of a deterministic readout, of its code's
+length), summed over steps; learning online, over the streams at one step. The indicator makes the
 gradient that of `beta sum_n max(KL_n, free_bits)`.
 
 - Warm-up: Bowman et al., "Generating Sentences from a Continuous Space", 2016,

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import softplus
 
 from vdib.noise import Draws
-from vdib.objective import code_length, rate
+from vdib.objective import bernoulli_kl
 
 
 @dataclass(frozen=True)
@@ -58,12 +59,17 @@ class SpikeCode:
         towards = torch.where(self.spikes > 0.5, self.logits, -self.logits)
         return nn.functional.logsigmoid(towards).sum(-1)
 
-    def cost(self, prior_logits: Tensor) -> Tensor:
-        """What it costs under a prior in nats, `(M B, T)`: a rate; of a deterministic one a length.
+    def cost_by_neuron(self, prior_logits: Tensor) -> Tensor:
+        """What it costs under a prior in nats, `(M B, T, N_y)`: a rate; of a deterministic one a
+        length.
 
         Args:
             prior_logits: given these spikes, broadcastable to them.
         """
         if self.stochastic:
-            return rate(self.logits, prior_logits)
-        return code_length(self.spikes, prior_logits)
+            return bernoulli_kl(self.logits, prior_logits)
+        return softplus(prior_logits) - self.spikes * prior_logits
+
+    def cost(self, prior_logits: Tensor) -> Tensor:
+        """The same summed over neurons, `(M B, T)`."""
+        return self.cost_by_neuron(prior_logits).sum(-1)

@@ -244,7 +244,5 @@ def _check_online(vdib: VDIB) -> None:
     if vdib.encoder.layers and not isinstance(vdib.encoder.credit, EProp):
         got = type(vdib.encoder.credit).__name__
         raise ValueError(f"mode online with hidden layers: got credit {got}, expected eprop")
-    if vdib.price.free_bits:
-        raise ValueError("mode online has no free_bits: it knows one step's rate at a time")
     if vdib.penalties:
         raise ValueError("mode online has no penalties: got " + ", ".join(vdib.penalties))
