@@ -897,8 +897,8 @@ MUTANTS = [
     ),
     Mutant(
         "vdib/dynamics/scan.py",
-        "learned, gain * total)",
-        "learned, gain * grad_v)",
+        "spikes.detach(), asked, gain * total)",
+        "spikes.detach(), asked, gain * grad_v)",
         "learned refractoriness does not learn from later spikes",
         "tests/test_learned.py::test_gradients_are_autograds_of_the_equation",
     ),

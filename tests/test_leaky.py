@@ -304,7 +304,11 @@ def test_weights_start_as_pytorch_draws_them():
         (leaky, {"theta": 0.0}, "theta: got 0.0, expected above 0"),
         (leaky, {"width": -1.0}, "width: got -1.0, expected above 0"),
         (leaky, {"beta": 1.0}, r"beta: got 1.0, expected a decay per step in \[0, 1\)"),
-        (leaky, {"beta": 0.0, "learn": ("beta",)}, "beta: got 0.0, .* strictly between 0 and 1"),
+        (
+            leaky,
+            {"beta": 0.0, "learn": ("beta",)},
+            "beta: got 0.0, .* above 0 and at most 0.999999",
+        ),
         (leaky, {"learn": ("tau",)}, "learn: got 'tau', expected some of beta, theta and width"),
         (plif, {"tau": 1.0}, "tau: got 1.0, expected above 1 step"),
         (lif, {"reset": "zeor"}, "reset: got 'zeor', expected subtract or zero"),

@@ -177,7 +177,9 @@ def test_the_reset_of_recurrent_lif_neurons_learns_with_their_leak():
 def test_rules_local_in_time_refuse_them():
     layer = srm(*dense((5,), 4), learn=["membrane"])
     for rule in (EProp(), DirectFeedback([], 4)):
-        with pytest.raises(ValueError, match=r"needs layers .* WithLearnedDecays is none"):
+        with pytest.raises(
+            ValueError, match=r"needs layers .* do without learned decays \(leave out `learn`\)"
+        ):
             SpikingEncoder([], layer, rule)
 
 
@@ -185,10 +187,68 @@ def test_rules_local_in_time_refuse_them():
     ("settings", "told"),
     [
         ({"learn": ["beta"]}, "learn: got 'beta', expected some of membrane, synapse and refract"),
-        ({"learn": ["synapse"], "synapse": 0.0}, "synapse: got 0.0, expected a decay per step str"),
+        (
+            {"learn": ["synapse"], "synapse": 0.0},
+            "synapse: got 0.0, expected a decay per step above 0",
+        ),
+        ({"membrane": 0.9999999, "learn": ["membrane"]}, "at most 0.999999 where it is learned"),
         ({"membrane": 1.0}, "membrane decay per step must lie in"),
     ],
 )
 def test_wrong_settings_are_told(settings, told):
     with pytest.raises(ValueError, match=told):
         srm(*dense((5,), 4), **settings)
+
+
+def test_recurrent_lif_neurons_learn_no_threshold():
+    with pytest.raises(ValueError, match="learn: got 'theta', expected beta"):
+        recurrent_lif(*dense((5,), 4), learn=["theta"])
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3])
+@pytest.mark.parametrize("name", MAKERS)
+def test_short_sequences_leave_unused_decays_without_gradient(name, steps):
+    layer = MAKERS[name][0](*dense((5,), 4))
+    x = suites.spike_train(3, 20, 5, dtype=torch.float32)
+    layer.calibrate(x)
+    spikes, v = layer(x[:, :steps])
+    (spikes.sum() + v.sum()).backward()
+    for name, parameter in layer.named_parameters():
+        assert parameter.grad is None or parameter.grad.isfinite().all(), name
+
+
+def test_decays_can_be_frozen_again():
+    layer = srm(*dense((5,), 4), learn=EVERY)
+    x = suites.spike_train(3, 20, 5, dtype=torch.float32)
+    layer.calibrate(x)
+    decays = layer.inner.feedback.decay.w, layer.inner.filter.membrane.w
+    for decay in decays:
+        decay.requires_grad_(False)
+    spikes, v = layer(x)
+    (spikes.sum() + v.sum()).backward()
+    assert decays[0].grad is None
+    assert layer.inner.filter.synapse.w.grad.abs() > 0
+
+
+@pytest.mark.parametrize("make", [srm, recurrent_srm])
+def test_one_integrator_may_be_none(make):
+    """A membrane without memory, that only the synapse gives one; its response is at once at 1."""
+    layer = make(*dense((5,), 4), membrane=0.0, learn=["synapse"])
+    x = suites.spike_train(3, 20, 5, dtype=torch.float32)
+    layer.calibrate(x)
+    spikes, v = layer(x)
+    (spikes.sum() + v.sum()).backward()
+    grad = layer.inner.filter.synapse.w.grad
+    assert grad.isfinite().all()
+    assert grad.abs() > 0
+
+
+def test_decays_stay_below_one_wherever_training_takes_them():
+    layer = srm(*dense((5,), 4), learn=EVERY)
+    for part in (layer.inner.filter.membrane, layer.inner.filter.synapse):
+        part.w.data.fill_(40.0)
+    x = suites.spike_train(3, 20, 5, dtype=torch.float32)
+    spikes, v = layer(x)
+    assert v.isfinite().all()
+    (spikes.sum() + v.sum()).backward()
+    assert all(p.grad is None or p.grad.isfinite().all() for p in layer.parameters())

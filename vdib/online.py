@@ -20,6 +20,7 @@ spikes: a spike's influence on its neuron's own later potentials (refractoriness
 layers, what a hidden spike does to later steps of the layer above (e-prop's bias, `vdib.credit`).
 A prior sees the spikes of the window only, and what a spike does to the rates by way of the prior
 (later ones; under an ordered prior also of its own step) is left out.
+Free bits are of a neuron's rate at one step, where a sequence has them of its mean over steps.
 Over a sequence, under constant weights, the gradients sum to the sequence's without these paths.
 
 Legend: B streams in parallel, K filters, L = tau_d steps, N_in inputs and N neurons of a layer.
@@ -136,11 +137,10 @@ def step_loss(
 ) -> tuple[Tensor, Tensor]:
     """Distortion and rate of the step just made, in nats, each `(B,)`.
 
-    Of a deterministic readout the rate is its code's length. Rates of neurons that are free
-    (`vdib.price`, the mean taken over the B streams at this step) carry no gradient.
-
-    `(distortion + beta rate).mean()` has the gradient above. Around several updates, autocast needs
-    `cache_enabled=False`, or it keeps the old weights.
+    Of a deterministic readout the rate is its code's length. `(distortion + beta rate).mean()` has
+    the gradient above, less that of the rates of neurons that are free (`vdib.price`: their mean
+    is taken over the B streams at this step, not over steps). Around several updates, autocast
+    needs `cache_enabled=False`, or it keeps the old weights.
 
     Args:
         model: encoder, decoder, prior and estimator.

@@ -10,10 +10,12 @@ its own spikes feed back on it step by step:
 Legend: B batch, T steps, N neurons (any trailing axes), L length of nu.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from vdib.dynamics.feedback import Feedback, over
 from vdib.dynamics.filters import State
@@ -77,6 +79,7 @@ class _Scan(torch.autograd.Function):
         return spikes, v
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         spikes, v, gain, *learned = ctx.saved_tensors
         grad_spikes, grad_v = grads
@@ -97,9 +100,20 @@ class _Scan(torch.autograd.Function):
         grad_gain = None
         if ctx.needs_input_grad[1]:
             grad_gain = (total * over(ctx.feedback, spikes)).sum((0, 1)).sum_to_size(gain.shape)
-        grads_learned: tuple[Tensor, ...] = ()
-        if learned:
-            with torch.enable_grad():
-                fed_back = over(ctx.feedback, spikes.detach())
-            grads_learned = torch.autograd.grad(fed_back, learned, gain * total)
+        asked = [part for part in learned if part.requires_grad]
+        found = iter(_of_feedback(ctx.feedback, spikes.detach(), asked, gain * total))
+        grads_learned = (next(found) if part.requires_grad else None for part in learned)
         return total, grad_gain, None, None, None, None, *grads_learned
+
+
+def _of_feedback(
+    feedback: Feedback, spikes: Tensor, learned: list[Tensor], grad: Tensor
+) -> Sequence[Tensor | None]:
+    """Of what is learned of the feedback, given the gradient of what it makes of the spikes."""
+    if not learned:
+        return []
+    with torch.enable_grad():
+        fed_back = over(feedback, spikes)
+    if not fed_back.requires_grad:  # no spike has had the time to be felt
+        return [None] * len(learned)
+    return torch.autograd.grad(fed_back, learned, grad)

@@ -41,17 +41,21 @@ class Constant(nn.Module, ABC):
         """The w of a constant."""
 
 
+LARGEST = 1 - 1e-6
+"""Decay per step beyond which a learned one does not go: float32 would soon round it to 1."""
+
+
 class Decay(Constant):
-    """In (0, 1) where it is learned: `sigmoid(w)`."""
+    """In (0, 1) where it is learned: `sigmoid(w)`, at most `LARGEST`."""
 
     def __init__(self, name: str, value: float, learned: bool, shape: tuple[int, ...]) -> None:
-        if not (0 < value < 1 or (value == 0 and not learned)):
-            least = "strictly between 0 and 1 where it is learned" if learned else "in [0, 1)"
+        if not (0 < value <= LARGEST if learned else 0 <= value < 1):
+            least = f"above 0 and at most {LARGEST} where it is learned" if learned else "in [0, 1)"
             raise ValueError(f"{name}: got {value}, expected a decay per step {least}")
         super().__init__(value, learned, shape)
 
     def _bounded(self, w: Tensor) -> Tensor:
-        return torch.sigmoid(w)
+        return torch.sigmoid(w).clamp_max(LARGEST)
 
     def _free(self, value: Tensor) -> Tensor:
         return torch.logit(value)

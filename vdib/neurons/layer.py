@@ -132,9 +132,10 @@ def commuting(layers: Sequence[Layer], rule: str) -> list[CommutingLayer]:
     """
     for layer in layers:
         if not hasattr(layer, "from_traces"):  # attributes that are modules hide from `isinstance`
+            why = getattr(layer, "COMMUTES_WITHOUT", "")
             raise ValueError(
                 f"{rule} needs layers whose weights and filters commute, as those of SRM neurons "
-                f"do; {type(layer).__name__} is none"
+                + (f"do without {why}" if why else f"do; {type(layer).__name__} is none")
             )
     return cast(list[CommutingLayer], list(layers))
 

@@ -33,7 +33,8 @@ class LearnedPair(nn.Module):
         """Decays of membrane and synapse, and the peak of what they make of one spike.
 
         With a the decay of the membrane and c that of the synapse, the response
-        `sum_j a^j c^(t - j)` rises as long as `(a / c)^(t + 1) < (1 - c) / (1 - a)`.
+        `sum_j a^j c^(t - j)` rises as long as `t + 1 < log((1 - c) / (1 - a)) / log(a / c)`, which
+        tends to `a / (1 - a)` as c does to a.
 
         Args:
             like: of the type and on the device of the potentials.
@@ -42,9 +43,9 @@ class LearnedPair(nn.Module):
             Each `()`, or broadcastable to `(*N)`.
         """
         membrane, synapse = self.membrane(like), self.synapse(like)
+        if not (self.membrane.value and self.synapse.value):  # one integrator: at once at its peak
+            return membrane, synapse, torch.ones_like(membrane + synapse)
         a, c = membrane.double(), synapse.double()
-        if not self.synapse.value:
-            return membrane, synapse, torch.ones_like(a).to(like)
         apart = (a / c).log()
         close = apart.abs() < 1e-5
         apart = torch.where(close, 1.0, apart)
@@ -124,4 +125,6 @@ class LearnedFeedback(nn.Module):
 
 
 class WithLearnedDecays(Wrapped):
-    """A layer whose weights and filters do not commute where each neuron has decays of its own."""
+    """A layer whose filter or feedback is learned: rules local in time take both for constants."""
+
+    COMMUTES_WITHOUT = "learned decays (leave out `learn`)"

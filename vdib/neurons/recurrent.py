@@ -161,7 +161,12 @@ def recurrent_lif(
         theta: the threshold, which the bias moves.
         learn: whether training moves beta.
         shared: whether a learned beta is one number for the layer or one per neuron.
+
+    Raises:
+        ValueError: a beta out of its range, or another constant to learn.
     """
+    if unknown := set(learn) - {"beta"}:
+        raise ValueError(f"learn: got {min(unknown)!r}, expected beta")
     inner = lif(connect, shape, surrogate, beta, theta)
     assert isinstance(inner, SRM)  # as a soft reset with fixed constants is
     if learn:

@@ -27,8 +27,8 @@ def srm(
 ) -> SRM | WithLearnedDecays:
     """A hidden layer: double-exponential synapses (`ExponentialPair`), exponential refractoriness.
 
-    Where decays are learned, weights and filters do not commute: the layer is wrapped, and e-prop,
-    direct feedback and online learning refuse it. Thresholds and depths of refractoriness are
+    E-prop, direct feedback and online learning take filters for constants: where decays are learned
+    the layer is wrapped, and they refuse it. Thresholds and depths of refractoriness are
     learned in any case; the width of the surrogate is a scale of these and of the weights.
 
     Args:
