@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from vdib.datasets.digits import Digits
 from vdib.metrics import wilson_interval
@@ -305,3 +306,23 @@ def test_frozen_encoders_of_a_gain_are_built(script):
     model = build([*TINY, *script("frozen").frozen(8)]).model
     assert model.encoder_gain == 8
     assert not any(weight.requires_grad for weight in model.vdib.encoder.parameters())
+
+
+def test_the_linear_reference_adds_up_what_each_past_blob_says(monkeypatch, capsys):
+    linear = script("linear_reference")
+    model = linear.HistoryLinear(6, torch.tensor([0.3, -1.0, 0.2]))
+    torch.nn.init.normal_(model.map.weight)
+    history = torch.randint(6, (5, linear.reference.HISTORY, 2))
+    wanted = torch.tensor([[0.3, -1.0, 0.2]]).repeat(5, 1)
+    for row, bins in enumerate(history):
+        for lag, seen in enumerate(bins.tolist()):
+            for bin in seen:
+                wanted[row] += model.map.weight[6 * lag + bin].detach()
+    torch.testing.assert_close(model(history), wanted)
+    monkeypatch.setattr(linear, "RATES", (1e-9, 0.05))
+    monkeypatch.setattr(sys, "argv", ["linear_reference.py", "--lag", "0", "--num_train", "400"])
+    linear.main()
+    *tried, chosen = capsys.readouterr().out.splitlines()
+    constant, fitted = (float(line.split()[2]) for line in tried)
+    assert fitted < constant - 1
+    assert chosen.endswith("at a rate of 0.05")

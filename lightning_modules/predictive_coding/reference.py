@@ -91,13 +91,13 @@ def reference_nats(
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             model = HistoryMLP(num_neurons, width, signal.constant(signal.of(data["train"][1])))
-        _train(model, *data["train"], signal, generator, batch, rate)
-        found.append([_nats(model, *data[name], signal) for name in ("validation", "test")])
+        train(model, *data["train"], signal, generator, batch, rate)
+        found.append([mean_nats(model, *data[name], signal) for name in ("validation", "test")])
     return min(found)[1]
 
 
-def _train(
-    model: HistoryMLP,
+def train(
+    model: nn.Module,
     history: Tensor,
     bins: Tensor,
     signal: ActiveInputs,
@@ -118,7 +118,7 @@ def _train(
 
 
 @torch.no_grad()
-def _nats(model: HistoryMLP, history: Tensor, bins: Tensor, signal: ActiveInputs) -> float:
+def mean_nats(model: nn.Module, history: Tensor, bins: Tensor, signal: ActiveInputs) -> float:
     def parts() -> Iterator[float]:
         for rows in torch.split(torch.arange(len(history)), 8_192):
             log_prob = signal.likelihood(model(history[rows])).log_prob(signal.of(bins[rows]))

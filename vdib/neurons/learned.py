@@ -45,7 +45,8 @@ class LearnedPair(nn.Module):
         membrane, synapse = self.membrane(like), self.synapse(like)
         if not (self.membrane.value and self.synapse.value):  # one integrator: at once at its peak
             return membrane, synapse, torch.ones_like(membrane + synapse)
-        a, c = membrane.double(), synapse.double()
+        wide = like.dtype if like.device.type == "mps" else torch.float64  # which it does not have
+        a, c = membrane.to(wide), synapse.to(wide)
         apart = (a / c).log()
         close = apart.abs() < 1e-5
         apart = torch.where(close, 1.0, apart)
