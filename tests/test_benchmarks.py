@@ -308,7 +308,7 @@ def test_frozen_encoders_of_a_gain_are_built(script):
     assert not any(weight.requires_grad for weight in model.vdib.encoder.parameters())
 
 
-def test_the_linear_reference_adds_up_what_each_past_blob_says(monkeypatch, capsys):
+def test_the_linear_reference_adds_up_what_each_past_blob_says(script, monkeypatch, capsys):
     linear = script("linear_reference")
     model = linear.HistoryLinear(6, torch.tensor([0.3, -1.0, 0.2]))
     torch.nn.init.normal_(model.map.weight)
