@@ -241,7 +241,7 @@ EXPERIMENTS: Mapping[str, Experiment] = {
         "which nine tenths of each fold's test recordings belong. In all rows recordings come in "
         "another order in every epoch, and 810 are trained on. As published, it is the first "
         "fold alone, of as many test recordings as the original has, one of the two hardest (the "
-        "second row's runs are right about 0.89 of it). All but an hour and a half of a seed's time is "
+        "second row's runs are right about 0.89 of it). All but 90 minutes of a seed's time are "
         "the convolutional network's.",
         "1,000 recordings to train, always in the same order, and 100 others to test; the best "
         "epoch is read off the test set; what is called the gradient of the count loss is another.",
