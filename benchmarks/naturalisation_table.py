@@ -1,10 +1,10 @@
-"""Decoders x windows x codings x sizes on `Digits`, trained and frozen encoders: docs/results.md.
+"""Decoders x windows x codings on `Digits`, trained and frozen encoders: docs/results.md.
 
     python benchmarks/naturalisation_table.py --seeds 3 --workers 2
 
-Runs are single-threaded; finished ones are kept, so a killed table goes on where it was. The gain
-of a frozen encoder is chosen on validation data, for each size and coding (`frozen.py`). `--only
-frozen` makes these anew and takes the others from the table that is there.
+Everything else is the default's. Runs are single-threaded; finished ones are kept, so that a killed
+table goes on where it was. The gain of a frozen encoder is chosen on validation data, for each
+coding (`frozen.py`).
 """
 
 import argparse
@@ -24,30 +24,19 @@ from sweep import sweep
 
 from vdib.metrics import wilson_interval
 
-# 300 hidden neurons rather than the default 600: half the time for 216 runs.
-HIDDEN = ["--model.hidden", "[300]"]
-SIZES = {
-    256: ["--model.beta", "0.01", "--model.rho", "0.1", "--trainer.max_epochs", "2"],
-    16: ["--model.beta", "0.1", "--model.rho", "0.05", "--trainer.max_epochs", "4"],
-}
 DECODERS = ("logistic", "mlp", "cnn")
 WINDOWS = ("rate", "full", "basis")
 CODINGS = ("time", "rate")
-Cell = tuple[int, str, str, str, bool]
+Cell = tuple[str, str, str, bool]
 FOLDER = "naturalisation_table"
 
 
 def arguments(cell: Cell) -> list[str]:
     """But for the gain of a frozen encoder, and the seed."""
-    size, coding, decoder, window, _ = cell
-    settings = {
-        "model.num_readout": size,
-        "data.coding": coding,
-        "model.decoder": decoder,
-        "model.window": window,
-    }
-    named = [word for key, value in settings.items() for word in (f"--{key}", str(value))]
-    return ["--config", "digits_paper", *HIDDEN, *SIZES[size], *named]
+    coding, decoder, window, _ = cell
+    settings = {"data.coding": coding, "model.decoder": decoder, "model.window": window}
+    named = [word for key, value in settings.items() for word in (f"--{key}", value)]
+    return ["--config", "digits", *named]
 
 
 def run_all(
@@ -55,10 +44,10 @@ def run_all(
 ) -> dict[Cell, list[dict[str, Any]]]:
     """The summaries of each cell, seed by seed, with the gain of its encoder."""
     folder = runs / FOLDER
-    # Of each size and coding by the MLP on the full window: the encoder is the same in all cells.
-    tried = {c[:2]: (*c[:2], "mlp", "full", True) for c in cells if c[-1]}
+    # Of each coding by the MLP on the full window: the encoder is the same in all cells.
+    tried = {coding: (coding, "mlp", "full", True) for coding in CODINGS}
     chosen = chosen_gains({c: arguments(c) for c in tried.values()}, folder, workers)
-    gains = {c: chosen[tried[c[:2]]] if c[-1] else 1 for c in cells}
+    gains = {c: chosen[tried[c[0]]] if c[-1] else 1 for c in cells}
     jobs, folders = {}, {}
     for cell, seed in itertools.product(cells, range(seeds)):
         gain = frozen(gains[cell]) if cell[-1] else []
@@ -71,25 +60,6 @@ def run_all(
     }
 
 
-def read(path: Path) -> dict[Cell, list[dict[str, Any]]]:
-    """The table that is there."""
-    found: dict[Cell, list[dict[str, Any]]] = {}
-    with path.open(newline="") as file:
-        for line in csv.DictReader(file):
-            size, coding, decoder, window, kind = (line.pop(name) for name in NAMES)
-            summary = {key: _number(value) for key, value in line.items()}
-            cell = (int(size), coding, decoder, window, kind == "True")
-            found.setdefault(cell, []).append({"gain": 1, **summary})
-    return found
-
-
-def _number(text: str) -> float | str:
-    try:
-        return float(text)
-    except ValueError:
-        return text
-
-
 def spread(values: list[float], digits: int = 1) -> str:
     deviation = statistics.stdev(values) if len(values) > 1 else math.nan
     return f"{statistics.mean(values):.{digits}f} ± {deviation:.{digits}f}"
@@ -97,11 +67,9 @@ def spread(values: list[float], digits: int = 1) -> str:
 
 def row(cell: Cell, runs: list[dict[str, Any]]) -> list[str]:
     accuracy = statistics.mean(run["judge_accuracy"] for run in runs)
-    count = int(
-        runs[0]["test_samples"]
-    )  # the same digits under every seed: no more trials than these
+    count = int(runs[0]["test_samples"])  # the same under every seed: no more trials than these
     low, high = wilson_interval(round(accuracy * count), count)
-    decoder, window, is_frozen = cell[2:]
+    decoder, window, is_frozen = cell[1:]
     return [
         decoder,
         window,
@@ -110,18 +78,18 @@ def row(cell: Cell, runs: list[dict[str, Any]]) -> list[str]:
         spread([run["loss_nats"] for run in runs]),
         spread([run["distortion_nats"] for run in runs]),
         spread([run["rate_bits"] for run in runs]),
-        spread([run["rate_bits_marginal"] for run in runs]),
+        spread([run["rate_bits_best"] for run in runs]),
         spread([run["spikes_per_sample"] for run in runs]),
         f"{spread([run['judge_accuracy'] for run in runs], 3)} [{low:.3f}, {high:.3f}]",
         f"{statistics.mean(run['ssim'] for run in runs):.3f}",
     ]
 
 
-def verdict(size: int, coding: str, decoder: str, runs: dict[Cell, list[dict[str, Any]]]) -> str:
+def verdict(coding: str, decoder: str, runs: dict[Cell, list[dict[str, Any]]]) -> str:
     """Is the time window that validation chooses better than rate decoding on test data?"""
 
     def values(window: str, is_frozen: bool, key: str) -> list[float]:
-        return [run[key] for run in runs[size, coding, decoder, window, is_frozen]]
+        return [run[key] for run in runs[coding, decoder, window, is_frozen]]
 
     chosen = min(
         ("full", "basis"),
@@ -129,14 +97,14 @@ def verdict(size: int, coding: str, decoder: str, runs: dict[Cell, list[dict[str
     )
     trained = {w: values(w, False, "loss_nats") for w in ("rate", chosen)}
     over_rate = [a - b for a, b in zip(trained["rate"], trained[chosen], strict=True)]
-    cells = [str(size), coding, decoder, chosen, spread(over_rate)]
+    cells = [coding, decoder, chosen, spread(over_rate)]
     for window in WINDOWS:
         pair = (values(window, is_frozen, "loss_nats") for is_frozen in (True, False))
         cells.append(spread([a - b for a, b in zip(*pair, strict=True)]))
     return "| " + " | ".join(cells) + " |"
 
 
-NAMES = ["size", "coding", "decoder", "window", "frozen"]
+NAMES = ["coding", "decoder", "window", "frozen"]
 HEAD = [
     "decoder",
     "window",
@@ -145,7 +113,7 @@ HEAD = [
     "test loss",
     "distortion",
     "rate (bits)",
-    "rate, marginal (bits)",
+    "best fitted prior (bits)",
     "spikes",
     "judge accuracy [95 %]",
     "SSIM",
@@ -158,13 +126,10 @@ def main(words: list[str] | None = None) -> None:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--runs", type=Path, default=Path("runs"))
     parser.add_argument("--out", type=Path, default=Path("docs/naturalisation_table.csv"))
-    parser.add_argument("--only", choices=["frozen"], help="the others are in --out")
     args = parser.parse_args(words)
 
-    cells = list(itertools.product(SIZES, CODINGS, DECODERS, WINDOWS, (False, True)))
-    runs = read(args.out) if args.only else {}
-    some = [cell for cell in cells if cell[-1] or not args.only]
-    runs |= run_all(some, args.seeds, args.runs, args.workers)
+    cells = list(itertools.product(CODINGS, DECODERS, WINDOWS, (False, True)))
+    runs = run_all(cells, args.seeds, args.runs, args.workers)
     rows = {c: row(c, runs[c]) for c in cells}
 
     args.out.parent.mkdir(exist_ok=True)
@@ -176,16 +141,16 @@ def main(words: list[str] | None = None) -> None:
             writer.writerow([*cell, *(runs[cell][seed][name] for name in names)])
     print("Test losses: how far below rate decoding, and each window below its frozen encoder.\n")
     below = " | ".join(f"{window}: below frozen" for window in WINDOWS)
-    print(f"| neurons | coding | decoder | window | below rate decoding | {below} |")
-    print("| --- | --- | --- | --- | --- | --- | --- | --- |")
-    for group in itertools.product(SIZES, CODINGS, DECODERS):
+    print(f"| coding | decoder | window | below rate decoding | {below} |")
+    print("| --- | --- | --- | --- | --- | --- | --- |")
+    for group in itertools.product(CODINGS, DECODERS):
         print(verdict(*group, runs))
-    for size, coding in itertools.product(SIZES, CODINGS):
-        print(f"\n{size} readout neurons, {coding} coding\n")
+    for coding in CODINGS:
+        print(f"\n{coding} coding\n")
         for line in (HEAD, ["---"] * len(HEAD)):
             print("| " + " | ".join(line) + " |")
         for cell, cells_row in rows.items():
-            if cell[:2] == (size, coding):
+            if cell[0] == coding:
                 print("| " + " | ".join(cells_row) + " |")
 
 
