@@ -63,46 +63,29 @@ def table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> None:
 
 
 def ends(rows: list[Row], frozen: list[Row], online: list[Row]) -> None:
-    """Lags 0 and 2: windows, frozen encoders, online learning."""
-    keys = ("nats_per_step", "mse", "rate_bits_per_step", "rate_bits_marginal_per_step")
+    """Lags 0 and 2: windows, frozen encoders, online learning; dead neurons seed by seed."""
+    keys = {"nats_per_step": 3, "mse": 4, "loss_nats": 3}
+    keys |= {"rate_bits_per_step": 2, "rate_bits_best_per_step": 2}
     lines = []
     for lag in ("0", "2"):
         for kind, source in (("trained", rows), ("online", online), ("frozen", frozen)):
             for window, words in WINDOWS.items():
                 some = [r for r in source if (r["lag"], r["window"]) == (lag, window)]
                 if some:
-                    cells = [
-                        pm([float(r[key]) for r in some], 3 if key == "mse" else 2) for key in keys
-                    ]
-                    loss = pm([float(r["loss_nats"]) for r in some])
+                    cells = [pm([float(r[key]) for r in some], keys[key]) for key in keys]
+                    dead = ", ".join(
+                        f"{float(r['dead_neurons']):g}"
+                        for r in sorted(some, key=lambda r: int(r["seed"]))
+                    )
                     long = some[0].get("long_nats_per_step")
                     far = pm([float(r["long_nats_per_step"]) for r in some]) if long else ""
-                    reference = some[0]["reference_nats_per_step"]
+                    reference = f"{float(some[0]['reference_nats_per_step']):.3f}"
                     gain = some[0].get("model.encoder_gain")
-                    lines.append(
-                        [
-                            lag,
-                            words,
-                            f"{kind}, gain {float(gain):g}" if gain else kind,
-                            str(len(some)),
-                            *cells[:2],
-                            loss,
-                            *cells[2:],
-                            f"{float(reference):.3f}",
-                            far,
-                        ]
-                    )
+                    encoder = f"{kind}, gain {float(gain):g}" if gain else kind
+                    lines.append([lag, words, encoder, *cells, dead, reference, far])
     head = [
-        "lag",
-        "decoding",
-        "encoder",
-        "seeds",
-        "nats/step",
-        "MSE",
-        "loss",
-        "rate (bits)",
-        "rate, marginal (bits)",
-        "no bottleneck",
+        *("lag", "decoding", "encoder", "nats/step", "MSE", "loss", "rate (bits)"),
+        *("best fitted prior (bits)", "dead, of ten", "no bottleneck"),
         "one sequence of 10,000 (nats)",
     ]
     table(head, lines)
@@ -133,7 +116,7 @@ def lags(sweeps: Mapping[str, list[Row]], out: Path) -> None:
         [
             [
                 f"{lag:+g}",
-                *(pm(points[lag]) if lag in points else "" for points in curves.values()),
+                *(pm(points[lag], 3) if lag in points else "" for points in curves.values()),
                 f"{value[0]:.3f}",
             ]
             for lag, value in reference.items()
@@ -157,13 +140,13 @@ def betas(rows: list[Row], out: Path) -> None:
             }
             for row in some
         ]
-        rate = by(told, "model.beta", "rate_bits_marginal_per_step")
+        rate = by(told, "model.beta", "rate_bits_best_per_step")
         information = by(told, "model.beta", "told")
         spikes = by(told, "model.beta", "spikes_per_step")
         nats = by(told, "model.beta", "nats_per_step")
         curves[words] = {beta: (rate[beta], information[beta]) for beta in rate}
         lines += [
-            [words, f"{b:g}", pm(nats[b]), pm(rate[b]), pm(information[b]), pm(spikes[b])]
+            [words, f"{b:g}", pm(nats[b], 3), pm(rate[b]), pm(information[b]), pm(spikes[b])]
             for b in rate
         ]
     gap = [
@@ -177,7 +160,7 @@ def betas(rows: list[Row], out: Path) -> None:
             "decoding",
             "beta",
             "nats/step",
-            "rate, marginal (bits)",
+            "best fitted prior (bits)",
             "H(r) - distortion (bits)",
             "spikes/step",
         ],

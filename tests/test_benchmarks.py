@@ -158,7 +158,8 @@ def test_the_tables_of_prediction(script, capsys):
     def row(lag, window, seed, nats, **more):
         return {
             "lag": lag, "window": window, "seed": seed, "nats_per_step": nats, "mse": 0.1,
-            "rate_bits_per_step": 2, "rate_bits_marginal_per_step": 1, "loss_nats": nats + 1,
+            "rate_bits_per_step": 2, "rate_bits_best_per_step": 1, "loss_nats": nats + 1,
+            "dead_neurons": seed,
             "reference_nats_per_step": 0.5, "marginal_nats_per_step": 5, "spikes_per_step": 3,
             **more,
         }  # fmt: skip
@@ -177,11 +178,12 @@ def test_the_tables_of_prediction(script, capsys):
     prediction.main(["--out", "."])
     rows = rows_of(capsys.readouterr().out)
     (first,) = (r for r in rows if r[:3] == ["0", "window", "trained"])
-    assert first[3:7] == ["2", "1.50 ± 0.71", "0.100 ± 0.000", "2.50 ± 0.71"]
+    assert first[3:6] == ["1.500 ± 0.707", "0.1000 ± 0.0000", "2.500 ± 0.707"]
+    assert first[6:10] == ["2.00 ± 0.00", "1.00 ± 0.00", "0, 1", "0.500"]
     (still,) = (r for r in rows if r[:2] == ["2", "rate"] and r[2].startswith("frozen"))
-    assert still[2:5] == ["frozen, gain 8", "2", "4.00 ± 0.00"]
+    assert still[2:4] == ["frozen, gain 8", "4.000 ± 0.000"]
     (plane,) = (r for r in rows if r[:2] == ["rate", "0.1"])
-    assert plane[2:5] == ["2.00", "1.00", f"{3 / np.log(2):.2f}"]  # (5 - 2) nats in bits
+    assert plane[2:5] == ["2.000", "1.00", f"{3 / np.log(2):.2f}"]  # (5 - 2) nats in bits
     assert {path.name for path in Path().glob("*.png")} == {
         "error_against_lag.png", "information_plane.png"
     }  # fmt: skip

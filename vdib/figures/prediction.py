@@ -182,6 +182,10 @@ def information_plane(
     reference_line(axes, *ceiling)
     axes.set_xlim(left=0)
     axes.set_ylim(bottom=0)
-    tidy(axes, "rate under a fitted marginal (bits/step)", "H(r) - distortion (bits/step)")
+    tidy(
+        axes,
+        "rate under the best prior fitted to the code (bits/step)",
+        "H(r) - distortion (bits/step)",
+    )
     axes.legend(loc="lower right", frameon=False, labelcolor=INK)
     return figure
