@@ -33,6 +33,8 @@ SPLITS = {"train": "train", "validation": "validation", "val": "validation", "te
 """Folders that say which split their files are of."""
 MOST_TRIALS = 1_000_000
 _TARGETS = ("label", "labels", "image", "images", "curve", "curves")
+_READ = ("times", "units", "trial", "spikes", *_TARGETS)
+"""Arrays that mean something here; others may be in a file, and be anything."""
 
 
 def train_files(folder: Path, exclude: Sequence[str] = ()) -> FilesBelow:
@@ -97,14 +99,14 @@ def _examples(
     """Those of a .npz."""
     try:
         with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
+            arrays = {name: file[name] for name in file.files if name in _READ}
+            has = ", ".join(file.files) or "nothing"
     except OSError:
         raise
     except Exception as error:  # of which zipfile, zlib and NumPy raise a dozen types
         raise ValueError(f"{path} is damaged, or no .npz of plain arrays") from error
     dense = arrays.get("spikes")
     if dense is None and not {"times", "units"} <= arrays.keys():
-        has = ", ".join(arrays) or "nothing"
         raise ValueError(f"{path}: has {has}, expected times and units, or spikes")
     many = "trial" in arrays if dense is None else dense.ndim == 3
     if dense is not None:

@@ -239,6 +239,14 @@ def refused(words: list[str], kind: Any = ValueError, **settings: Any) -> None:
     make.one_line(told.value, *words)
 
 
+def test_other_arrays_in_a_file_are_passed_over() -> None:
+    Path("d").mkdir()
+    for seed in range(4):
+        notes = np.array([{"rat": 7}], object)  # pickled: not read, whatever it is
+        save(f"d/{seed}.npz", **some(seed), label=seed % 2, notes=notes)
+    assert len(labels_of(SpikeTrainSplits("d"))) > 0
+
+
 def test_files_that_do_not_go_together_are_one_line() -> None:
     Path("d").mkdir()
     refused(["no spike trains (.npz, .nwb) below"], FileNotFoundError)
