@@ -30,13 +30,14 @@ FILES = {"sheet.png", "spikes.png", "forming.gif", "spikes.npz"}
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
-    """A folder of runs: `digits`, `labels`, `threshold`, `events`."""
+    """A folder of runs: `digits`, `independent`, `labels`, `threshold`, `events`."""
     root = tmp_path_factory.mktemp("runs")
     place = ["--runs", str(root), "--experiment", "x"]
     words = [*tiny_runs.TINY, "--trainer.max_epochs", "1", *place]
     # Readouts of a drive of 4: codes differ from example to example.
-    loud = ["--model.encoder_gain", "4", "--model.prior", "past"]
-    assert fit.main([*words, *loud, "--name", "digits"]) == 0
+    words = [*words, "--model.encoder_gain", "4", "--model.prior"]
+    assert fit.main([*words, "past", "--name", "digits"]) == 0
+    assert fit.main([*words, "bernoulli", "--name", "independent"]) == 0
     # What is refused is refused before weights are read.
     own = (root / "x" / "digits" / "config.yaml").read_text()
     for name, change in REFUSED.items():
@@ -125,6 +126,25 @@ def test_images_of_a_class(runs, capsys):
     assert np.abs(rate - own).max() < 0.04 < np.abs(rate - all_of_them).max()
 
 
+def test_images_of_a_class_where_the_prior_learns_nothing(runs, capsys):
+    """Another is fitted in its place, which knows how often each neuron fires for the class."""
+    run = runs / "independent"
+    assert generate.main([str(run), "--out", "out", "--num", "400", "--label", "1"]) == 0
+    said = capsys.readouterr().out
+    words = r"prior `past` fitted to \d+ codes of class 1: ([\d.]+) bits .*, ([\d.]+) under"
+    found = re.match(words, said)
+    assert found
+    assert float(found[1]) < float(found[2])
+    data, model = ImageData(num_steps=6), vdib.load(run)
+    batch = data.examples("train", 4_000)
+    with torch.no_grad():
+        codes = model.encode(batch.spikes, Noise(0, EVALUATION, batch.id)).spikes
+    own = codes[batch.label == 1].mean((0, 1)).numpy()
+    assert np.abs(drawn(Path("out"))[1].mean((0, 1)) - own).max() < 0.04
+    assert generate.main([str(runs / "events"), "--out", "x", "--label", "1"]) == 2
+    assert "none of the train examples are of it" in tiny_runs.said(capsys)
+
+
 def test_images_between_two_examples(runs, capsys):
     run = str(runs / "digits")
     words = [run, "--out", "out", "--num", "3", "--between", "4", "9"]
@@ -166,7 +186,6 @@ def test_images_between_two_recordings(runs, capsys):
         ("labels", [], "makes labels, and no images"),
         ("threshold", [], "its readout is deterministic: it has no distribution of codes"),
         ("nothing", [], "is not a finished run"),
-        ("events", ["--label", "1"], "--label 1: the prior of this run is the same for every"),
         ("digits", ["--label", "12"], "--label 12: none of the train examples are of it, they are"),
     ],
 )

@@ -14,11 +14,13 @@ from vdib.drawing import draw, forming
 from vdib.encoder import SpikeCode
 from vdib.generate.drawable import Drawable
 from vdib.generate.writing import write
+from vdib.lightning_modules.choices import PRIORS
 from vdib.noise import EVALUATION, Noise
 from vdib.objective import BITS_PER_NAT
 from vdib.prior import Prior
 from vdib.prior_fitting import fit_prior, mean_nats
 from vdib.runs.command import UserError
+from vdib.runs.fitted_priors import start_of_fit
 
 
 def write_samples(run: Drawable, num: int, label: int | None, seed: int, out: Path) -> str:
@@ -32,7 +34,7 @@ def write_samples(run: Drawable, num: int, label: int | None, seed: int, out: Pa
         out: folder for the images.
 
     Raises:
-        UserError: there is no such class, or no prior that knows classes (one line).
+        UserError: there is no such class (one line).
     """
     prior, words = (None, "") if label is None else _prior_of(run, label, seed)
     noise = Noise(seed, EVALUATION, torch.arange(num))
@@ -43,22 +45,21 @@ def write_samples(run: Drawable, num: int, label: int | None, seed: int, out: Pa
 
 
 def _prior_of(run: Drawable, label: int, seed: int) -> tuple[Prior, str]:
-    """The model's prior, fitted to the training codes of a class.
+    """The model's prior, `past` where that learns nothing, fitted to the training codes of a class.
 
     Raises:
-        UserError: it has nothing to fit, or there are no such codes (one line).
+        UserError: there are no such codes (one line).
     """
-    if next(run.model.prior.parameters(), None) is None:
-        raise UserError(
-            f"--label {label}: the prior of this run is the same for every class, as nothing of it "
-            "is learned: train with another, as --model.prior past"
-        )
+    own = run.model.prior
+    learns = next(own.parameters(), None) is not None
     run.find_data()
     train, validation = (_codes(run, split, label) for split in ("train", "validation"))
-    fitted = fit_prior(run.model.prior, train, validation, seed)
-    before, after = (mean_nats(prior, validation) for prior in (run.model.prior, fitted))
+    kind = PRIORS["past"].part
+    start = own if learns else start_of_fit(run.cli, "past", kind, train.spikes)
+    fitted = fit_prior(start, train, validation, seed)
+    before, after = (mean_nats(prior, validation) for prior in (own, fitted))
     words = (
-        f"prior fitted to {len(train.spikes)} codes of class {label}: "
+        f"prior{'' if learns else ' `past`'} fitted to {len(train.spikes)} codes of class {label}: "
         f"{after * BITS_PER_NAT:.1f} bits a code of other examples, {before * BITS_PER_NAT:.1f} "
         "under the model's\n"
     )
