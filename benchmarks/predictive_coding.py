@@ -77,16 +77,13 @@ def ends(rows: list[Row], frozen: list[Row], online: list[Row]) -> None:
                         f"{float(r['dead_neurons']):g}"
                         for r in sorted(some, key=lambda r: int(r["seed"]))
                     )
-                    long = some[0].get("long_nats_per_step")
-                    far = pm([float(r["long_nats_per_step"]) for r in some]) if long else ""
                     reference = f"{float(some[0]['reference_nats_per_step']):.3f}"
                     gain = some[0].get("model.encoder_gain")
                     encoder = f"{kind}, gain {float(gain):g}" if gain else kind
-                    lines.append([lag, words, encoder, *cells, dead, reference, far])
+                    lines.append([lag, words, encoder, *cells, dead, reference])
     head = [
         *("lag", "decoding", "encoder", "nats/step", "MSE", "loss", "rate (bits)"),
         *("best fitted prior (bits)", "dead, of ten", "no bottleneck"),
-        "one sequence of 10,000 (nats)",
     ]
     table(head, lines)
 
