@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from sweep import sweep
 
-GAINS = (1, 2, 4, 8, 16)
+GAINS = (1, 2, 4, 8, 16, 32)
 Cell = TypeVar("Cell", bound=Hashable)
 
 
