@@ -137,7 +137,8 @@ def test_without_spikes_it_costs_the_entropy():
 
 
 def test_hidden_layers_learn_more_slowly_unless_told():
-    assert [module(data(), **own).encoder_lr for own in ({}, {"hidden": [4]})] == [0.03, 0.003]
+    kinds = ({}, {"mode": "online"}, {"hidden": [4]})
+    assert [module(data(), **own).encoder_lr for own in kinds] == [0.03, 0.01, 0.003]
     assert module(data(), hidden=[4], encoder_lr=0.5).encoder_lr == 0.5
     paper = yaml.safe_load((files("vdib.configs") / "predictive_coding_paper.yaml").read_text())
     told = paper["model"]["init_args"]

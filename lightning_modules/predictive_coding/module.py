@@ -34,7 +34,7 @@ from vdib.stream import NOISE_STEPS, Stream
 
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 LR = {"sequences": 0.003, "online": 0.01}
-ENCODER_LR, ENCODER_LR_HIDDEN = 0.03, 0.003
+ENCODER_LR, ENCODER_LR_HIDDEN = {"sequences": 0.03, "online": 0.01}, 0.003
 
 
 class PredictiveCodingModule(VDIBModule):
@@ -46,8 +46,8 @@ class PredictiveCodingModule(VDIBModule):
         mode: learn from whole `sequences`, or `online`: an update at every step of a batch of
             parallel streams, with credit for the last tau_d steps (`vdib.online`).
         lr: peak learning rate of Adam (default: 0.003 for `sequences`, 0.01 `online`).
-        encoder_lr: the encoder's (default: 0.03, with hidden layers 0.003, whatever `lr`: at higher
-            rates neurons die).
+        encoder_lr: the encoder's (default: 0.03 for `sequences`, 0.01 `online`, with hidden layers
+            0.003, whatever `lr`: at higher rates neurons die).
         reference: measure beside it what a network without a bottleneck reaches
             (`reference.py`); computed once for all runs.
     """
@@ -90,7 +90,7 @@ class PredictiveCodingModule(VDIBModule):
         **settings: Any,
     ) -> None:
         layers = settings.get("hidden", True) or settings.get("conv")
-        own = ENCODER_LR_HIDDEN if layers else ENCODER_LR
+        own = ENCODER_LR_HIDDEN if layers else ENCODER_LR[mode]
         super().__init__(
             lr=LR[mode] if lr is None else lr,
             encoder_lr=own if encoder_lr is None else encoder_lr,
