@@ -172,8 +172,8 @@ def information_plane(
         )
         if i == 0:
             for k, (beta, at) in enumerate(zip(betas, zip(x, y, strict=True), strict=True)):
-                # The smallest beta lies close to the next: on the other side of the line.
-                shift, side = ((4, -14), "left") if k == 0 else ((-6, 7), "right")
+                # The smallest beta lies close to the next: beyond its error bar.
+                shift, side = ((16, -3), "left") if k == 0 else ((-6, 7), "right")
                 if k == len(betas) - 1:
                     shift, side = (8, -2), "left"
                 where: dict[str, Any] = {"xytext": shift, "textcoords": "offset points", "ha": side}
