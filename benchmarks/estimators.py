@@ -3,7 +3,7 @@
     python benchmarks/estimators.py --seeds 3 --workers 2
 
 The default digits over ten epochs, 40,000 examples. Of each rule two learning rates of the encoder
-are tried under seed 0, of the frozen encoder five gains (`frozen.py`); the lowest validation loss
+are tried under seed 0, of the frozen encoder six gains (`frozen.py`); the lowest validation loss
 chooses. DisARM is for readouts that do not feel their own spikes: the default's and leave-one-out
 of as many codes stand beside it on such a readout.
 """
