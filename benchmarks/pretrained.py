@@ -21,7 +21,7 @@ from vdib.runs.loading import rebuild, take_best
 
 RUNS = {
     "digits-dvs128": ["--config", "mnist_dvs_anytime"],
-    "nmnist": ["--config", "nmnist", "--data.recordings", "simulated"],
+    "nmnist": ["--config", "nmnist", "--data.recordings", "simulated", "--model.beta", "0.01"],
 }
 EXPERIMENT = "pretrained"
 
